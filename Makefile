@@ -1,0 +1,35 @@
+# Each target makes its own environment; nothing but Python 3.11, pip and make is needed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= satqkd-out/demo
+SEED ?= 1
+
+.PHONY: demo test dev soak bench clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/satqkd demo --out $(OUT) --seed $(SEED)
+
+dev: $(VENV)/.dev
+
+test: $(VENV)/.dev
+	$(BIN)/ruff format --check src tests benchmarks builders examples
+	$(BIN)/ruff check src tests benchmarks builders examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2
+
+soak: $(VENV)/.dev
+	$(BIN)/pytest -m soak
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info

@@ -1,0 +1,161 @@
+"""From TOML tables in the user's units to checked structs in SI units.
+
+A struct field `wavelength_m` may be written `wavelength_nm = 850`, a field `latitude_rad` as
+`latitude_deg`: the stem must match, the unit is converted once, here. A number may be bare or carry
+its evidence: `{ value = 625, evidence = "inferred", source = "..." }`. Unknown keys are refused with
+the nearest known name. No file is read except by `read_toml`; nothing here knows what the numbers mean.
+"""
+
+import difflib
+import hashlib
+import math
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from satqkd.errors import ConfigError
+
+T = TypeVar("T")
+Table = dict[str, Any]
+
+Mark = Literal["published", "inferred", "assumed", "calibrated", "measured"]
+
+UNITS: Final[dict[str, dict[str, float]]] = {
+    "m": {"m": 1.0, "km": 1e3, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "nm": 1e-9, "pm": 1e-12},
+    "rad": {"rad": 1.0, "deg": math.pi / 180, "urad": 1e-6, "mrad": 1e-3},
+    "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12},
+    "hz": {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
+    "bit_s": {"bit_s": 1.0, "kbit_s": 1e3, "mbit_s": 1e6},
+}
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Where one number comes from."""
+
+    path: str
+    """Dotted path in SI names, `source.pulse_rate_hz`."""
+    mark: Mark
+    source: str
+
+
+class Loaded(msgspec.Struct, Generic[T], frozen=True):
+    """A checked struct and the evidence that its file gave for its numbers."""
+
+    value: T
+    evidence: tuple[Evidence, ...]
+
+
+def read_toml(path: Path) -> Table:
+    """Parse a TOML file; raises ConfigError with the place when it cannot be read or parsed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give the path of a TOML file or a preset's name") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: expected TOML, got {error}; mend the file there") from None
+
+
+def merge(base: Table, override: Table) -> Table:
+    """`base` with the values of `override` laid over it, table by table. Neither is changed."""
+    merged = dict(base)
+    for key, value in override.items():
+        below = merged.get(key)
+        nested = isinstance(below, dict) and isinstance(value, dict) and "value" not in value
+        merged[key] = merge(below, value) if nested and isinstance(below, dict) else value
+    return merged
+
+
+def load(table: Table, struct: type[T], where: str) -> Loaded[T]:
+    """Check a TOML table against a struct type; `where` names the file in messages.
+
+    Raises ConfigError naming the key path, the value and what is allowed.
+    """
+    evidence: list[Evidence] = []
+    si_table = _to_si(table, struct, where, "", evidence)
+    try:
+        value = msgspec.convert(si_table, struct)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return Loaded(value, tuple(evidence))
+
+
+def config_id(value: Any) -> str:
+    """SHA-256 of the effective settings, 64 hex digits: equal id, same settings."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+def _to_si(table: Table, struct: type, where: str, path: str, evidence: list[Evidence]) -> Table:
+    names = _accepted_names(struct)
+    hints = typing.get_type_hints(struct)
+    si_table: Table = {}
+    for key, raw in table.items():
+        if key not in names:
+            raise ConfigError(f"{where}: unknown key {path}{key}{_nearest(key, names)}")
+        field, scale = names[key]
+        if field in si_table:
+            raise ConfigError(f"{where}: {path}{field} is given twice, in two units; keep one")
+        value = raw
+        if isinstance(raw, dict) and "value" in raw:
+            value = _take_evidence(raw, where, path, field, evidence)
+        nested = _struct_of(hints[field])
+        if nested is not None and isinstance(value, dict):
+            value = _to_si(value, nested, where, f"{path}{field}.", evidence)
+        si_table[field] = _scaled(value, scale)
+    return si_table
+
+
+def _take_evidence(raw: Table, where: str, path: str, field: str, evidence: list[Evidence]) -> Any:
+    try:
+        evidence.append(
+            msgspec.convert(
+                {"path": path + field, "mark": raw["evidence"], "source": raw["source"]}, Evidence
+            )
+        )
+    except KeyError as missing:
+        raise ConfigError(
+            f"{where}: {path}{field} has a value but no {missing}; give evidence and source"
+        ) from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {path}{field}: {error}") from None
+    extra = set(raw) - {"value", "evidence", "source"}
+    if extra:
+        raise ConfigError(f"{where}: {path}{field}: unknown {sorted(extra)} beside value, evidence, source")
+    return raw["value"]
+
+
+def _accepted_names(struct: type) -> dict[str, tuple[str, float]]:
+    """TOML key -> (field, factor to SI)."""
+    names: dict[str, tuple[str, float]] = {}
+    for field in msgspec.structs.fields(struct):
+        names[field.encode_name] = (field.encode_name, 1.0)
+        for base, factors in UNITS.items():
+            if field.name.endswith(f"_{base}"):
+                stem = field.name.removesuffix(base)
+                names |= {stem + unit: (field.encode_name, factor) for unit, factor in factors.items()}
+    return names
+
+
+def _nearest(key: str, names: dict[str, tuple[str, float]]) -> str:
+    close = difflib.get_close_matches(key, names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; allowed: {', '.join(sorted(names))}"
+
+
+def _struct_of(hint: Any) -> type | None:
+    """The struct type inside `X` or `X | None`."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for option in options:
+        if isinstance(option, type) and issubclass(option, msgspec.Struct):
+            return option
+    return None
+
+
+def _scaled(value: Any, scale: float) -> Any:
+    if isinstance(value, bool) or scale == 1.0 or not isinstance(value, int | float):
+        return value
+    return value * scale

@@ -1,0 +1,97 @@
+"""The error tree, one exit code per family.
+
+    Error
+     +- ConfigError                a setting: key path, value, what is allowed            exit 2
+     +- DataFormatError            a file or record: where, what was expected             exit 2
+     +- ResourceError              the machine: a port, a folder, a missing part          exit 2
+     +- NoPassError                no pass fits what was asked                            exit 2
+     +- LinkError                  the peer or the link went away                         exit 4
+     +- ProtocolError
+     |   +- LocalProtocolError     our own bug: event and state                           exit 4
+     |   +- RemoteProtocolError    the peer broke the protocol; the session ends          exit 4
+     |       +- AuthenticationError    a tag differs; the key it used counts as spent     exit 3
+     +- KeyStoreError                                                                     exit 3
+         +- KeyNotFound (exit 2)   KeyExhausted   KeyAlreadyUsed   OriginRefused
+
+A message says what was expected, what came, where, and what to do. A pass that yields no key
+(too noisy, too few detections, link lost early) is no error: it is an outcome with its counts.
+"""
+
+from typing import ClassVar
+
+
+class Error(Exception):
+    """Anything satqkd raises on purpose. `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str) -> None:
+        if not message:
+            raise ValueError("an error needs a message")
+        super().__init__(message)
+
+
+class ConfigError(Error):
+    """A setting is unknown, missing or out of range."""
+
+
+class DataFormatError(Error):
+    """A file or a record is not what its format says."""
+
+
+class ResourceError(Error):
+    """The machine cannot give what is needed: a port in use, a folder that cannot be written."""
+
+
+class NoPassError(Error):
+    """No pass of the satellite over the station fits what was asked."""
+
+
+class LinkError(Error):
+    """The peer or the link went away before the work was done."""
+
+    exit_code = 4
+
+
+class ProtocolError(Error):
+    """The conversation of two nodes went wrong."""
+
+    exit_code = 4
+
+
+class LocalProtocolError(ProtocolError):
+    """This side was asked for something its state does not allow: a bug here."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent what its state does not allow. The session ends."""
+
+
+class AuthenticationError(RemoteProtocolError):
+    """A tag differs from what the shared key demands. The key it used counts as spent."""
+
+    exit_code = 3
+
+
+class KeyStoreError(Error):
+    """The key store refuses."""
+
+    exit_code = 3
+
+
+class KeyNotFound(KeyStoreError):  # noqa: N818 - these three are states of a key, named as the field does
+    """No key, peer or record of this name."""
+
+    exit_code = 2
+
+
+class KeyExhausted(KeyStoreError):  # noqa: N818
+    """Fewer unused key bits than asked for."""
+
+
+class KeyAlreadyUsed(KeyStoreError):  # noqa: N818
+    """These key bits were given out before. They are never given out again."""
+
+
+class OriginRefused(KeyStoreError):  # noqa: N818
+    """Key that came from the digital twin is not secret; its use needs `--demo`."""

@@ -1,0 +1,106 @@
+"""Columns that rooms hand to each other: photons are columns, never objects.
+
+Every record checks dtype, shape and contiguity when it is made, so that a kernel may trust it.
+Arrays are one-dimensional, C-contiguous, and equally long within a record. No behaviour here.
+"""
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.errors import DataFormatError
+
+BASIS_Z: Final = 0
+BASIS_X: Final = 1
+SIGNAL: Final = 0
+DECOY: Final = 1
+VACUUM: Final = 2
+CLASS_NAMES: Final = ("signal", "decoy", "vacuum")
+BASIS_NAMES: Final = ("Z", "X")
+BEACON_CHANNEL: Final = 4
+"""Channels 0..3 are the detectors H, V, +, -: basis = channel // 2, bit = channel % 2."""
+
+
+def _check(owner: str, columns: dict[str, tuple[NDArray[np.generic], type]]) -> None:
+    sizes = {name: column.shape for name, (column, _) in columns.items()}
+    if len(set(sizes.values())) > 1 or any(len(shape) != 1 for shape in sizes.values()):
+        raise DataFormatError(f"{owner}: expected one-dimensional columns of one length, got {sizes}")
+    for name, (column, dtype) in columns.items():
+        if column.dtype != np.dtype(dtype) or not column.flags.c_contiguous:
+            raise DataFormatError(
+                f"{owner}.{name}: expected contiguous {np.dtype(dtype)}, got {column.dtype}"
+            )
+
+
+class Tags(msgspec.Struct, frozen=True, eq=False):
+    """Detector events in order of time, in the station's own clock."""
+
+    time_ps: NDArray[np.int64]
+    """Station clock, picoseconds since the pass epoch; not decreasing."""
+    channel: NDArray[np.uint8]
+    """0..3 detectors H, V, +, -; 4 the beacon detector."""
+
+    def __post_init__(self) -> None:
+        _check("Tags", {"time_ps": (self.time_ps, np.int64), "channel": (self.channel, np.uint8)})
+
+    def __len__(self) -> int:
+        return self.time_ps.size
+
+
+class Settings(msgspec.Struct, frozen=True, eq=False):
+    """What the sender did in some slots, one row per slot asked for."""
+
+    intensity_class: NDArray[np.uint8]
+    """0 signal, 1 decoy, 2 vacuum."""
+    basis: NDArray[np.uint8]
+    """0 Z (H/V), 1 X (+/-)."""
+    bit: NDArray[np.uint8]
+    """0 H or +, 1 V or -."""
+
+    def __post_init__(self) -> None:
+        _check(
+            "Settings",
+            {
+                "intensity_class": (self.intensity_class, np.uint8),
+                "basis": (self.basis, np.uint8),
+                "bit": (self.bit, np.uint8),
+            },
+        )
+
+    def __len__(self) -> int:
+        return self.bit.size
+
+
+class LinkSeries(msgspec.Struct, frozen=True, eq=False):
+    """The optical link along a pass on an even time grid; what the twin takes for nature.
+
+    Times are emission times on the satellite's clock, seconds since the pass epoch (slot 0).
+    """
+
+    t_s: NDArray[np.float64]
+    """Even grid, strictly increasing."""
+    range_m: NDArray[np.float64]
+    range_rate_m_s: NDArray[np.float64]
+    """Time derivative of `range_m` (with it the twin interpolates light time by cubic Hermite)."""
+    transmittance: NDArray[np.float64]
+    """From the satellite's exit to a detector's face, detector efficiency not included; in [0, 1]."""
+    background_hz: NDArray[np.float64]
+    """Background counts a second, all four detectors together, detector efficiency included."""
+
+    def __post_init__(self) -> None:
+        names = ("t_s", "range_m", "range_rate_m_s", "transmittance", "background_hz")
+        _check("LinkSeries", {name: (getattr(self, name), np.float64) for name in names})
+        if self.t_s.size < 2:
+            raise DataFormatError(f"LinkSeries.t_s: expected at least 2 grid points, got {self.t_s.size}")
+        steps = np.diff(self.t_s)
+        if not (steps > 0).all() or np.ptp(steps) > 1e-6 * steps[0]:
+            raise DataFormatError("LinkSeries.t_s: expected an even, increasing grid")
+        if (self.transmittance < 0).any() or (self.transmittance > 1).any():
+            raise DataFormatError("LinkSeries.transmittance: expected values in [0, 1]")
+
+    @property
+    def step_s(self) -> float:
+        """Grid step."""
+        return float((self.t_s[-1] - self.t_s[0]) / (self.t_s.size - 1))
