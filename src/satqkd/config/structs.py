@@ -22,7 +22,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Base of all settings: frozen, keyword-only, unknown keys refused."""
 
 
-class Orbit(Settings):
+class Orbit(Settings, frozen=True, kw_only=True):
     """A TLE, or the mean elements of a near-circular orbit where no TLE is known."""
 
     tle_line_1: str | None = None
@@ -49,7 +49,7 @@ class Orbit(Settings):
             )
 
 
-class Source(Settings):
+class Source(Settings, frozen=True, kw_only=True):
     """The decoy-state BB84 source. Classes in the order signal, decoy, vacuum."""
 
     pulse_rate_hz: Positive
@@ -72,7 +72,7 @@ class Source(Settings):
             raise ConfigError(f"source.probabilities: expected a sum of 1, got {sum(self.probabilities)}")
 
 
-class Transmitter(Settings):
+class Transmitter(Settings, frozen=True, kw_only=True):
     """The satellite's telescope and its pointing."""
 
     divergence_rad: Positive
@@ -85,7 +85,7 @@ class Transmitter(Settings):
     pointing_bias_rad: NotNegative = 0.0
 
 
-class Beacon(Settings):
+class Beacon(Settings, frozen=True, kw_only=True):
     """Numbered light pulses that carry the satellite's clock to the station."""
 
     rate_hz: Positive
@@ -93,7 +93,7 @@ class Beacon(Settings):
     """How much later a beacon whose code bit is 1 is emitted."""
 
 
-class Lasercom(Settings):
+class Lasercom(Settings, frozen=True, kw_only=True):
     """Classical laser link, one direction: what the terminal that sends can do."""
 
     rate_bit_s: Positive
@@ -101,7 +101,7 @@ class Lasercom(Settings):
     """Probability that a frame is lost."""
 
 
-class Detector(Settings):
+class Detector(Settings, frozen=True, kw_only=True):
     """One of four equal single-photon detectors."""
 
     efficiency: Inside
@@ -111,7 +111,7 @@ class Detector(Settings):
     """Full width at half maximum of the timing error."""
 
 
-class Receiver(Settings):
+class Receiver(Settings, frozen=True, kw_only=True):
     """What stands behind the station's telescope."""
 
     optics_transmittance: Inside
@@ -132,7 +132,7 @@ class Receiver(Settings):
             )
 
 
-class Clock(Settings):
+class Clock(Settings, frozen=True, kw_only=True):
     """The station's clock against the satellite's: nature in the twin, unknown to the protocol."""
 
     offset_s: Annotated[float, Meta(ge=-1e-3, le=1e-3)]
@@ -140,7 +140,7 @@ class Clock(Settings):
     """Fractional frequency error."""
 
 
-class Satellite(Settings):
+class Satellite(Settings, frozen=True, kw_only=True):
     """A satellite: orbit, source, telescope, beacon, laser terminal."""
 
     name: Identifier
@@ -154,7 +154,7 @@ class Satellite(Settings):
     lasercom: Lasercom
 
 
-class Station(Settings):
+class Station(Settings, frozen=True, kw_only=True):
     """A ground station: place, telescope, sky, receiver, clock, laser terminal."""
 
     name: Identifier
@@ -189,7 +189,7 @@ class Station(Settings):
             )
 
 
-class Protocol(Settings):
+class Protocol(Settings, frozen=True, kw_only=True):
     """What both ends agree in hello; nothing of it is taken from a block's own counts."""
 
     bound: Literal["variable-sharp", "variable", "lim2014", "asymptotic"] = "variable-sharp"
