@@ -1,0 +1,21 @@
+"""The classical laser link: frames, reliable ordered messages by priority, the emulator's channel.
+
+Sans-I/O: time is an argument, datagrams come and go as bytes. What a message means is not known here.
+The layout of every byte stands in `docs/wire-link.md`.
+"""
+
+from satqkd.lasercom.arq import Endpoint, LinkCounts
+from satqkd.lasercom.channel import Channel, ChannelCounts
+from satqkd.lasercom.frames import Direction, Frame, Kind, decode, encode
+
+__all__ = [
+    "Channel",
+    "ChannelCounts",
+    "Direction",
+    "Endpoint",
+    "Frame",
+    "Kind",
+    "LinkCounts",
+    "decode",
+    "encode",
+]

@@ -1,0 +1,104 @@
+"""The laser beam as the emulator plays it: one direction, datagrams in, what arrives of them out.
+
+A frame waits for the transmitter, takes bits / rate to send, flies for the light time and may be lost
+on its own or in an outage. One random number is drawn per frame submitted, whatever becomes of it, so
+the fate of the n-th frame depends on the generator alone. Frames are whole or lost: the terminal's own
+checksum is taken to drop damaged ones. Knows no frame layout and no clock.
+"""
+
+import heapq
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from satqkd.errors import ConfigError
+
+
+class ChannelCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one direction was given and what it swallowed."""
+
+    bytes: int = 0
+    """Of frames submitted."""
+    frames: int = 0
+    """Frames submitted."""
+    lost: int = 0
+    """Frames sent and lost, at random or in an outage."""
+    dropped: int = 0
+    """Frames that found the transmitter's queue full; never sent."""
+
+
+class Channel:
+    """One direction of the laser link.
+
+    rate_bit_s: of the line; frame_loss: probability in [0, 1] that a frame is lost by itself.
+    rng: draws one number per frame submitted.
+    maximum_queue_bytes: what may wait for the transmitter, the frame on the line included; senders that
+        keep to the rate never fill it.
+    outages: intervals (from, to) in seconds of `now_s`; a frame whose emission touches one is lost.
+    Raises ConfigError for a value out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate_bit_s: float,
+        frame_loss: float,
+        rng: np.random.Generator,
+        maximum_queue_bytes: int = 1 << 20,
+        outages: Sequence[tuple[float, float]] = (),
+    ) -> None:
+        if not (rate_bit_s > 0 and math.isfinite(rate_bit_s) and 0 <= frame_loss <= 1):
+            raise ConfigError(
+                f"laser channel: expected rate_bit_s > 0 and frame_loss in [0, 1], "
+                f"got {rate_bit_s} and {frame_loss}"
+            )
+        if maximum_queue_bytes <= 0 or any(not start < end for start, end in outages):
+            raise ConfigError(
+                f"laser channel: expected maximum_queue_bytes > 0 and outages (from, to) with from < to, "
+                f"got {maximum_queue_bytes} and {list(outages)}"
+            )
+        self._rate_bit_s = rate_bit_s
+        self._frame_loss = frame_loss
+        self._rng = rng
+        self._maximum_queue_bytes = maximum_queue_bytes
+        self._outages = tuple(outages)
+        self._free_s = -math.inf
+        self._flying: list[tuple[float, int, bytes]] = []
+        self._bytes = self._frames = self._lost = self._dropped = 0
+
+    def submit(self, datagram: bytes, now_s: float, light_time_s: float) -> None:
+        """Give a datagram to the transmitter at `now_s`, not earlier than the one before it."""
+        unlucky = bool(self._rng.random() < self._frame_loss)
+        self._bytes += len(datagram)
+        self._frames += 1
+        start_s = max(self._free_s, now_s)
+        if (start_s - now_s) * self._rate_bit_s / 8 + len(datagram) > self._maximum_queue_bytes:
+            self._dropped += 1
+            return
+        self._free_s = start_s + 8 * len(datagram) / self._rate_bit_s
+        if unlucky or self._interrupted(start_s, self._free_s):
+            self._lost += 1
+            return
+        heapq.heappush(self._flying, (self._free_s + light_time_s, self._frames, datagram))
+
+    def _interrupted(self, start_s: float, end_s: float) -> bool:
+        return any(start_s < until_s and end_s > from_s for from_s, until_s in self._outages)
+
+    def due(self, until_s: float) -> list[bytes]:
+        """Datagrams that have wholly arrived by `until_s` and were not given before, in order of arrival."""
+        arrived = []
+        while self._flying and self._flying[0][0] <= until_s:
+            arrived.append(heapq.heappop(self._flying)[2])
+        return arrived
+
+    @property
+    def next_arrival_s(self) -> float | None:
+        """When the next datagram arrives; None if none flies."""
+        return self._flying[0][0] if self._flying else None
+
+    @property
+    def counts(self) -> ChannelCounts:
+        """What was submitted, lost and dropped so far."""
+        return ChannelCounts(self._bytes, self._frames, self._lost, self._dropped)
