@@ -192,7 +192,8 @@ class Station(Settings, frozen=True, kw_only=True):
 class Protocol(Settings, frozen=True, kw_only=True):
     """What both ends agree in hello; nothing of it is taken from a block's own counts."""
 
-    bound: Literal["variable-sharp", "variable", "lim2014", "asymptotic"] = "variable-sharp"
+    bound: Literal["variable-sharp", "variable"] = "variable-sharp"
+    """Bounds that hold for the counts as they come; `lim2014` and `asymptotic` are for comparison only."""
     announcement: Literal["deferred"] = "deferred"
     epsilon_secrecy: Inside = 1e-9
     epsilon_correctness: Inside = 1e-15

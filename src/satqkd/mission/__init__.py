@@ -1,0 +1,25 @@
+"""One pass put together, in memory: presets, contact, terminals, run, report."""
+
+from satqkd.mission.contact import Contact, choose_pass, make_contact, site_of
+from satqkd.mission.files import budget_columns, evidence_rows, read_protocol, write_pass_folder, write_whole
+from satqkd.mission.report import NodeReport, PassReport
+from satqkd.mission.run_pass import contact_of, ensure_authentication, fly, open_store, run_pass
+
+__all__ = [
+    "Contact",
+    "NodeReport",
+    "PassReport",
+    "budget_columns",
+    "choose_pass",
+    "contact_of",
+    "ensure_authentication",
+    "evidence_rows",
+    "fly",
+    "make_contact",
+    "open_store",
+    "read_protocol",
+    "run_pass",
+    "site_of",
+    "write_pass_folder",
+    "write_whole",
+]

@@ -1,0 +1,6 @@
+"""A pass in processes: satellite, station, emulator, and the launcher that starts them."""
+
+from satqkd.node.launch import fly_in_processes, free_port
+from satqkd.node.run_config import RunConfig, read_run_config, write_run_config
+
+__all__ = ["RunConfig", "fly_in_processes", "free_port", "read_run_config", "write_run_config"]

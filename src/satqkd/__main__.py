@@ -1,0 +1,5 @@
+"""`python -m satqkd`: the command line."""
+
+from satqkd.cli import main
+
+main()

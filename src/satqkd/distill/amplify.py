@@ -1,0 +1,100 @@
+r"""Privacy amplification: the modified Toeplitz hash, exact by blocked float64 FFT.
+
+.. math::  y = (I_m \mid T')\,x, \qquad T'_{ij} = s_{i - j + n - m - 1}
+
+over GF(2), with x of n bits, y of m bits and n - 1 seed bits s. Two-universal: strings that differ in
+the last n - m bits collide with probability 2^-m exactly, others never. The seed is fresh, true random,
+sent in full; nothing is drawn or expanded here.
+
+Integer counts are computed in floating point and rounded. Worst-case error is below 1e-4 for n = 1e8
+(2-norms times 12.7 log2 N 2^-53, recalled, of Brent-Percival-Zimmermann type); measured 4e-9. Whatever
+the theory, a value farther than 0.05 from an integer stops everything and no bit is given out.
+
+Source: Hayashi and Tsurumaru, "More efficient privacy amplification", IEEE Trans. Inf. Theory 62,
+2213 (2016), section on modified Toeplitz matrices; Krawczyk, CRYPTO 1994.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from satqkd.bits import Bits, from_bytes
+from satqkd.errors import LocalProtocolError
+
+MAXIMUM_BITS: Final = 100_000_000
+"""Longest input the rounding was examined for."""
+_ROUNDING_GUARD: Final = 0.05
+_LARGEST_BLOCK: Final = 1 << 24
+_SMALLEST_BLOCK: Final = 1 << 16
+
+
+def seed_bits_needed(n_bits: int, secret_bits: int) -> int:
+    """Seed bits for `n_bits` in and `secret_bits` out: n - 1 (0 for an empty input).
+
+    Raises LocalProtocolError unless 0 <= secret_bits <= n_bits <= MAXIMUM_BITS.
+    """
+    if not 0 <= secret_bits <= n_bits <= MAXIMUM_BITS:
+        raise LocalProtocolError(
+            f"privacy amplification: expected 0 <= secret bits <= input bits <= {MAXIMUM_BITS}, got "
+            f"{secret_bits} of {n_bits}; cut longer keys into blocks"
+        )
+    return max(n_bits - 1, 0)
+
+
+def amplify(bits: Bits, secret_bits: int, seed: bytes) -> Bits:
+    """The `secret_bits` bits of the hash of `bits` that the seed selects.
+
+    bits: uint8 (n,) of 0/1. seed: ceil((n - 1) / 8) bytes, bit order of `satqkd.bits`; unused high bits
+    of the last byte are ignored. Returns uint8 (secret_bits,).
+    Memory: about 2 n + secret_bits + 56 N bytes, N <= min(n + 65 536, 2^25) the length of one transform.
+    Raises LocalProtocolError on wrong sizes, and, with no output, when rounding cannot be trusted.
+    """
+    needed = seed_bits_needed(bits.size, secret_bits)
+    if len(seed) != (needed + 7) // 8:
+        raise LocalProtocolError(
+            f"privacy amplification: expected a seed of {(needed + 7) // 8} bytes, got {len(seed)}"
+        )
+    if bits.dtype != np.uint8 or bits.max(initial=0) > 1:
+        raise LocalProtocolError("privacy amplification: expected a uint8 array of 0 and 1")
+    if secret_bits in (0, bits.size):
+        return bits[:secret_bits].copy()
+    diagonal = from_bytes(seed, needed)
+    secret = bits[:secret_bits].copy()
+    for start in range(0, secret_bits, _LARGEST_BLOCK):
+        rows = secret[start : start + _LARGEST_BLOCK]
+        rows ^= _toeplitz_rows(diagonal[start:], bits[secret_bits:], rows.size)
+    return secret
+
+
+def _toeplitz_rows(diagonal: Bits, tail: Bits, n_rows: int) -> Bits:
+    """The first `n_rows` bits of T v, T_ij = diagonal[i - j + v.size - 1]: cyclic convolutions of blocks
+    of v, whose wrap-around falls outside the rows wanted, summed before one inverse transform."""
+    block = min(tail.size, max(n_rows, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+    size = fft.next_fast_len(n_rows + block - 1, real=True)
+    spectrum = np.zeros(size // 2 + 1, dtype=np.complex128)
+    for start in range(0, tail.size, block):
+        part = tail[start : start + block]
+        low = tail.size - start - part.size
+        segment = diagonal[low : low + n_rows + part.size - 1]
+        # A short last block is placed at the end, where the rows wanted begin at the same position.
+        spectrum += _transform(segment, size, block - part.size) * _transform(part, size, 0)
+    return _parity(fft.irfft(spectrum, size, overwrite_x=True)[block - 1 : block - 1 + n_rows])
+
+
+def _transform(bits: Bits, size: int, shift: int) -> NDArray[np.complex128]:
+    padded = np.zeros(size)
+    padded[shift : shift + bits.size] = bits
+    return np.asarray(fft.rfft(padded, overwrite_x=True))
+
+
+def _parity(counts: NDArray[np.float64]) -> Bits:
+    whole = np.rint(counts)
+    distance = float(np.max(np.abs(counts - whole)))
+    if not distance < _ROUNDING_GUARD:
+        raise LocalProtocolError(
+            f"privacy amplification: expected convolution values within {_ROUNDING_GUARD} of integers, got "
+            f"a distance of {distance:.3g}; no key is made from this block"
+        )
+    return np.asarray(whole.astype(np.int64) & 1, dtype=np.uint8)

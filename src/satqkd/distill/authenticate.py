@@ -1,0 +1,116 @@
+"""Who may be believed: a computational code on every message, a one-time tag on every block.
+
+On line each message carries HMAC-SHA-256 (128 bits) under a key drawn once a pass, so that nothing
+unverified is answered. What the key's secrecy rests on is Poly1305 with fresh r and s (256 key bits)
+over the transcript of the block, both directions: a Wegman-Carter code whose forgery probability is
+at most 8 ceil(L / 16) / 2^106 for L bytes (Bernstein 2005, theorem 3.3). Tags of the key itself are
+taken the same way. Key positions are fixed: the peer cannot make a node use a key twice.
+No store, no random source, no clock here.
+"""
+
+import hmac
+from enum import IntEnum
+from typing import Final, Protocol
+
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+from satqkd.errors import AuthenticationError, RemoteProtocolError
+
+ONLINE_KEY_BITS: Final = 256
+TAG_KEY_BITS: Final = 256
+ONLINE_CODE_BYTES: Final = 16
+MAXIMUM_SKIP_BITS: Final = 64 * 1024
+"""How far a peer's hello may move the position forward: what a jammed or forged hello can burn."""
+
+
+class TagUse(IntEnum):
+    """The one-time tags of a block, in the order of their keys."""
+
+    CLOSE = 0
+    AMPLIFY = 1
+    CONFIRM = 2
+    CONFIRMED = 3
+
+
+class AuthenticationKeys(Protocol):
+    """The door to the store's authentication key for this peer."""
+
+    @property
+    def position_bits(self) -> int:
+        """First bit never used."""
+
+    def draw(self, position_bits: int, bits: int) -> bytes:
+        """Key bits at a position, marked spent durably before they are returned, never twice."""
+
+
+def pass_key_bits(blocks: int) -> int:
+    """Authentication key that a pass of so many blocks takes, whatever becomes of it."""
+    return ONLINE_KEY_BITS + blocks * len(TagUse) * TAG_KEY_BITS
+
+
+def agreed_position(ours: int, theirs: int) -> int:
+    """The later of both positions; raises AuthenticationError when the peer's is absurdly far."""
+    if theirs - ours > MAXIMUM_SKIP_BITS:
+        raise AuthenticationError(
+            f"peer's authentication position {theirs} is more than {MAXIMUM_SKIP_BITS} bits past ours "
+            f"({ours}): a forged hello, or stores of different pairs; check both with `satqkd keys status`"
+        )
+    return max(ours, theirs)
+
+
+class PassKeys:
+    """The authentication key of one pass, drawn whole when the hellos agree."""
+
+    def __init__(self, key: bytes, blocks: int) -> None:
+        if len(key) * 8 != pass_key_bits(blocks):
+            raise AuthenticationError(f"expected {pass_key_bits(blocks)} key bits, got {len(key) * 8}")
+        self._key = key
+        self._used: set[tuple[int, TagUse]] = set()
+
+    def __repr__(self) -> str:
+        return "PassKeys(...)"
+
+    def online_code(self, direction: bytes, data: bytes) -> bytes:
+        """HMAC-SHA-256 of direction and message, first 16 bytes."""
+        return hmac.digest(self._key[: ONLINE_KEY_BITS // 8], direction + data, "sha256")[:ONLINE_CODE_BYTES]
+
+    def one_time_tag(self, block: int, use: TagUse, data: bytes) -> bytes:
+        """Poly1305 of the data under this use's own key; each use of each block happens once."""
+        if (block, use) in self._used:
+            raise AuthenticationError(f"one-time key {use.name} of block {block} is spent already")
+        self._used.add((block, use))
+        start = (ONLINE_KEY_BITS + (block * len(TagUse) + use) * TAG_KEY_BITS) // 8
+        return Poly1305.generate_tag(self._key[start : start + TAG_KEY_BITS // 8], data)
+
+
+class Transcript:
+    """All that was said about one block, both directions, each in its order."""
+
+    def __init__(self, opening: bytes) -> None:
+        self._opening = opening
+        self._streams = {b"sat>sta": bytearray(), b"sta>sat": bytearray()}
+
+    def add(self, direction: bytes, data: bytes) -> None:
+        """Append one message's bytes, length first, to its direction."""
+        self._streams[direction] += len(data).to_bytes(4, "little") + data
+
+    def bytes_so_far(self) -> bytes:
+        """Opening (both hellos) and both streams, lengths first: what a tag covers."""
+        parts = (self._opening, *(bytes(stream) for stream in self._streams.values()))
+        return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+
+
+def require_equal(expected: bytes, got: bytes, what: str) -> None:
+    """Constant-time comparison; raises AuthenticationError naming what differs."""
+    if not hmac.compare_digest(expected, got):
+        raise AuthenticationError(
+            f"{what}: the tag differs from what the shared key demands: a changed message, a wrong peer or "
+            f"stores out of step; the key used counts as spent and the session ends"
+        )
+
+
+def split_online_code(data: bytes) -> tuple[bytes, bytes]:
+    """A wire message as (envelope bytes, code); raises RemoteProtocolError when too short."""
+    if len(data) <= ONLINE_CODE_BYTES:
+        raise RemoteProtocolError(f"message of {len(data)} bytes is shorter than its code; the session ends")
+    return data[:-ONLINE_CODE_BYTES], data[-ONLINE_CODE_BYTES:]

@@ -1,0 +1,260 @@
+"""What the two halves of a block share: the state table, the transcript, the tags, the account.
+
+A half receives messages and returns messages; it does nothing else. Events for the node collect in
+`events`. States say what is known. No clock, no socket; randomness comes through `randbytes`.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from itertools import pairwise
+from typing import Any, ClassVar, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.bits import Bits, from_bytes, to_bytes
+from satqkd.distill import amplify, codes, messages
+from satqkd.distill.authenticate import PassKeys, TagUse, Transcript, require_equal
+from satqkd.distill.outcome import BlockFinished, BlockReport, Event, Outcome, StageEntered
+from satqkd.distill.parameters import Parameters
+from satqkd.distill.sift import Rounds, class_counts, tabulate
+from satqkd.errors import LocalProtocolError, RemoteProtocolError
+from satqkd.records import BASIS_NAMES
+from satqkd.results import KeyLength
+from satqkd.security import SecurityTargets, key_length
+
+NO_TAG: Final = bytes(16)
+NO_KEY_REASON: Final = "the bound gives no secret bits for these counts and this leak"
+KEYS_DIFFER_REASON: Final = "the keys of both ends differ under one-time tags"
+Transitions = Mapping[tuple[Any, type[messages.Message]], tuple[Any, ...]]
+Handler = Callable[[Any, Any], Any]
+
+
+def bits_of(data: bytes, n_bits: int, what: str) -> Bits:
+    """A peer's bit string; raises RemoteProtocolError unless it has just the bytes for its bits."""
+    if len(data) != (n_bits + 7) // 8:
+        raise RemoteProtocolError(
+            f"{what}: expected {(n_bits + 7) // 8} bytes for {n_bits} bits, got {len(data)}; the session ends"
+        )
+    return from_bytes(data, n_bits)
+
+
+def seed_bytes(n_bits: int, secret_bits: int) -> int:
+    """Bytes of the Toeplitz seed for one basis; none where nothing is distilled."""
+    return (amplify.seed_bits_needed(n_bits, secret_bits) + 7) // 8 if secret_bits else 0
+
+
+def split(bits: Bits, lengths: list[int]) -> list[Bits]:
+    """Consecutive parts of these lengths; none for no lengths."""
+    edges = np.cumsum([0, *lengths])
+    return [bits[start:end] for start, end in pairwise(edges)]
+
+
+def joined(parts: list[Bits]) -> Bits:
+    """Bit strings one after the other; an empty string for none."""
+    return np.concatenate([np.empty(0, dtype=np.uint8), *parts])
+
+
+def spread(lengths: list[int]) -> NDArray[np.int64]:
+    """Order in which the bits of a string fill its frames: every frame draws evenly from the whole string.
+
+    Errors are more frequent at low elevation; frames cut in order of time would differ in error rate, and
+    the worst would fail. Public, fixed by the lengths alone. Returns int64 (n,): frame bit i is bit
+    `order[i]` of the string, frames one after the other.
+    """
+    places = np.concatenate([np.empty(0), *((np.arange(length) + 0.5) / length for length in lengths)])
+    order = np.empty(places.size, dtype=np.int64)
+    order[np.argsort(places, kind="stable")] = np.arange(places.size)
+    return order
+
+
+class Frames:
+    """How the keyed string of one basis is cut, coded and charged. `bits` is in the frames' order."""
+
+    def __init__(self, bits: Bits, code_class: int, frame_bits: int) -> None:
+        self.lengths = codes.frame_sizes(bits.size, frame_bits=frame_bits)
+        self.codes = [codes.code(length, code_class) for length in self.lengths]
+        self.order = spread(self.lengths)
+        self.bits = bits[self.order]
+        self.failed = np.zeros(len(self.lengths), dtype=bool)
+
+    @property
+    def parts(self) -> list[Bits]:
+        """The frames' bits, in order."""
+        return split(self.bits, self.lengths)
+
+    @property
+    def leaked_bits(self) -> int:
+        """Syndromes (never more than the frame), whole length of frames that failed, a flag a frame."""
+        told = [
+            length if failed else min(length, code.rows_bits)
+            for length, code, failed in zip(self.lengths, self.codes, self.failed, strict=True)
+        ]
+        return sum(told) + len(self.lengths)
+
+
+class BlockHalf:
+    """One end's half of one block."""
+
+    SENDS: ClassVar[bytes]
+    RECEIVES: ClassVar[bytes]
+    TRANSITIONS: ClassVar[Transitions]
+    HANDLERS: ClassVar[Mapping[type[messages.Message], Handler]]
+    TAGGED: ClassVar[Mapping[type[messages.Message], TagUse]] = {
+        messages.Close: TagUse.CLOSE,
+        messages.Amplify: TagUse.AMPLIFY,
+    }
+
+    def __init__(
+        self, index: int, parameters: Parameters, keys: PassKeys, opening: bytes, state: Enum
+    ) -> None:
+        self.index = index
+        self.state = state
+        self.events: list[Event] = []
+        self.rounds: Rounds | None = None
+        self.errors: NDArray[np.int64] = np.zeros((2, 3), dtype=np.int64)
+        self.frames: dict[int, Frames] = {}
+        self.detections = 0
+        self._parameters = parameters
+        self._keys = keys
+        self._transcript = Transcript(opening)
+        self._replies: list[messages.BlockMessage] = []
+
+    def receive(self, message: messages.BlockMessage) -> list[messages.BlockMessage]:
+        """Take one message, return the answers. Raises RemoteProtocolError naming state and message."""
+        kind = type(message)
+        allowed = self.TRANSITIONS.get((self.state, kind))
+        if allowed is None:
+            raise RemoteProtocolError(
+                f"block {self.index} is {self.state.name} ({self.state.value}) and cannot take "
+                f"{kind.__name__}; the session ends"
+            )
+        if kind in self.TAGGED:
+            self._check_tag(message, self.TAGGED[kind])
+        self._transcript.add(self.RECEIVES, messages.encode_one(message))
+        self._enter(self.HANDLERS[kind](self, message), allowed)
+        replies, self._replies = self._replies, []
+        return replies
+
+    def _enter(self, state: Enum, allowed: tuple[Enum, ...]) -> None:
+        if state not in allowed:
+            raise LocalProtocolError(f"block {self.index}: no way from {self.state.name} to {state.name}")
+        if state is not self.state:
+            self.events.append(StageEntered(self.index, state.name.lower()))
+        self.state = state
+
+    def _say(self, message: messages.BlockMessage) -> None:
+        use = self.TAGGED.get(type(message))
+        if use is not None:
+            message = msgspec.structs.replace(message, transcript_tag=self._tag(message, use))
+        self._transcript.add(self.SENDS, messages.encode_one(message))
+        self._replies.append(message)
+
+    def _tag(self, message: messages.BlockMessage, use: TagUse) -> bytes:
+        """One-time tag over the transcript so far and the message itself, its tag field zero."""
+        bare = msgspec.structs.replace(message, transcript_tag=NO_TAG)
+        return self._keys.one_time_tag(
+            self.index, use, self._transcript.bytes_so_far() + messages.encode_one(bare)
+        )
+
+    def _check_tag(self, message: messages.BlockMessage, use: TagUse) -> None:
+        got: bytes = message.transcript_tag  # type: ignore[attr-defined]
+        require_equal(self._tag(message, use), got, f"transcript of block {self.index}")
+
+    def _key_tag(self, use: TagUse, secret: bytes) -> bytes:
+        return self._keys.one_time_tag(self.index, use, self.index.to_bytes(4, "little") + secret)
+
+    @property
+    def _known_rounds(self) -> Rounds:
+        if self.rounds is None:
+            raise LocalProtocolError(f"block {self.index} is {self.state.name}: nothing is sifted yet")
+        return self.rounds
+
+    def _keyed_string(self) -> Bits:
+        """Keyed bits of all bases, in order of basis: what verification compares."""
+        return joined([self.frames[basis].bits for basis in self._parameters.keyed_bases])
+
+    def _detection_table(self) -> NDArray[np.int64]:
+        """Kept detections by basis and class, int64 (2, 3)."""
+        return tabulate(self._known_rounds.basis, self._known_rounds.intensity_class)
+
+    def _account(self) -> tuple[dict[str, int], int]:
+        """Leak by basis, and how much of it all reconciliation took."""
+        table = self._detection_table()
+        leak: dict[str, int] = {}
+        for basis, frames in self.frames.items():
+            announced = sum(
+                int(table[basis, k]).bit_length() for k in range(3) if self._parameters.is_keyed(basis, k)
+            )
+            leak[BASIS_NAMES[basis]] = frames.leaked_bits + announced
+        return leak, sum(frames.leaked_bits for frames in self.frames.values())
+
+    def _key_length(self) -> KeyLength:
+        protocol = self._parameters.protocol
+        return key_length(
+            class_counts(self._detection_table(), self.errors, self._parameters),
+            self._parameters.source,
+            SecurityTargets(protocol.epsilon_secrecy, protocol.epsilon_correctness),
+            leaked_bits=self._account()[0],
+            bound=protocol.bound,
+            keyed_bases=protocol.keyed_bases,
+            keyed_classes=protocol.keyed_classes,
+        )
+
+    def _secret_lengths(self, length: KeyLength) -> tuple[int, ...]:
+        """Secret bits by keyed basis; the last basis gives up the bits that fill no whole byte."""
+        lengths = [
+            int(length.terms["bases"][BASIS_NAMES[basis]]["secret_bits"])
+            for basis in self._parameters.keyed_bases
+        ]
+        spare = sum(lengths) % 8
+        for index in reversed(range(len(lengths))):
+            cut = min(spare, lengths[index])
+            lengths[index] -= cut
+            spare -= cut
+        return tuple(lengths)
+
+    def _distilled(self, lengths: tuple[int, ...], seeds: tuple[bytes, ...]) -> bytes:
+        """The secret of all keyed bases, one after the other, as bytes."""
+        parts = [
+            amplify.amplify(self.frames[basis].bits, secret_bits, seed)
+            for basis, secret_bits, seed in zip(self._parameters.keyed_bases, lengths, seeds, strict=True)
+            if secret_bits
+        ]
+        return to_bytes(joined(parts))
+
+    def _finish(
+        self,
+        outcome: Outcome,
+        reason: str = "",
+        *,
+        length: KeyLength | None = None,
+        secret_bits: int = 0,
+        keys_match: bool = False,
+    ) -> None:
+        """Report the block: nothing more will be said about it."""
+        counts = class_counts(self._detection_table(), self.errors, self._parameters)
+        keyed = [row for row in counts if self._carries_key(row.basis, row.class_name)]
+        leak, reconciliation = self._account()
+        report = BlockReport(
+            block=self.index,
+            outcome=outcome,
+            reason=reason,
+            detections=self.detections,
+            counts=counts,
+            sifted_bits=sum(row.detections for row in keyed),
+            errors=sum(row.errors for row in keyed),
+            frames=sum(len(frames.lengths) for frames in self.frames.values()),
+            frames_failed=sum(int(frames.failed.sum()) for frames in self.frames.values()),
+            leaked_bits=leak,
+            reconciliation_bits=reconciliation,
+            secret_bits=secret_bits,
+            length=length,
+            keys_match=keys_match,
+        )
+        self.events.append(BlockFinished(report))
+
+    def _carries_key(self, basis: str, class_name: str) -> bool:
+        protocol = self._parameters.protocol
+        return basis in protocol.keyed_bases and class_name in protocol.keyed_classes

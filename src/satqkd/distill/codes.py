@@ -1,0 +1,240 @@
+"""One generated family of quasi-cyclic codes: both ends build the same matrix from (bits, class, seed).
+
+No matrix is shipped. Degree distributions (climbed with the decoder itself by `builders/ldpc_degrees.py`,
+from those of facts: reconciliation, second study 1.2) are interpolated in the leak, rows are chosen so that
+row weights stay even, degree-2 columns form a zigzag, shifts come from SHAKE-256 and avoid 4-cycles. The
+leak of a frame is `Code.rows_bits`, known before any bit is seen. Knows no key, no message, no decoder.
+"""
+
+import hashlib
+from functools import lru_cache
+from math import ceil, log2, sqrt
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.errors import LocalProtocolError
+from satqkd.randomness import expand
+
+Ints = NDArray[np.int32]
+
+LEAK_FRACTIONS: Final = tuple(round(450 * 1.03**step) / 10_000 for step in range(79))
+"""Syndrome bits per key bit of each leak class, 0.045 to 0.45 in steps of 3 %."""
+SHORTEST_CODE: Final = 8192
+"""Shorter frames are padded with known zeros to this length."""
+LONGEST_CODE: Final = 1_048_576
+LIFT_STEP: Final = 16
+"""Lifts are multiples of this, for the decoder's vectors."""
+SMALLEST_QBER: Final = 1e-3
+"""Below it a class is chosen as at it."""
+GAP: Final = 1.07
+"""Leak over entropy at which long frames of the family decode (`benchmarks/reconciliation.py`)."""
+SIGMAS: Final = 3.8
+"""Margin for chance in standard deviations: the failures of 8192 to 262144 bits stay below one in a hundred
+but for 0.5 % in the shortest frames."""
+_BASE_ROWS: Final = (32, 48)
+_CANDIDATES: Final = 64
+
+_DEGREES: Final = (2, 3, 4, 6, 8, 10, 12, 16, 20, 30, 40)
+# weights of these degrees at some leak fractions, by `builders/ldpc_degrees.py`
+_DISTRIBUTIONS: Final[dict[float, tuple[float, ...]]] = {
+    0.0450: (5.0, 64.5, 0, 12.5, 11.5, 13, 8, 0, 1.5, 8, 3.5),
+    0.0522: (5.8, 64.5, 0, 16.5, 4, 16.5, 7, 0.5, 0, 11.5, 1.5),
+    0.0623: (7.5, 64.5, 4, 16.5, 0, 11.5, 7, 6.5, 0, 11.5, 0),
+    0.0915: (10, 69, 1, 8, 10, 16, 1, 0.5, 0.5, 6, 6),
+    0.1604: (17.5, 69, 3, 0, 9.5, 12, 3.5, 0, 1.5, 6, 4),
+    0.2813: (32.5, 66, 6.5, 0, 9.5, 7.5, 0, 2.5, 0.5, 3.5, 8),
+    0.4382: (48.5, 64, 5, 0, 7, 5, 0.5, 5, 0, 0, 8),
+}
+
+
+class Code(msgspec.Struct, frozen=True, eq=False):
+    """A parity-check matrix of circulants: check (r, k) holds bit (column, (k + shift) mod lift)."""
+
+    n_bits: int
+    """Key bits of a frame; the rest up to `columns * lift` are known zeros."""
+    columns: int
+    """Block columns."""
+    lift: int
+    """Size of a circulant."""
+    row_start: Ints
+    """(block rows + 1,): the circulants of block row r are row_start[r]:row_start[r + 1]."""
+    column: Ints
+    """(circulants,) block column of each."""
+    shift: Ints
+    """(circulants,) rotation of each, in [0, lift)."""
+
+    @property
+    def rows(self) -> int:
+        """Block rows."""
+        return self.row_start.size - 1
+
+    @property
+    def rows_bits(self) -> int:
+        """Syndrome bits, all of them sent: the leak of one frame."""
+        return self.rows * self.lift
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the syndrome is the frame itself: shorter than any code would leak."""
+        return self.columns == self.rows
+
+    def digest(self) -> str:
+        """SHA-256 of the matrix, to compare the two ends and to pin the construction in tests."""
+        head = np.array([self.n_bits, self.columns, self.lift], "<i4")
+        parts = [part.astype("<i4").tobytes() for part in (head, self.row_start, self.column, self.shift)]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def binary_entropy(probability: float) -> float:
+    """h2(p) in bits; 0 at 0 and 1."""
+    if not 0 < probability < 1:
+        return 0.0
+    return -probability * log2(probability) - (1 - probability) * log2(1 - probability)
+
+
+def frame_sizes(n_bits: int, *, frame_bits: int) -> list[int]:
+    """How a string is cut: full frames of `frame_bits`, then one shorter; every bit is in a frame.
+
+    n_bits >= 0.  Returns the sizes in order; their sum is n_bits, an empty string has no frame.
+    """
+    if n_bits < 0 or not 0 < frame_bits <= LONGEST_CODE:
+        raise LocalProtocolError(
+            f"frame_sizes: expected n_bits >= 0 and 0 < frame_bits <= {LONGEST_CODE}, "
+            f"got {n_bits} and {frame_bits}"
+        )
+    full, rest = divmod(n_bits, frame_bits)
+    return [frame_bits] * full + ([rest] if rest else [])
+
+
+def interleaved_order(sizes: list[int]) -> NDArray[np.int64]:
+    """Which bit of a string goes where, so that every frame takes its bits evenly from the whole string.
+
+    The error rate drifts along a pass; one class serves all frames of a string, so all should see its mean.
+    Returns a permutation of (sum(sizes),): `bits[order]`, cut by sizes in turn, gives the frames.
+    """
+    moments = [(np.arange(size) + 0.5) / size for size in sizes]
+    ranks = np.argsort(np.concatenate([np.empty(0), *moments]), kind="stable")
+    order = np.empty(ranks.size, np.int64)
+    order[ranks] = np.arange(ranks.size)
+    return order
+
+
+def choose_class(qber_estimate: float, *, frame_length: int, sample_bits: int | None = None) -> int | None:
+    """The leak class whose frames fail less than once in a hundred; None above the largest class.
+
+    qber_estimate: estimated error rate of the frame. sample_bits: how many bits the estimate rests on;
+    unknown counts as many as the frame has. The leak asked for is
+
+        GAP h2(Q) + SIGMAS sqrt(v / frame_length + v / sample_bits),   v = Q (1 - Q) log2((1 - Q) / Q)^2,
+
+    the floor of any one-way code (facts: reconciliation, 2c) with this family's distance from it; below
+    SMALLEST_QBER as there. The larger of the shortest code and the frame counts as its length.
+    """
+    if not 0 <= qber_estimate <= 0.5:
+        raise LocalProtocolError(f"choose_class: expected a QBER in [0, 0.5], got {qber_estimate}")
+    qber = max(qber_estimate, SMALLEST_QBER)
+    length = max(frame_length, SHORTEST_CODE)
+    spread = qber * (1 - qber) * log2((1 - qber) / qber) ** 2
+    variance = spread / length + spread / max(1, length if sample_bits is None else sample_bits)
+    needed = GAP * binary_entropy(qber) + SIGMAS * sqrt(variance)
+    return next((index for index, leak in enumerate(LEAK_FRACTIONS) if leak >= needed), None)
+
+
+@lru_cache(maxsize=32)
+def code(n_bits: int, leak_class: int, *, seed: int = 0) -> Code:
+    """The code of a frame of n_bits in a leak class; the same at both ends, well under a second to build.
+
+    The seed is public and agreed. Raises LocalProtocolError for sizes or classes out of range.
+    """
+    if not 1 <= n_bits <= LONGEST_CODE or not 0 <= leak_class < len(LEAK_FRACTIONS):
+        raise LocalProtocolError(
+            f"code: expected 1 <= n_bits <= {LONGEST_CODE} and 0 <= leak_class < {len(LEAK_FRACTIONS)}, "
+            f"got {n_bits} and {leak_class}"
+        )
+    leak = LEAK_FRACTIONS[leak_class]
+    rows, columns, lift = _shape(max(n_bits, SHORTEST_CODE), leak)
+    if rows * lift >= n_bits:
+        zero = np.zeros(1, np.int32)
+        return Code(n_bits, 1, n_bits, np.array([0, 1], np.int32), zero, zero)
+    label = f"satqkd/ldpc/1/{rows}/{columns}/{lift}/{leak_class}/{seed}"
+    return _Construction(rows, columns, lift, leak, label).build(n_bits)
+
+
+def _shape(n_bits: int, leak: float) -> tuple[int, int, int]:
+    """Block rows, block columns and lift that come nearest above the leak, with few known bits."""
+    checks = leak * n_bits
+    low = max(LIFT_STEP, int(checks / _BASE_ROWS[1]) // LIFT_STEP * LIFT_STEP)
+    high = max(low, int(checks / _BASE_ROWS[0]))
+    lift = min(range(low, high + 1, LIFT_STEP), key=lambda lift: (ceil(checks / lift) * lift, -lift))
+    return ceil(checks / lift), ceil(n_bits / lift), lift
+
+
+def column_degrees(leak: float, columns: int, rows: int) -> list[int]:
+    """Degrees of all block columns, ascending: interpolated distribution, rounded by largest remainder."""
+    known = np.array(list(_DISTRIBUTIONS.values()))
+    known /= known.sum(axis=1, keepdims=True)
+    share = np.array([np.interp(leak, list(_DISTRIBUTIONS), part) for part in known.T])
+    exact = share * columns / share.sum()
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact, kind="stable")[: columns - int(counts.sum())]] += 1
+    excess = max(0, int(counts[0]) - (rows - 1))  # a zigzag through all rows has rows - 1 columns
+    counts[:2] += (-excess, excess)
+    return [min(d, rows) for d, count in zip(_DEGREES, counts, strict=True) for _ in range(int(count))]
+
+
+class _Construction:
+    """Column by column, low degrees first: the rows of least weight, shifts of least 4-cycles."""
+
+    def __init__(self, rows: int, columns: int, lift: int, leak: float, label: str) -> None:
+        self.rows, self.columns, self.lift = rows, columns, lift
+        self.degrees = column_degrees(leak, columns, rows)
+        edges = sum(self.degrees)
+        draws = np.frombuffer(expand(label + "/shifts", 4 * edges * _CANDIDATES), "<u4")
+        self.candidates = (draws % np.uint32(lift)).astype(np.int64).reshape(edges, _CANDIDATES)
+        draws = np.frombuffer(expand(label + "/rows", 4 * columns * rows), "<u4")
+        self.ties = draws.reshape(columns, rows).astype(np.int64)
+        self.weight = np.zeros(rows, np.int64)
+        self.shared = np.zeros((rows, rows), np.int64)
+        self.used = np.zeros((rows, rows, lift), np.uint8)
+        self.edges: list[tuple[int, int, int]] = []
+
+    def build(self, n_bits: int) -> Code:
+        for index, degree in enumerate(self.degrees):
+            self._place(index, [index, index + 1] if degree == 2 else self._choose_rows(index, degree))
+        table = np.array(sorted(self.edges), np.int32)
+        row_start = np.searchsorted(table[:, 0], np.arange(self.rows + 1)).astype(np.int32)
+        column, shift = (np.ascontiguousarray(table[:, part]) for part in (1, 2))
+        return Code(n_bits, self.columns, self.lift, row_start, column, shift)
+
+    def _choose_rows(self, index: int, degree: int) -> list[int]:
+        """Rows one by one: least weight, then least often together with those chosen, then by the draw."""
+        cost = (self.weight << 48) + (self.ties[index] >> 8)
+        chosen: list[int] = []
+        for _ in range(degree):
+            row = int(np.argmin(cost))
+            chosen.append(row)
+            cost += self.shared[row] << 32
+            cost[row] = np.iinfo(np.int64).max // 2
+        return chosen
+
+    def _place(self, index: int, rows: list[int]) -> None:
+        shifts = np.zeros(len(rows), np.int64)
+        for position, row in enumerate(rows):
+            if position and len(rows) > 2:
+                shifts[position] = self._choose_shift(row, rows[:position], shifts[:position])
+            elif len(rows) > 2:
+                shifts[0] = self.candidates[len(self.edges), 0]
+            self.edges.append((row, index, int(shifts[position])))
+        self.weight[rows] += 1
+        grid = np.ix_(rows, rows)
+        self.shared[grid] += 1
+        self.used[(*grid, (shifts[:, None] - shifts) % self.lift)] += 1
+
+    def _choose_shift(self, row: int, others: list[int], shifts: NDArray[np.int64]) -> int:
+        candidates = self.candidates[len(self.edges)]
+        differences = (candidates - shifts[:, None]) % self.lift
+        cycles = self.used[row, np.array(others)[:, None], differences].sum(axis=0)
+        return int(candidates[np.argmin(cycles)])

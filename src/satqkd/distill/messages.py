@@ -1,0 +1,241 @@
+"""What the two ends say to each other, and its bytes.
+
+Every message is a frozen struct in MessagePack (arrays, tagged by name) inside an envelope
+`[version, pass_id, sequence, message]`; the layout stands in `docs/protocol.md`. Bit strings are
+bytes, bit i in byte i // 8 at position i % 8. Every length that the peer chooses is capped here,
+before anything is built from it. Knows no state and no key.
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from satqkd.errors import RemoteProtocolError
+
+VERSION: Final = 1
+MAXIMUM_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+MAXIMUM_BLOCK_DETECTIONS: Final = 8 * (MAXIMUM_MESSAGE_BYTES - 4096)
+"""One bit a detection must fit one message."""
+
+Name = Annotated[str, Meta(max_length=128)]
+Text = Annotated[str, Meta(max_length=512)]
+Count = Annotated[int, Meta(ge=0, lt=2**40)]
+Small = Annotated[int, Meta(ge=0, lt=2**16)]
+Basis = Annotated[int, Meta(ge=0, le=1)]
+Blob = Annotated[bytes, Meta(max_length=MAXIMUM_MESSAGE_BYTES)]
+Tag = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Table = Annotated[tuple[tuple[Count, ...], ...], Meta(max_length=2)]
+"""Counts by basis, then by class."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+class BlockMessage(Message, frozen=True, array_like=True):
+    """A message about one block."""
+
+    block: Small
+
+
+class Hello(Message, frozen=True, array_like=True):
+    """Both: who speaks, under which agreed parameters, and where its authentication key stands."""
+
+    node: Name
+    peer: Name
+    parameter_digest: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    authentication_position_bits: Count
+
+
+class BeaconSchedule(Message, frozen=True, array_like=True):
+    """Satellite: beacon rate and code shift, so that the station can check what it was told beforehand."""
+
+    rate_hz: float
+    code_shift_s: float
+
+
+class LockReport(Message, frozen=True, array_like=True):
+    """Station: whether it follows the beacons, and how many it has seen."""
+
+    locked: bool
+    beacons_seen: Count
+
+
+class Announce(BlockMessage, frozen=True, array_like=True):
+    """Station: slot numbers of detections, Rice-coded gaps from `start_slot`; neither basis nor bit."""
+
+    start_slot: Count
+    detections: Count
+    gaps: Blob
+
+
+class Bases(BlockMessage, frozen=True, array_like=True):
+    """Station: after the block's last slot, one basis bit for each detection announced."""
+
+    detections: Count
+    bases: Blob
+
+
+class Sift(BlockMessage, frozen=True, array_like=True):
+    """Satellite: which bases matched, the classes of those, and the values of the unkeyed rounds."""
+
+    keep: Blob
+    """A bit a detection."""
+    is_signal: Blob
+    """A bit a kept detection."""
+    is_vacuum: Blob
+    """A bit a kept detection that is no signal."""
+    values: Blob
+    """A bit a kept detection of unkeyed basis or class."""
+
+
+class ChooseCodes(BlockMessage, frozen=True, array_like=True):
+    """Station: the code class for each keyed basis, chosen from revealed rounds alone."""
+
+    code_classes: Annotated[tuple[Small, ...], Meta(max_length=2)]
+
+
+class Syndromes(BlockMessage, frozen=True, array_like=True):
+    """Satellite: syndromes of all frames of a basis, one after the other."""
+
+    basis: Basis
+    syndromes: Blob
+
+
+class Verdicts(BlockMessage, frozen=True, array_like=True):
+    """Station: a bit a frame of the basis, 1 = decoded."""
+
+    basis: Basis
+    decoded: Blob
+
+
+class Reveal(BlockMessage, frozen=True, array_like=True):
+    """Satellite: the values of the frames that failed, one after the other; they are charged whole."""
+
+    basis: Basis
+    values: Blob
+
+
+class Verify(BlockMessage, frozen=True, array_like=True):
+    """Satellite: a fresh hash seed and the tag of its keyed strings."""
+
+    seed: Annotated[bytes, Meta(max_length=256)]
+    tag: Annotated[bytes, Meta(max_length=32)]
+
+
+class Close(BlockMessage, frozen=True, array_like=True):
+    """Station: its tag of the keyed strings, the errors by basis and class, its one-time tag."""
+
+    tag: Annotated[bytes, Meta(max_length=32)]
+    errors: Table
+    transcript_tag: Tag
+
+
+class Amplify(BlockMessage, frozen=True, array_like=True):
+    """Satellite: agreed lengths, the fresh Toeplitz seeds, its one-time tag. No seeds when no key."""
+
+    secret_bits: Annotated[tuple[Count, ...], Meta(max_length=2)]
+    seeds: Annotated[tuple[Blob, ...], Meta(max_length=2)]
+    transcript_tag: Tag
+
+
+class Confirm(BlockMessage, frozen=True, array_like=True):
+    """Station: its key under a one-time tag."""
+
+    key_tag: Tag
+
+
+class Confirmed(BlockMessage, frozen=True, array_like=True):
+    """Satellite: whether the keys agree, its own key under a one-time tag."""
+
+    matches: bool
+    key_tag: Tag
+
+
+class Done(BlockMessage, frozen=True, array_like=True):
+    """Station: it holds the block as confirmed; the satellite may use it too."""
+
+    matches: bool
+
+
+class Abandon(BlockMessage, frozen=True, array_like=True):
+    """Station: the block gives no key, and why. The satellite answers with the block's values."""
+
+    outcome: Literal["no_key", "aborted"]
+    reason: Text
+
+
+class Values(BlockMessage, frozen=True, array_like=True):
+    """Satellite: every keyed value of an abandoned block, so that its errors can be counted."""
+
+    values: Annotated[tuple[Blob, ...], Meta(max_length=2)]
+
+
+class Errors(BlockMessage, frozen=True, array_like=True):
+    """Station: the errors of an abandoned block."""
+
+    errors: Table
+
+
+AnyMessage = (
+    Hello
+    | BeaconSchedule
+    | LockReport
+    | Announce
+    | Bases
+    | Sift
+    | ChooseCodes
+    | Syndromes
+    | Verdicts
+    | Reveal
+    | Verify
+    | Close
+    | Amplify
+    | Confirm
+    | Confirmed
+    | Done
+    | Abandon
+    | Values
+    | Errors
+)
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One message on the wire: what comes before the message authentication code."""
+
+    version: int
+    pass_id: Name
+    sequence: Count
+    message: AnyMessage
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Envelope)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The envelope's MessagePack bytes."""
+    return _encoder.encode(envelope)
+
+
+def decode(data: bytes) -> Envelope:
+    """Parse and check an envelope; raises RemoteProtocolError saying what is wrong with it."""
+    if len(data) > MAXIMUM_MESSAGE_BYTES:
+        raise RemoteProtocolError(
+            f"message of {len(data)} bytes: expected at most {MAXIMUM_MESSAGE_BYTES}; the session ends"
+        )
+    try:
+        envelope = _decoder.decode(data)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise RemoteProtocolError(f"message cannot be read: {error}; the session ends") from None
+    if envelope.version != VERSION:
+        raise RemoteProtocolError(
+            f"expected protocol version {VERSION}, the peer speaks {envelope.version}; install equal versions"
+        )
+    return envelope
+
+
+def encode_one(message: Message) -> bytes:
+    """One message alone, as transcripts hold it."""
+    return _encoder.encode(message)

@@ -1,0 +1,85 @@
+"""What a session tells its node: events, and the report of a finished block.
+
+Reports hold counts and lengths, never key. The one event that carries key hides it in its text form.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from satqkd.results import ClassCounts, KeyLength
+
+Outcome = Literal["key", "no_key", "aborted", "unconfirmed"]
+
+
+class BlockReport(msgspec.Struct, frozen=True):
+    """One block as both ends account for it."""
+
+    block: int
+    outcome: Outcome
+    reason: str
+    """Why there is no key; empty when there is."""
+    detections: int
+    """Announced detections, all classes and bases."""
+    counts: tuple[ClassCounts, ...]
+    sifted_bits: int
+    """Keyed rounds."""
+    errors: int
+    """Errors among them."""
+    frames: int
+    frames_failed: int
+    leaked_bits: dict[str, int]
+    """By keyed basis: syndromes, whole failed frames, decode flags, announced error counts."""
+    reconciliation_bits: int
+    """The part of the leak that reconciliation took: all but the error counts."""
+    secret_bits: int
+    length: KeyLength | None
+    keys_match: bool
+    """From the tags of both keys under one-time key; false where there is none."""
+
+
+class SecretReady(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """The block's key, to be stored as unconfirmed before anything more is said."""
+
+    block: int
+    bits: int
+    _secret: bytes
+
+    @property
+    def secret(self) -> bytes:
+        """Key bytes, bit i in byte i // 8 at position i % 8."""
+        return self._secret
+
+    def __repr__(self) -> str:
+        return f"SecretReady(block={self.block}, bits={self.bits})"
+
+
+class SecretConfirmed(msgspec.Struct, frozen=True):
+    """Both ends hold the block's key: it may be used."""
+
+    block: int
+
+
+class BlockFinished(msgspec.Struct, frozen=True):
+    """Nothing more will be said about the block."""
+
+    report: BlockReport
+
+
+class ErrorProfile(msgspec.Struct, frozen=True):
+    """Keyed rounds and their errors in each second of the pass that has any: counts for pictures."""
+
+    block: int
+    second: tuple[int, ...]
+    sifted: tuple[int, ...]
+    errors: tuple[int, ...]
+
+
+class StageEntered(msgspec.Struct, frozen=True):
+    """For the event log: the block knows more than before."""
+
+    block: int
+    stage: str
+
+
+Event = SecretReady | SecretConfirmed | BlockFinished | ErrorProfile | StageEntered

@@ -1,0 +1,221 @@
+"""The satellite's half of a block: it holds the reference string and sends the syndromes.
+
+It answers slot numbers with nothing, bases with matches and classes, and it lets a seed go only when
+its own clock says that the block's last slot is past. See `block.py` for what both halves share.
+"""
+
+from enum import Enum
+
+import numpy as np
+
+from satqkd.bits import to_bytes
+from satqkd.distill import codes, messages, reconcile, verify
+from satqkd.distill.authenticate import PassKeys, TagUse
+from satqkd.distill.block import (
+    KEYS_DIFFER_REASON,
+    NO_KEY_REASON,
+    NO_TAG,
+    BlockHalf,
+    Frames,
+    bits_of,
+    joined,
+    seed_bytes,
+)
+from satqkd.distill.outcome import Outcome, SecretConfirmed, SecretReady
+from satqkd.distill.parameters import Parameters
+from satqkd.distill.sift import sift_at_satellite
+from satqkd.errors import RemoteProtocolError
+from satqkd.randomness import RandBytes
+from satqkd.records import Settings
+from satqkd.results import KeyLength
+
+
+class State(Enum):
+    """What the satellite knows of a block."""
+
+    COLLECTING = "hears slot numbers, has said nothing of its settings"
+    SIFTED = "has told matches and classes, waits for the code classes"
+    RECONCILING = "has told syndromes, waits for verdicts"
+    VERIFYING = "has told the hash seed and its tag, waits for the station's"
+    AMPLIFIED = "holds the key, waits for the station's tag of it"
+    CONFIRMING = "knows whether the keys agree, waits for the station's word"
+    ABANDONED = "has told all values, waits for the error counts"
+    FINISHED = "nothing more will be said"
+
+
+class SatelliteBlock(BlockHalf):
+    """One block at the satellite."""
+
+    SENDS = b"sat>sta"
+    RECEIVES = b"sta>sat"
+    TRANSITIONS = {
+        (State.COLLECTING, messages.Bases): (State.SIFTED,),
+        (State.SIFTED, messages.ChooseCodes): (State.RECONCILING,),
+        (State.SIFTED, messages.Abandon): (State.ABANDONED,),
+        (State.RECONCILING, messages.Verdicts): (State.RECONCILING, State.VERIFYING),
+        (State.VERIFYING, messages.Close): (State.AMPLIFIED, State.FINISHED),
+        (State.VERIFYING, messages.Abandon): (State.ABANDONED,),
+        (State.ABANDONED, messages.Errors): (State.FINISHED,),
+        (State.AMPLIFIED, messages.Confirm): (State.CONFIRMING,),
+        (State.CONFIRMING, messages.Done): (State.FINISHED,),
+    }
+
+    def __init__(
+        self, index: int, parameters: Parameters, keys: PassKeys, opening: bytes, randbytes: RandBytes
+    ) -> None:
+        super().__init__(index, parameters, keys, opening, State.COLLECTING)
+        self._randbytes = randbytes
+        self._settings: list[Settings] = []
+        self._awaited = set(parameters.keyed_bases)
+        self._length: KeyLength | None = None
+        self._secret = b""
+        self._tag_expected = b""
+        self._keys_match = False
+        self._outcome: Outcome = "unconfirmed"
+        self._reason = ""
+
+    def announced(self, message: messages.Announce, settings: Settings) -> None:
+        """Take a report of detections, with this side's settings of those slots."""
+        if self.state is not State.COLLECTING:
+            raise RemoteProtocolError(
+                f"block {self.index} is {self.state.name} and cannot take Announce; the session ends"
+            )
+        self.detections += len(settings)
+        if self.detections > messages.MAXIMUM_BLOCK_DETECTIONS:
+            raise RemoteProtocolError(
+                f"block {self.index}: more than {messages.MAXIMUM_BLOCK_DETECTIONS} detections announced"
+            )
+        self._transcript.add(self.RECEIVES, messages.encode_one(message))
+        self._settings.append(settings)
+
+    def _on_bases(self, message: messages.Bases) -> State:
+        if message.detections != self.detections:
+            raise RemoteProtocolError(
+                f"block {self.index}: {self.detections} detections were announced, bases came for "
+                f"{message.detections}; the session ends"
+            )
+        bases = bits_of(message.bases, self.detections, "bases")
+        self.rounds, answer = sift_at_satellite(_joined(self._settings), bases, self._parameters)
+        self._settings = []
+        self._say(_numbered(answer, self.index))
+        return State.SIFTED
+
+    def _on_choose(self, message: messages.ChooseCodes) -> State:
+        bases, known = self._parameters.keyed_bases, len(codes.LEAK_FRACTIONS)
+        if len(message.code_classes) != len(bases) or max(message.code_classes, default=0) >= known:
+            raise RemoteProtocolError(
+                f"block {self.index}: expected {len(bases)} code classes below {known}, got "
+                f"{message.code_classes}; the session ends"
+            )
+        for basis, code_class in zip(bases, message.code_classes, strict=True):
+            frame_bits = self._parameters.protocol.frame_bits
+            frames = Frames(self._known_rounds.keyed_bits(basis), code_class, frame_bits)
+            self.frames[basis] = frames
+            syndromes = [
+                reconcile.syndrome(part, code) for part, code in zip(frames.parts, frames.codes, strict=True)
+            ]
+            self._say(messages.Syndromes(self.index, basis, to_bytes(joined(syndromes))))
+        return State.RECONCILING
+
+    def _on_verdicts(self, message: messages.Verdicts) -> State:
+        if message.basis not in self._awaited:
+            raise RemoteProtocolError(f"block {self.index}: verdicts of basis {message.basis} not awaited")
+        self._awaited.discard(message.basis)
+        frames = self.frames[message.basis]
+        frames.failed = bits_of(message.decoded, len(frames.lengths), "verdicts") == 0
+        failed = [part for part, bad in zip(frames.parts, frames.failed, strict=True) if bad]
+        if failed:
+            self._say(messages.Reveal(self.index, message.basis, to_bytes(joined(failed))))
+        if self._awaited:
+            return State.RECONCILING
+        epsilon = self._parameters.protocol.epsilon_correctness
+        seed = self._randbytes(verify.seed_bytes(epsilon))
+        self._tag_expected = verify.tag(self._keyed_string(), seed, epsilon)
+        self._say(messages.Verify(self.index, seed, self._tag_expected))
+        return State.VERIFYING
+
+    def _on_close(self, message: messages.Close) -> State:
+        if not verify.matches(self._tag_expected, message.tag):
+            raise RemoteProtocolError(
+                f"block {self.index}: the station closed it although its verification tag differs"
+            )
+        self._take_errors(message.errors)
+        self._length = self._key_length()
+        lengths = self._secret_lengths(self._length)
+        seeds = tuple(
+            self._randbytes(seed_bytes(self.frames[basis].bits.size, bits))
+            for basis, bits in zip(self._parameters.keyed_bases, lengths, strict=True)
+        )
+        if sum(lengths) == 0:
+            self._say(messages.Amplify(self.index, lengths, (), NO_TAG))
+            self._finish("no_key", NO_KEY_REASON, length=self._length)
+            return State.FINISHED
+        self._secret = self._distilled(lengths, seeds)
+        self.events.append(SecretReady(self.index, sum(lengths), self._secret))
+        self._say(messages.Amplify(self.index, lengths, seeds, NO_TAG))
+        return State.AMPLIFIED
+
+    def _on_confirm(self, message: messages.Confirm) -> State:
+        expected = self._key_tag(TagUse.CONFIRM, self._secret)
+        self._keys_match = verify.matches(expected, message.key_tag)
+        self._say(
+            messages.Confirmed(self.index, self._keys_match, self._key_tag(TagUse.CONFIRMED, self._secret))
+        )
+        return State.CONFIRMING
+
+    def _on_done(self, message: messages.Done) -> State:
+        agreed = self._keys_match and message.matches
+        if agreed:
+            self.events.append(SecretConfirmed(self.index))
+        bits = 8 * len(self._secret)
+        self._secret = b""
+        if agreed:
+            self._finish("key", length=self._length, secret_bits=bits, keys_match=True)
+        else:
+            self._finish("unconfirmed", KEYS_DIFFER_REASON, length=self._length)
+        return State.FINISHED
+
+    def _on_abandon(self, message: messages.Abandon) -> State:
+        self._outcome, self._reason = message.outcome, message.reason
+        rounds = self._known_rounds
+        values = tuple(to_bytes(rounds.keyed_bits(basis)) for basis in self._parameters.keyed_bases)
+        self._say(messages.Values(self.index, values))
+        return State.ABANDONED
+
+    def _on_errors(self, message: messages.Errors) -> State:
+        self._take_errors(message.errors)
+        self._finish(self._outcome, self._reason)
+        return State.FINISHED
+
+    HANDLERS = {
+        messages.Bases: _on_bases,
+        messages.ChooseCodes: _on_choose,
+        messages.Verdicts: _on_verdicts,
+        messages.Close: _on_close,
+        messages.Confirm: _on_confirm,
+        messages.Done: _on_done,
+        messages.Abandon: _on_abandon,
+        messages.Errors: _on_errors,
+    }
+
+    def _take_errors(self, errors: tuple[tuple[int, ...], ...]) -> None:
+        table = np.array(errors, dtype=np.int64) if {len(row) for row in errors} == {3} else np.empty(0)
+        if table.shape != (2, 3) or (table > self._detection_table()).any():
+            raise RemoteProtocolError(
+                f"block {self.index}: expected errors by 2 bases and 3 classes, none above its detections, "
+                f"got {errors}; the session ends"
+            )
+        self.errors = table
+
+
+def _joined(parts: list[Settings]) -> Settings:
+    empty = np.empty(0, dtype=np.uint8)
+    return Settings(
+        intensity_class=np.concatenate([empty, *(part.intensity_class for part in parts)]),
+        basis=np.concatenate([empty, *(part.basis for part in parts)]),
+        bit=np.concatenate([empty, *(part.bit for part in parts)]),
+    )
+
+
+def _numbered(answer: messages.Sift, index: int) -> messages.Sift:
+    return messages.Sift(index, answer.keep, answer.is_signal, answer.is_vacuum, answer.values)

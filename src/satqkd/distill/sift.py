@@ -1,0 +1,135 @@
+"""Sifting: which detections both ends measured in one basis, in which class, and what of them is told.
+
+The satellite answers the station's bases with a keep mask, the classes of what is kept, and the values
+of rounds that carry no key. Both ends then hold the same table of rounds; only the keyed values differ
+by errors. Pure functions on columns; a row is a kept detection, in order of slot.
+"""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.bits import Bits, from_bytes, to_bytes
+from satqkd.distill.messages import Sift
+from satqkd.distill.parameters import Parameters
+from satqkd.errors import RemoteProtocolError
+from satqkd.records import BASIS_NAMES, CLASS_NAMES, DECOY, SIGNAL, VACUUM, Settings
+from satqkd.results import ClassCounts
+
+Mask = NDArray[np.bool_]
+
+
+class Rounds(msgspec.Struct, frozen=True, eq=False):
+    """Kept detections of a block as one end sees them."""
+
+    basis: Bits
+    intensity_class: Bits
+    bit: Bits
+    """This end's values."""
+    keyed: Mask
+
+    def keyed_bits(self, basis: int) -> Bits:
+        """This end's values of the keyed rounds of a basis, uint8 (n,), in order of slot."""
+        values: Bits = self.bit[self.keyed & (self.basis == basis)]
+        return values
+
+
+def sift_at_satellite(settings: Settings, bases: Bits, parameters: Parameters) -> tuple[Rounds, Sift]:
+    """The satellite's rounds, and its answer (block number 0; the caller sets it).
+
+    settings: of the announced detections; bases: the station's, uint8 (n,).
+    """
+    keep = settings.basis == bases
+    basis, classes, bit = settings.basis[keep], settings.intensity_class[keep], settings.bit[keep]
+    keyed = _keyed(basis, classes, parameters)
+    answer = Sift(
+        block=0,
+        keep=to_bytes(keep.astype(np.uint8)),
+        is_signal=to_bytes((classes == SIGNAL).astype(np.uint8)),
+        is_vacuum=to_bytes((classes[classes != SIGNAL] == VACUUM).astype(np.uint8)),
+        values=to_bytes(bit[~keyed]),
+    )
+    return Rounds(basis, classes, bit, keyed), answer
+
+
+def sift_at_station(
+    bases: Bits, bits: Bits, answer: Sift, parameters: Parameters
+) -> tuple[Rounds, NDArray[np.int64], Mask]:
+    """The station's rounds, the errors of revealed rounds, int64 (2 bases, 3 classes), the keep mask.
+
+    bases, bits: what the station measured, uint8 (n,) each. Raises RemoteProtocolError when the
+    answer's lengths do not fit.
+    """
+    keep = _unpack(answer.keep, bases.size).astype(bool)
+    is_signal = _unpack(answer.is_signal, int(keep.sum())).astype(bool)
+    classes = np.full(is_signal.size, SIGNAL, dtype=np.uint8)
+    is_vacuum = _unpack(answer.is_vacuum, int((~is_signal).sum()))
+    classes[~is_signal] = np.where(is_vacuum == 1, VACUUM, DECOY)
+    basis, bit = bases[keep], bits[keep]
+    keyed = _keyed(basis, classes, parameters)
+    revealed = _unpack(answer.values, int((~keyed).sum()))
+    wrong = revealed != bit[~keyed]
+    errors = tabulate(basis[~keyed][wrong], classes[~keyed][wrong])
+    return Rounds(basis, classes, bit, keyed), errors, keep
+
+
+def tabulate(basis: Bits, classes: Bits) -> NDArray[np.int64]:
+    """Number of rounds by basis and class, int64 (2, 3)."""
+    return np.bincount(basis.astype(np.int64) * 3 + classes, minlength=6).reshape(2, 3)
+
+
+def class_counts(
+    detections: NDArray[np.int64], errors: NDArray[np.int64], parameters: Parameters
+) -> tuple[ClassCounts, ...]:
+    """Both tables (2, 3) as result rows, Z before X, signal before decoy before vacuum."""
+    source = parameters.source
+    return tuple(
+        ClassCounts(
+            basis=BASIS_NAMES[basis],
+            class_name=CLASS_NAMES[index],
+            intensity=source.intensities[index],
+            probability=source.probabilities[index],
+            detections=int(detections[basis, index]),
+            errors=int(errors[basis, index]),
+        )
+        for basis in range(2)
+        for index in range(3)
+    )
+
+
+def estimate_qber(
+    detections: NDArray[np.int64], errors: NDArray[np.int64], basis: int, parameters: Parameters
+) -> float:
+    """Expected error rate of the keyed signal rounds of a basis, from its revealed decoy rounds.
+
+    Gains Q_k are detections over class probability (a common factor cancels). With Y the background
+    (vacuum class, half of it wrong) and Q_d E_d the decoys' errors,
+
+        E_s Q_s = Y / 2 + (Q_d E_d - Y / 2) (Q_s - Y) / (Q_d - Y).
+
+    Where fewer than 200 decoys are revealed, or decoys are keyed, the expected QBER agreed in hello is
+    used. An estimate for choosing a code, never for security.
+    """
+    decoys, decoy_errors = int(detections[basis, DECOY]), int(errors[basis, DECOY])
+    if parameters.is_keyed(basis, DECOY) or decoys < 200:
+        return parameters.expected_qber
+    signal, decoy, vacuum = detections[basis] / np.array(parameters.source.probabilities)
+    wrong = decoy_errors / parameters.source.probabilities[DECOY]
+    if decoy <= vacuum or signal <= vacuum:
+        return 0.5
+    photons_wrong = max(0.0, wrong - vacuum / 2) * (signal - vacuum) / (decoy - vacuum)
+    return float(min(0.5, (vacuum / 2 + photons_wrong) / signal))
+
+
+def _keyed(basis: Bits, classes: Bits, parameters: Parameters) -> Mask:
+    table = np.array([[parameters.is_keyed(b, k) for k in range(3)] for b in range(2)])
+    keyed: Mask = table[basis, classes]
+    return keyed
+
+
+def _unpack(data: bytes, n_bits: int) -> Bits:
+    if len(data) != (n_bits + 7) // 8:
+        raise RemoteProtocolError(
+            f"sift answer: expected {(n_bits + 7) // 8} bytes for {n_bits} bits, got {len(data)}"
+        )
+    return from_bytes(data, n_bits)

@@ -1,0 +1,265 @@
+"""The station's half of a block: it corrects its string to the satellite's and closes the block.
+
+It tells slot numbers while the block lasts, bases after the block's last slot, code classes from
+revealed rounds alone. See `block.py` for what both halves share.
+"""
+
+from enum import Enum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.bits import Bits, to_bytes
+from satqkd.distill import codes, messages, reconcile, verify
+from satqkd.distill.authenticate import PassKeys, TagUse
+from satqkd.distill.block import (
+    KEYS_DIFFER_REASON,
+    NO_KEY_REASON,
+    NO_TAG,
+    BlockHalf,
+    Frames,
+    bits_of,
+    joined,
+    seed_bytes,
+    split,
+)
+from satqkd.distill.outcome import ErrorProfile, Outcome, SecretConfirmed, SecretReady
+from satqkd.distill.parameters import Parameters
+from satqkd.distill.sift import estimate_qber, sift_at_station, tabulate
+from satqkd.errors import RemoteProtocolError
+from satqkd.records import BASIS_NAMES, DECOY
+from satqkd.results import KeyLength
+
+SMALLEST_CROSSOVER: Final = 1e-4
+"""A decoder told that nothing is wrong could correct nothing."""
+
+
+class State(Enum):
+    """What the station knows of a block."""
+
+    COLLECTING = "has detections, tells their slots alone"
+    ANNOUNCED = "has told its bases, waits for matches and classes"
+    CHOSEN = "has told the code classes, waits for syndromes"
+    RECONCILED = "has decoded, waits for failed frames and the hash seed"
+    CLOSED = "knows that both strings are equal, waits for the Toeplitz seeds"
+    CONFIRMING = "holds the key, waits for the satellite's tag of it"
+    ABANDONED = "has given the block up, waits for its values to count the errors"
+    FINISHED = "nothing more will be said"
+
+
+class StationBlock(BlockHalf):
+    """One block at the station."""
+
+    SENDS = b"sta>sat"
+    RECEIVES = b"sat>sta"
+    TRANSITIONS = {
+        (State.ANNOUNCED, messages.Sift): (State.CHOSEN, State.ABANDONED),
+        (State.CHOSEN, messages.Syndromes): (State.CHOSEN, State.RECONCILED),
+        (State.RECONCILED, messages.Reveal): (State.RECONCILED,),
+        (State.CHOSEN, messages.Reveal): (State.CHOSEN,),
+        (State.RECONCILED, messages.Verify): (State.CLOSED, State.ABANDONED),
+        (State.ABANDONED, messages.Values): (State.FINISHED,),
+        (State.CLOSED, messages.Amplify): (State.CONFIRMING, State.FINISHED),
+        (State.CONFIRMING, messages.Confirmed): (State.FINISHED,),
+    }
+
+    def __init__(self, index: int, parameters: Parameters, keys: PassKeys, opening: bytes) -> None:
+        super().__init__(index, parameters, keys, opening, State.COLLECTING)
+        self._slots: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+        self._bases: list[Bits] = [np.empty(0, dtype=np.uint8)]
+        self._bits: list[Bits] = [np.empty(0, dtype=np.uint8)]
+        self._awaited = set(parameters.keyed_bases)
+        self._measured: dict[int, Bits] = {}
+        self._qber: dict[int, float] = {}
+        self._length: KeyLength | None = None
+        self._classes: tuple[int, ...] = ()
+        self._kept_slots: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._secret = b""
+        self._outcome: Outcome = "unconfirmed"
+        self._reason = ""
+
+    def collect(
+        self, message: messages.Announce, slots: NDArray[np.int64], bases: Bits, bits: Bits
+    ) -> messages.Announce:
+        """Keep detections whose slots are now told by `message`; returns the message."""
+        self.detections += slots.size
+        self._slots.append(slots)
+        self._bases.append(bases)
+        self._bits.append(bits)
+        self._transcript.add(self.SENDS, messages.encode_one(message))
+        return message
+
+    def end(self) -> list[messages.BlockMessage]:
+        """The block's last slot is past and all its detections are told: say the bases."""
+        bases = np.concatenate(self._bases)
+        self._say(messages.Bases(self.index, bases.size, to_bytes(bases)))
+        self._enter(State.ANNOUNCED, (State.ANNOUNCED,))
+        replies, self._replies = self._replies, []
+        return replies
+
+    def _on_sift(self, message: messages.Sift) -> State:
+        bases, bits = np.concatenate(self._bases), np.concatenate(self._bits)
+        self.rounds, self.errors, keep = sift_at_station(bases, bits, message, self._parameters)
+        self._kept_slots = np.concatenate(self._slots)[keep]
+        self._slots, self._bases, self._bits = [], [], []
+        keyed_rounds = int(self.rounds.keyed.sum())
+        if keyed_rounds == 0:
+            return self._abandon("no_key", f"no keyed rounds among {self.detections} detections")
+        detections = tabulate(self.rounds.basis, self.rounds.intensity_class)
+        classes: list[int] = []
+        for basis in self._parameters.keyed_bases:
+            bits = self.rounds.keyed_bits(basis)
+            qber = estimate_qber(detections, self.errors, basis, self._parameters)
+            code_class = codes.choose_class(
+                qber,
+                frame_length=min(bits.size, self._parameters.protocol.frame_bits),
+                sample_bits=int(detections[basis, DECOY]) or None,
+            )
+            if qber > self._parameters.protocol.maximum_qber or code_class is None:
+                limit = self._parameters.protocol.maximum_qber
+                return self._abandon(
+                    "aborted",
+                    f"estimated QBER {qber:.3f} in basis {BASIS_NAMES[basis]}, at most {limit} allowed",
+                )
+            self._measured[basis], self._qber[basis] = bits, qber
+            classes.append(code_class)
+        self._classes = tuple(classes)
+        self._say(messages.ChooseCodes(self.index, self._classes))
+        return State.CHOSEN
+
+    def _on_syndromes(self, message: messages.Syndromes) -> State:
+        basis = message.basis
+        if basis not in self._awaited:
+            raise RemoteProtocolError(f"block {self.index}: syndromes of basis {basis} not awaited")
+        self._awaited.discard(basis)
+        code_class = self._classes[self._parameters.keyed_bases.index(basis)]
+        frames = Frames(self._measured[basis], code_class, self._parameters.protocol.frame_bits)
+        rows = [code.rows_bits for code in frames.codes]
+        told = split(bits_of(message.syndromes, sum(rows), "syndromes"), rows)
+        corrected: list[Bits] = []
+        crossover = max(self._qber[basis], SMALLEST_CROSSOVER)
+        for index, (part, syndrome, code) in enumerate(zip(frames.parts, told, frames.codes, strict=True)):
+            decoded = reconcile.SyndromeDecoder(code).decode(syndrome, part, crossover=crossover)
+            frames.failed[index] = not decoded.converged
+            corrected.append(decoded.bits if decoded.converged else part)
+        frames.bits = joined(corrected)
+        self.frames[basis] = frames
+        self._say(messages.Verdicts(self.index, basis, to_bytes((~frames.failed).astype(np.uint8))))
+        return State.CHOSEN if self._awaited else State.RECONCILED
+
+    def _on_reveal(self, message: messages.Reveal) -> State:
+        frames = self.frames.get(message.basis)
+        if frames is None or not frames.failed.any():
+            raise RemoteProtocolError(f"block {self.index}: no failed frames in basis {message.basis}")
+        failed = np.repeat(frames.failed, frames.lengths)
+        frames.bits = frames.bits.copy()
+        frames.bits[failed] = bits_of(message.values, int(failed.sum()), "revealed frames")
+        state: State = self.state  # type: ignore[assignment]
+        return state
+
+    def _on_verify(self, message: messages.Verify) -> State:
+        self._count_keyed_errors()
+        epsilon = self._parameters.protocol.epsilon_correctness
+        tag = verify.tag(self._keyed_string(), message.seed, epsilon)
+        if not verify.matches(tag, message.tag):
+            return self._abandon("aborted", "the verification tags differ after reconciliation")
+        self._say(messages.Close(self.index, tag, self._error_table(), NO_TAG))
+        return State.CLOSED
+
+    def _on_amplify(self, message: messages.Amplify) -> State:
+        self._length = self._key_length()
+        lengths = self._secret_lengths(self._length)
+        if lengths != message.secret_bits:
+            raise RemoteProtocolError(
+                f"block {self.index}: our secret lengths are {lengths}, the satellite's "
+                f"{message.secret_bits}; install equal versions"
+            )
+        if sum(lengths) == 0:
+            self._finish("no_key", NO_KEY_REASON, length=self._length)
+            return State.FINISHED
+        wanted = [
+            seed_bytes(self.frames[basis].bits.size, bits)
+            for basis, bits in zip(self._parameters.keyed_bases, lengths, strict=True)
+        ]
+        if [len(seed) for seed in message.seeds] != wanted:
+            raise RemoteProtocolError(f"block {self.index}: expected Toeplitz seeds of {wanted} bytes")
+        self._secret = self._distilled(lengths, message.seeds)
+        self.events.append(SecretReady(self.index, sum(lengths), self._secret))
+        self._say(messages.Confirm(self.index, self._key_tag(TagUse.CONFIRM, self._secret)))
+        return State.CONFIRMING
+
+    def _on_confirmed(self, message: messages.Confirmed) -> State:
+        expected = self._key_tag(TagUse.CONFIRMED, self._secret)
+        agreed = message.matches and verify.matches(expected, message.key_tag)
+        bits = 8 * len(self._secret)
+        self._secret = b""
+        self._say(messages.Done(self.index, agreed))
+        if agreed:
+            self.events.append(SecretConfirmed(self.index))
+            self._finish("key", length=self._length, secret_bits=bits, keys_match=True)
+        else:
+            self._finish("unconfirmed", KEYS_DIFFER_REASON, length=self._length)
+        return State.FINISHED
+
+    def _on_values(self, message: messages.Values) -> State:
+        bases = self._parameters.keyed_bases
+        if len(message.values) != len(bases):
+            raise RemoteProtocolError(f"block {self.index}: expected values of {len(bases)} bases")
+        rounds = self._known_rounds
+        reference = rounds.bit.copy()
+        for basis, data in zip(bases, message.values, strict=True):
+            mask = rounds.keyed & (rounds.basis == basis)
+            reference[mask] = bits_of(data, int(mask.sum()), "values")
+        self._add_keyed_errors(reference)
+        self._say(messages.Errors(self.index, self._error_table()))
+        self._finish(self._outcome, self._reason)
+        return State.FINISHED
+
+    HANDLERS = {
+        messages.Sift: _on_sift,
+        messages.Syndromes: _on_syndromes,
+        messages.Reveal: _on_reveal,
+        messages.Verify: _on_verify,
+        messages.Amplify: _on_amplify,
+        messages.Confirmed: _on_confirmed,
+        messages.Values: _on_values,
+    }
+
+    def _abandon(self, outcome: Outcome, reason: str) -> State:
+        self._outcome, self._reason = outcome, reason
+        self.errors *= ~self._keyed_table()
+        self._say(messages.Abandon(self.index, outcome, reason))  # type: ignore[arg-type]
+        return State.ABANDONED
+
+    def _count_keyed_errors(self) -> None:
+        reference = self._known_rounds.bit.copy()
+        for basis, frames in self.frames.items():
+            rows = np.flatnonzero(self._known_rounds.keyed & (self._known_rounds.basis == basis))
+            reference[rows[frames.order]] = frames.bits
+        self._add_keyed_errors(reference)
+
+    def _add_keyed_errors(self, reference: Bits) -> None:
+        rounds = self._known_rounds
+        wrong = rounds.keyed & (rounds.bit != reference)
+        self.errors = self.errors + tabulate(rounds.basis[wrong], rounds.intensity_class[wrong])
+        self._profile(wrong)
+
+    def _profile(self, wrong: NDArray[np.bool_]) -> None:
+        """Tell the node how keyed rounds and errors lie in time."""
+        keyed = self._known_rounds.keyed
+        second = (self._kept_slots / self._parameters.source.pulse_rate_hz).astype(np.int64)
+        sifted = np.bincount(second[keyed])
+        errors = np.bincount(second[wrong], minlength=sifted.size)
+        held = np.flatnonzero(sifted)
+        self.events.append(
+            ErrorProfile(
+                self.index, *(tuple(column.tolist()) for column in (held, sifted[held], errors[held]))
+            )
+        )
+
+    def _keyed_table(self) -> NDArray[np.bool_]:
+        return np.array([[self._parameters.is_keyed(b, k) for k in range(3)] for b in range(2)])
+
+    def _error_table(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(int(value) for value in row) for row in self.errors)

@@ -1,0 +1,181 @@
+"""One contact: which pass, from when to when light and messages fly, and what the link is like along it.
+
+Pass time 0 is the emission of slot 0. The quantum window is where the station's mask and range limit
+allow; the laser link lives longer, so that the last block is closed before the satellite sets. The
+course is computed once on an even grid, from which budget, twin and emulator read. Mean loss only:
+turbulence and pointing fade nothing here yet.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+import satqkd
+from satqkd.config import Protocol, Satellite, Station
+from satqkd.constants import SPEED_OF_LIGHT_M_S
+from satqkd.distill.parameters import Parameters
+from satqkd.errors import NoPassError
+from satqkd.optics import ExpectedRates, LinkLosses, expected_rates, link_losses
+from satqkd.records import LinkSeries
+from satqkd.sky import Look, OrbitModel, Pass, Site, find_passes, format_utc, is_night, look, orbit_of
+
+NIGHT_SUN_ELEVATION_RAD: Final = np.deg2rad(-12.0)
+"""Nautical twilight is over: what counts as a night pass."""
+GRID_S: Final = 0.05
+GREETING_S: Final = 10.0
+"""The laser link is up so long before slot 0 at most."""
+SEARCH_S: Final = 14 * 86_400.0
+
+
+class Contact(msgspec.Struct, frozen=True, eq=False):
+    """One satellite, one station, one pass, and the course of its link."""
+
+    satellite: Satellite
+    station: Station
+    pass_: Pass
+    epoch: datetime
+    """UTC of pass time 0."""
+    slots: int
+    look: Look
+    """On an even grid of `GRID_S` from pass time 0 to the end of the laser link."""
+    losses: LinkLosses
+    rates: ExpectedRates
+    link_start_s: float
+    link_end_s: float
+
+    @property
+    def quantum_end_s(self) -> float:
+        """Pass time at which the last slot is past."""
+        return self.slots / self.satellite.source.pulse_rate_hz
+
+    @property
+    def quantum_rows(self) -> slice:
+        """Grid rows inside the quantum window."""
+        return slice(0, int(self.quantum_end_s / GRID_S) + 1)
+
+    @property
+    def series(self) -> LinkSeries:
+        """What the twin takes for nature."""
+        return LinkSeries(
+            t_s=self.look.t_s,
+            range_m=self.look.range_m,
+            range_rate_m_s=self.look.range_rate_m_s,
+            transmittance=np.ascontiguousarray(self.losses.transmittance),
+            background_hz=np.ascontiguousarray(
+                np.broadcast_to(self.losses.background_hz, self.look.t_s.shape)
+            ),
+        )
+
+    def light_time_s(self, now_s: float) -> float:
+        """Light time at a pass time, held at the ends of the course."""
+        return float(np.interp(now_s, self.look.t_s, self.look.range_m)) / SPEED_OF_LIGHT_M_S
+
+    @property
+    def expected_qber(self) -> float:
+        """Mean error rate of sifted signal bits over the quantum window, from the budget."""
+        sifted = self.rates.sifted_hz[self.quantum_rows]
+        return float(np.average(self.rates.qber[self.quantum_rows], weights=sifted)) if sifted.any() else 0.5
+
+    def parameters(self, protocol: Protocol, *, seed: int) -> Parameters:
+        """What both ends agree before this contact."""
+        started = format_utc(self.epoch.replace(microsecond=0)).replace("-", "").replace(":", "")
+        return Parameters(
+            pass_id=f"{self.satellite.name}.{self.station.name}.{started}.seed{seed}",
+            software=f"satqkd {satqkd.__version__}, numpy {np.__version__}, scipy {scipy.__version__}",
+            satellite=self.satellite.name,
+            station=self.station.name,
+            source=self.satellite.source,
+            station_basis_z_probability=self.station.receiver.basis_z_probability,
+            protocol=protocol,
+            slots=self.slots,
+            expected_qber=round(self.expected_qber, 6),
+            maximum_light_time_s=float(self.look.range_m.max()) / SPEED_OF_LIGHT_M_S,
+            beacon_rate_hz=self.satellite.beacon.rate_hz,
+            beacon_code_shift_s=self.satellite.beacon.code_shift_s,
+        )
+
+
+def site_of(station: Station) -> Site:
+    """Where a station stands."""
+    return Site(
+        latitude_rad=station.latitude_rad, longitude_rad=station.longitude_rad, altitude_m=station.altitude_m
+    )
+
+
+def choose_pass(satellite: Satellite, station: Station, at: datetime) -> Pass:
+    """The pass that contains the instant, else the next night pass. Raises NoPassError."""
+    orbit, site = orbit_of(satellite.orbit), site_of(station)
+    start = at - timedelta(seconds=orbit.period_s)
+    passes = find_passes(
+        orbit, site, start, duration_s=SEARCH_S, minimum_elevation_rad=station.minimum_elevation_rad
+    )
+    for each in passes:
+        night = is_night(each, maximum_sun_elevation_rad=float(NIGHT_SUN_ELEVATION_RAD))
+        if each.start <= at <= each.end and not night:
+            raise NoPassError(
+                f"the pass of {satellite.name} over {station.name} at {format_utc(at)} is by day (Sun at "
+                f"{np.degrees(each.sun_elevation_rad):.1f} degrees): no quantum link; choose a night pass "
+                f"with `satqkd passes {satellite.name} {station.name} --night`"
+            )
+        if each.end >= at and night:
+            return each
+    raise NoPassError(
+        f"no night pass of {satellite.name} over {station.name} above "
+        f"{np.degrees(station.minimum_elevation_rad):.0f} degrees within {SEARCH_S / 86_400:.0f} days of "
+        f"{format_utc(at)}; try another --at"
+    )
+
+
+def make_contact(satellite: Satellite, station: Station, pass_: Pass) -> Contact:
+    """The course of a pass. Raises NoPassError when its range limit leaves nothing."""
+    orbit, site = orbit_of(satellite.orbit), site_of(station)
+    start_s, end_s = _quantum_window(orbit, site, station, pass_)
+    epoch = _whole_milliseconds(pass_.start + timedelta(seconds=start_s))
+    link_start_s, link_end_s = _link_window(orbit, site, station, pass_, epoch)
+    t_s = np.arange(0.0, link_end_s + GRID_S, GRID_S)
+    course = look(orbit, site, epoch, t_s)
+    losses = link_losses(course.range_m, course.elevation_rad, satellite=satellite, station=station)
+    return Contact(
+        satellite=satellite,
+        station=station,
+        pass_=pass_,
+        epoch=epoch,
+        slots=int((end_s - start_s) * satellite.source.pulse_rate_hz),
+        look=course,
+        losses=losses,
+        rates=expected_rates(losses, satellite=satellite, station=station),
+        link_start_s=link_start_s,
+        link_end_s=link_end_s,
+    )
+
+
+def _quantum_window(orbit: OrbitModel, site: Site, station: Station, pass_: Pass) -> tuple[float, float]:
+    """Seconds after the pass's rise between which the quantum link runs."""
+    t_s: NDArray[np.float64] = np.arange(0.0, pass_.duration_s, 0.01)
+    if station.maximum_range_m is None:
+        return 0.0, pass_.duration_s
+    near = t_s[look(orbit, site, pass_.start, t_s).range_m <= station.maximum_range_m]
+    if near.size < 2:
+        raise NoPassError(
+            f"the pass never comes nearer than {pass_.min_range_m / 1e3:.0f} km, {station.name} works below "
+            f"{station.maximum_range_m / 1e3:.0f} km; choose a higher pass"
+        )
+    return float(near[0]), float(near[-1])
+
+
+def _link_window(
+    orbit: OrbitModel, site: Site, station: Station, pass_: Pass, epoch: datetime
+) -> tuple[float, float]:
+    """Pass times between which the laser link is above its own mask."""
+    t_s = np.arange(-GREETING_S, pass_.duration_s + 600.0, 0.1)
+    up = look(orbit, site, epoch, t_s).elevation_rad >= station.lasercom_minimum_elevation_rad
+    above = t_s[up]
+    return float(above[0]), float(above[-1])
+
+
+def _whole_milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,59 @@
+"""The laser link between two terminals: the time master's model of what flies between them.
+
+One channel each way, with its rate, light time and random frame loss. Ticks are counted in whole numbers,
+so that memory and processes see the same times. Looks into no datagram.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from satqkd.lasercom import Channel, ChannelCounts
+from satqkd.mission.contact import Contact
+from satqkd.mission.terminal import TICKS_PER_S
+from satqkd.randomness import stream
+
+Tap = Callable[[str, float, bytes], None]
+"""Called with direction, pass time and bytes of every datagram given to a transmitter."""
+DOWN: Final = "down"
+UP: Final = "up"
+
+
+class LinkEmulator:
+    """Both directions of one contact's laser link."""
+
+    def __init__(self, contact: Contact, *, seed: int, tap: Tap | None = None) -> None:
+        self._contact = contact
+        self._tap = tap
+        self._channels = {
+            DOWN: _channel(
+                contact.satellite.lasercom.rate_bit_s, contact.satellite.lasercom.frame_loss, seed, DOWN
+            ),
+            UP: _channel(contact.station.lasercom.rate_bit_s, contact.station.lasercom.frame_loss, seed, UP),
+        }
+
+    @property
+    def ticks(self) -> range:
+        """Tick numbers of the contact; tick k is pass time k / TICKS_PER_S."""
+        return range(
+            int(self._contact.link_start_s * TICKS_PER_S), int(self._contact.link_end_s * TICKS_PER_S) + 1
+        )
+
+    def submit(self, direction: str, datagrams: list[bytes], now_s: float) -> None:
+        """Give what a node sent in this tick to its transmitter."""
+        light_time_s = self._contact.light_time_s(now_s)
+        for datagram in datagrams:
+            if self._tap is not None:
+                self._tap(direction, now_s, datagram)
+            self._channels[direction].submit(datagram, now_s, light_time_s)
+
+    def due(self, direction: str, now_s: float) -> list[bytes]:
+        """What has arrived at the other end by now."""
+        return self._channels[direction].due(now_s)
+
+    def counts(self) -> dict[str, ChannelCounts]:
+        """What each direction was given and lost."""
+        return {direction: channel.counts for direction, channel in self._channels.items()}
+
+
+def _channel(rate_bit_s: float, frame_loss: float, seed: int, direction: str) -> Channel:
+    return Channel(rate_bit_s=rate_bit_s, frame_loss=frame_loss, rng=stream(seed, "lasercom", direction))

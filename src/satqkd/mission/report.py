@@ -1,0 +1,222 @@
+"""The account of a pass: each node's own, and both put together as the outward contract names it.
+
+Counts, lengths and times; never key. Fields of `PassReport` are what `satqkd pass --json` prints.
+"""
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from satqkd.distill.outcome import BlockReport, ErrorProfile, Outcome
+from satqkd.distill.parameters import Parameters
+from satqkd.lasercom import ChannelCounts, LinkCounts
+from satqkd.mission.contact import Contact
+from satqkd.results import ClassCounts
+from satqkd.security.tails import binary_entropy
+from satqkd.sky import format_utc
+
+
+class NodeReport(msgspec.Struct, frozen=True):
+    """What one node knows at the end of a pass."""
+
+    node: str
+    pass_id: str
+    blocks: tuple[BlockReport, ...]
+    profiles: tuple[ErrorProfile, ...]
+    confirmed_s: dict[int, float]
+    """Pass time at which each block's key was confirmed."""
+    stage_s: dict[str, float]
+    """Pass time at which `block.stage` was entered."""
+    authentication_bits_spent: int
+    link: LinkCounts
+    cpu_s: float = 0.0
+    max_rss_mib: float = 0.0
+
+
+class PassReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One pass, both ends. Times in seconds; see `docs/results.md`."""
+
+    pass_id: str
+    satellite: str
+    station: str
+    start_utc: str
+    duration_s: float
+    max_elevation_deg: float
+    min_range_km: float
+    pulses: int
+    detections: int
+    sifted_bits: int
+    qber: float | None
+    counts: tuple[ClassCounts, ...]
+    blocks: tuple[dict[str, Any], ...]
+    frames: int
+    frames_failed: int
+    reconciliation_efficiency: float | None
+    leaked_bits: int
+    authentication_bits_spent: int
+    secret_bits: int
+    epsilon_secrecy: float
+    epsilon_correctness: float
+    bound: str
+    announcement: str
+    keys_match: bool
+    outcome: Outcome
+    reason: str
+    timings_s: dict[str, Any]
+    classical: dict[str, Any]
+    processes: dict[str, Any]
+    seed: int
+    origin: str
+
+
+UNFINISHED: Final = "the laser link ended before the block was closed"
+
+
+def pass_report(
+    contact: Contact,
+    parameters: Parameters,
+    satellite: NodeReport,
+    station: NodeReport,
+    channels: dict[str, ChannelCounts],
+    *,
+    seed: int,
+    origin: str,
+    wall_s: float,
+) -> PassReport:
+    """Both nodes' accounts as one. A block counts as key only where both ends confirmed it."""
+    blocks = _both(satellite.blocks, station.blocks)
+    counts = _summed(blocks)
+    sifted, errors = (sum(getattr(block, name) for block in blocks) for name in ("sifted_bits", "errors"))
+    outcome, reason = _outcome(blocks, parameters.protocol.blocks)
+    return PassReport(
+        pass_id=parameters.pass_id,
+        satellite=parameters.satellite,
+        station=parameters.station,
+        start_utc=format_utc(contact.epoch),
+        duration_s=contact.quantum_end_s,
+        max_elevation_deg=float(np.degrees(contact.look.elevation_rad[contact.quantum_rows].max())),
+        min_range_km=float(contact.look.range_m[contact.quantum_rows].min()) / 1e3,
+        pulses=contact.slots,
+        detections=sum(block.detections for block in blocks),
+        sifted_bits=sifted,
+        qber=errors / sifted if sifted else None,
+        counts=counts,
+        blocks=tuple(_block_row(block) for block in blocks),
+        frames=sum(block.frames for block in blocks),
+        frames_failed=sum(block.frames_failed for block in blocks),
+        reconciliation_efficiency=_efficiency(blocks, parameters),
+        leaked_bits=sum(sum(block.leaked_bits.values()) for block in blocks),
+        authentication_bits_spent=station.authentication_bits_spent,
+        secret_bits=sum(block.secret_bits for block in blocks),
+        epsilon_secrecy=parameters.protocol.epsilon_secrecy,
+        epsilon_correctness=parameters.protocol.epsilon_correctness,
+        bound=parameters.protocol.bound,
+        announcement=parameters.protocol.announcement,
+        keys_match=any(block.keys_match for block in blocks)
+        and all(block.keys_match for block in blocks if block.outcome in ("key", "unconfirmed")),
+        outcome=outcome,
+        reason=reason,
+        timings_s=_timings(parameters, satellite, station, wall_s),
+        classical=_classical(satellite, station, channels, wall_s),
+        processes={
+            node.node: {"cpu_s": node.cpu_s, "max_rss_mib": node.max_rss_mib} for node in (satellite, station)
+        },
+        seed=seed,
+        origin=origin,
+    )
+
+
+def _both(satellite: tuple[BlockReport, ...], station: tuple[BlockReport, ...]) -> list[BlockReport]:
+    """The station's account of each block, as key only where the satellite says so too."""
+    confirmed = {block.block for block in satellite if block.outcome == "key"}
+    return [
+        block
+        if block.outcome != "key" or block.block in confirmed
+        else msgspec.structs.replace(
+            block, outcome="unconfirmed", reason="the satellite never heard the last word", secret_bits=0
+        )
+        for block in station
+    ]
+
+
+def _summed(blocks: list[BlockReport]) -> tuple[ClassCounts, ...]:
+    if not blocks:
+        return ()
+    first, *others = (block.counts for block in blocks)
+    return tuple(sum(rows, start=row) for row, *rows in zip(first, *others, strict=True))
+
+
+def _outcome(blocks: list[BlockReport], expected: int) -> tuple[Outcome, str]:
+    """The best a pass reached; the reason of what came short."""
+    reasons = [block.reason for block in blocks if block.reason]
+    if len(blocks) < expected:
+        reasons.append(UNFINISHED)
+    outcomes: set[Outcome] = {block.outcome for block in blocks}
+    reached: tuple[Outcome, ...] = ("key", "unconfirmed", "aborted", "no_key")
+    best: Outcome = next((outcome for outcome in reached if outcome in outcomes), "no_key")
+    return best, "; ".join(reasons)
+
+
+def _block_row(block: BlockReport) -> dict[str, Any]:
+    return {
+        "block": block.block,
+        "outcome": block.outcome,
+        "reason": block.reason,
+        "detections": block.detections,
+        "sifted_bits": block.sifted_bits,
+        "errors": block.errors,
+        "frames": block.frames,
+        "frames_failed": block.frames_failed,
+        "leaked_bits": block.leaked_bits,
+        "secret_bits": block.secret_bits,
+        "counts": block.counts,
+        "terms": {} if block.length is None else block.length.terms,
+    }
+
+
+def _efficiency(blocks: list[BlockReport], parameters: Parameters) -> float | None:
+    """Bits reconciliation leaked over the Shannon limit of each basis' own error rate."""
+    leaked = sum(block.reconciliation_bits for block in blocks)
+    limit = 0.0
+    for block in blocks:
+        for basis in parameters.protocol.keyed_bases:
+            rows = [
+                r
+                for r in block.counts
+                if r.basis == basis and r.class_name in parameters.protocol.keyed_classes
+            ]
+            sifted, errors = sum(r.detections for r in rows), sum(r.errors for r in rows)
+            limit += sifted * binary_entropy(errors / sifted) if sifted else 0.0
+    return leaked / limit if leaked and limit else None
+
+
+def _timings(
+    parameters: Parameters, satellite: NodeReport, station: NodeReport, wall_s: float
+) -> dict[str, Any]:
+    last = parameters.protocol.blocks - 1
+    confirmed = sorted(satellite.confirmed_s.values())
+    return {
+        "wall": wall_s,
+        "last_photon_to_key": satellite.confirmed_s[last] - parameters.end_s(last)
+        if last in satellite.confirmed_s
+        else None,
+        "first_key_after_start": confirmed[0] if confirmed else None,
+        "stages": {node.node: node.stage_s for node in (satellite, station)},
+    }
+
+
+def _classical(
+    satellite: NodeReport, station: NodeReport, channels: dict[str, ChannelCounts], wall_s: float
+) -> dict[str, Any]:
+    senders = {"down": satellite.link, "up": station.link}
+    rows: dict[str, Any] = {
+        direction: {
+            "bytes": counts.bytes,
+            "frames": counts.frames,
+            "lost": counts.lost + counts.dropped,
+            "resent": senders[direction].resent,
+        }
+        for direction, counts in channels.items()
+    }
+    return rows | {"outages": [], "wall_s": wall_s}

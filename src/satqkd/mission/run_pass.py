@@ -1,0 +1,189 @@
+"""One whole pass in memory: both terminals, the emulated laser link, the twin, virtual time.
+
+The same terminals and the same ticks as in processes; here one loop steps both. The stores are real
+files; the key that ends in them never crosses between the two sides but by the protocol.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from satqkd.config import Protocol, Satellite, Station
+from satqkd.devices import Receiver, TwinReceiver, TwinTransmitter
+from satqkd.distill.authenticate import pass_key_bits
+from satqkd.keys import KeyStore, provision
+from satqkd.mission import presets
+from satqkd.mission.contact import Contact, choose_pass, make_contact
+from satqkd.mission.emulator import DOWN, UP, LinkEmulator
+from satqkd.mission.files import write_node_report
+from satqkd.mission.report import PassReport, pass_report
+from satqkd.mission.terminal import TICKS_PER_S, SatelliteTerminal, StationTerminal
+from satqkd.randomness import RandBytes, key_words, stream_bytes
+from satqkd.sky import format_utc, parse_utc
+
+Progress = Callable[[float, float], None]
+"""Called with pass time and its end once a second of pass time."""
+TWIN = "twin"
+
+
+def contact_of(satellite: Satellite, station: Station, at_utc: str | None = None) -> Contact:
+    """The contact that contains the instant, else the next by night; default the satellite's epoch."""
+    at = parse_utc(at_utc or satellite.reference_epoch_utc)
+    return make_contact(satellite, station, choose_pass(satellite, station, at))
+
+
+def twin_transmitter(contact: Contact, seed: int) -> TwinTransmitter:
+    """The satellite's half of the twin's dice."""
+    return TwinTransmitter(contact.satellite.source, key_words(seed, "twin", "dice"))
+
+
+def twin_receiver(contact: Contact, seed: int) -> TwinReceiver:
+    """The station's nature: the same dice, the link, the detectors; only time tags come out."""
+    return TwinReceiver(
+        satellite=contact.satellite,
+        station=contact.station,
+        series=contact.series,
+        key=key_words(seed, "twin", "dice"),
+        seed=seed,
+        slots=contact.slots,
+    )
+
+
+def satellite_terminal(
+    contact: Contact,
+    protocol: Protocol,
+    store: KeyStore,
+    *,
+    seed: int,
+    randbytes: RandBytes = secrets.token_bytes,
+    log: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> SatelliteTerminal:
+    """A satellite whose source is the twin."""
+    return SatelliteTerminal(
+        contact,
+        contact.parameters(protocol, seed=seed),
+        transmitter=twin_transmitter(contact, seed),
+        store=store,
+        origin=TWIN,
+        randbytes=randbytes,
+        log=log,
+    )
+
+
+def station_terminal(
+    contact: Contact,
+    protocol: Protocol,
+    store: KeyStore,
+    *,
+    seed: int,
+    receiver: Receiver | None = None,
+    log: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> StationTerminal:
+    """A station behind the twin's light, or behind any other receiver.
+
+    Ties between detectors are tossed by a named stream, so that a twin's pass repeats; behind hardware
+    they must come from fresh random bytes.
+    """
+    return StationTerminal(
+        contact,
+        contact.parameters(protocol, seed=seed),
+        receiver=twin_receiver(contact, seed) if receiver is None else receiver,
+        store=store,
+        origin=TWIN,
+        tie_bits=stream_bytes(seed, "station", "ties"),
+        log=log,
+    )
+
+
+def step_through(
+    link: LinkEmulator,
+    satellite: SatelliteTerminal,
+    station: StationTerminal,
+    progress: Progress | None = None,
+) -> None:
+    """Advance both terminals tick by tick until both have finished or the laser link ends."""
+    for tick in link.ticks:
+        now_s = tick / TICKS_PER_S
+        from_satellite = satellite.step(now_s, link.due(UP, now_s))
+        from_station = station.step(now_s, link.due(DOWN, now_s))
+        link.submit(DOWN, from_satellite, now_s)
+        link.submit(UP, from_station, now_s)
+        if progress is not None and tick % TICKS_PER_S == 0:
+            progress(now_s, link.ticks.stop / TICKS_PER_S)
+        if satellite.finished and station.finished:
+            return
+
+
+def run_pass(
+    satellite: str | Satellite,
+    station: str | Station,
+    *,
+    at_utc: str | None = None,
+    seed: int = 1,
+    protocol: Protocol | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> PassReport:
+    """Fly one pass with the digital twin and distil its key at both ends.
+
+    satellite, station: presets' names, TOML paths, or settings. folder: where the stores are made or
+    opened; None keeps them for the run only. Raises ConfigError, NoPassError, KeyStoreError.
+    """
+    craft = presets.satellite(satellite) if isinstance(satellite, str) else satellite
+    ground = presets.station(station) if isinstance(station, str) else station
+    rules = Protocol() if protocol is None else protocol
+    contact = contact_of(craft, ground, at_utc)
+    if folder is not None:
+        return fly(contact, rules, folder, seed=seed, progress=progress)
+    with TemporaryDirectory(prefix="satqkd-") as scratch:
+        return fly(contact, rules, Path(scratch), seed=seed, progress=progress)
+
+
+def fly(
+    contact: Contact, protocol: Protocol, folder: Path, *, seed: int, progress: Progress | None = None
+) -> PassReport:
+    """`run_pass` on a contact already chosen, with the stores of a folder."""
+    started_s = time.monotonic()
+    with (
+        open_store(folder, contact.satellite.name) as satellite_store,
+        open_store(folder, contact.station.name) as station_store,
+    ):
+        ensure_authentication(satellite_store, station_store, contact, protocol)
+        satellite = satellite_terminal(contact, protocol, satellite_store, seed=seed)
+        station = station_terminal(contact, protocol, station_store, seed=seed)
+        link = LinkEmulator(contact, seed=seed)
+        step_through(link, satellite, station, progress)
+        for each in (satellite, station):
+            write_node_report(folder, each.report())
+        return pass_report(
+            contact,
+            satellite.parameters,
+            satellite.report(),
+            station.report(),
+            link.counts(),
+            seed=seed,
+            origin=TWIN,
+            wall_s=time.monotonic() - started_s,
+        )
+
+
+def open_store(folder: Path, node: str) -> KeyStore:
+    """The store of a node in a folder, made where there is none."""
+    path = folder / f"{node}.sqlite"
+    return KeyStore.open(path, node_id=node) if path.exists() else KeyStore.create(path, node)
+
+
+def ensure_authentication(one: KeyStore, other: KeyStore, contact: Contact, protocol: Protocol) -> None:
+    """Give both stores shared authentication key where they hold too little for this pass.
+
+    Stands for the key that the two are given before launch; it is made on one machine, which only a twin
+    may do.
+    """
+    needed = pass_key_bits(protocol.blocks)
+    if one.available_bits(other.node_id, "auth") < needed:
+        provision(
+            one, other, bits=16 * needed, randbytes=secrets.token_bytes, now_utc=format_utc(contact.epoch)
+        )

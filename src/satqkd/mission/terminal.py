@@ -1,0 +1,284 @@
+"""A node during a pass, but for its process: device, session, laser link and key store put together.
+
+`step(now_s, datagrams)` advances one tick of pass time and returns the datagrams to send. The order in
+a tick is fixed: take in, work, commit what the session wants stored, then speak. Both roles are the same
+but for what they do with light. No process, no socket, no pacing: `run_pass` steps two of these in memory,
+the node room steps one in each process.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, ClassVar, Final
+
+from satqkd.beacon import beacon_code
+from satqkd.constants import PS_PER_S
+from satqkd.devices import Receiver, Transmitter
+from satqkd.distill.clicks import Acceptance, Detections
+from satqkd.distill.messages import MAXIMUM_MESSAGE_BYTES
+from satqkd.distill.outcome import (
+    BlockFinished,
+    BlockReport,
+    ErrorProfile,
+    Event,
+    SecretConfirmed,
+    SecretReady,
+    StageEntered,
+)
+from satqkd.distill.parameters import Parameters
+from satqkd.distill.session import SatelliteSession, Session, SessionState, StationSession
+from satqkd.distill.sync import ClockRecovery
+from satqkd.keys import AuthenticationPool, KeyStore
+from satqkd.lasercom import Direction, Endpoint, LinkCounts
+from satqkd.mission.contact import Contact
+from satqkd.mission.report import NodeReport
+from satqkd.randomness import RandBytes
+from satqkd.sky import format_utc
+
+TICKS_PER_S: Final = 20
+TICK_S: Final = 1 / TICKS_PER_S
+ROUND_TRIP_S: Final = 0.2
+"""First guess: four ticks. The link measures its own."""
+SETTLING_S: Final = 1.0
+"""After a block's last slot, all its clicks have slots by then: the sync's window and light time fit in."""
+LogEvent = Callable[[dict[str, Any]], None]
+
+
+class Terminal(ABC):
+    """What both roles share."""
+
+    NODE: ClassVar[str]
+    DIRECTION: ClassVar[Direction]
+
+    def __init__(
+        self,
+        contact: Contact,
+        parameters: Parameters,
+        session: Session,
+        store: KeyStore,
+        origin: str,
+        log: LogEvent,
+    ) -> None:
+        self.contact, self.parameters, self.session = contact, parameters, session
+        self.reports: list[BlockReport] = []
+        self.profiles: list[ErrorProfile] = []
+        self.confirmed_s: dict[int, float] = {}
+        self.stage_s: dict[str, float] = {}
+        self._store, self._origin, self._log = store, origin, log
+        self._link = Endpoint(
+            link_tag=hashlib.sha256(parameters.pass_id.encode()).digest()[:4],
+            direction=self.DIRECTION,
+            rate_bit_s=self._rate_bit_s(),
+            round_trip_s=ROUND_TRIP_S,
+            maximum_message_bytes=MAXIMUM_MESSAGE_BYTES + 4096,
+            tick_s=TICK_S,
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Every block is reported and everything said has arrived."""
+        return self.session.finished and self._link.idle
+
+    @property
+    def link_counts(self) -> LinkCounts:
+        """What this end's laser terminal sent and refused."""
+        return self._link.counts
+
+    def step(self, now_s: float, datagrams: list[bytes]) -> list[bytes]:
+        """One tick: datagrams that arrived, datagrams to send. Protocol errors end the session."""
+        for datagram in datagrams:
+            self._link.receive(datagram, now_s)
+        while (arrived := self._link.next_message()) is not None:
+            self.session.receive(arrived[1], now_s)
+            self._commit(now_s)
+        self._work(now_s)
+        self._commit(now_s)
+        for message in self.session.data_to_send():
+            self._link.send(message, priority=0)
+        return self._link.data_to_send(now_s)
+
+    def report(self) -> NodeReport:
+        """What this end accounts for; blocks never finished are missing."""
+        return NodeReport(
+            node=self.NODE,
+            pass_id=self.parameters.pass_id,
+            blocks=tuple(self.reports),
+            profiles=tuple(self.profiles),
+            confirmed_s=self.confirmed_s,
+            stage_s=self.stage_s,
+            authentication_bits_spent=self.session.authentication_bits_spent,
+            link=self._link.counts,
+        )
+
+    def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
+        """One line of the event log; never key."""
+        self._log({"t_s": round(now_s, 3), "node": self.NODE, "stage": stage, "event": event, **counts})
+
+    @abstractmethod
+    def _rate_bit_s(self) -> float:
+        """What this end's laser terminal carries."""
+
+    @abstractmethod
+    def _work(self, now_s: float) -> None:
+        """What this end does with light in a tick."""
+
+    def _commit(self, now_s: float) -> None:
+        while (event := self.session.next_event()) is not None:
+            self._handle(event, now_s)
+
+    def _handle(self, event: Event, now_s: float) -> None:
+        match event:
+            case SecretReady():
+                self._add_block(event)
+                self.log(now_s, "amplify", "stored_unconfirmed", block=event.block, bits=event.bits)
+            case SecretConfirmed():
+                self._store.confirm_block(self.block_id(event.block))
+                self.confirmed_s[event.block] = now_s
+                self.log(now_s, "authenticate", "confirmed", block=event.block)
+            case StageEntered():
+                self.stage_s[f"{event.block}.{event.stage}"] = now_s
+                self.log(now_s, "block", event.stage, block=event.block)
+            case ErrorProfile():
+                self.profiles.append(event)
+            case BlockFinished(report):
+                self.reports.append(report)
+                self.log(
+                    now_s,
+                    "block",
+                    "reported",
+                    block=report.block,
+                    outcome=report.outcome,
+                    reason=report.reason,
+                    sifted_bits=report.sifted_bits,
+                    errors=report.errors,
+                    leaked_bits=sum(report.leaked_bits.values()),
+                    secret_bits=report.secret_bits,
+                )
+
+    def block_id(self, block: int) -> str:
+        """Name of a block in both stores; not made from the key."""
+        return f"{self.parameters.pass_id}.block{block}"
+
+    def _add_block(self, event: SecretReady) -> None:
+        self._store.add_block(
+            self.block_id(event.block),
+            peer=self.session.peer,
+            kind="link",
+            origin=self._origin,
+            key=event.secret,
+            allocator=self.parameters.satellite,
+            now_utc=format_utc(self.contact.epoch + timedelta(seconds=self.parameters.end_s(event.block))),
+        )
+
+
+class SatelliteTerminal(Terminal):
+    """The satellite during a pass: answers for what its source sent."""
+
+    NODE = "satellite"
+    DIRECTION = Direction.FROM_SATELLITE
+
+    def __init__(
+        self,
+        contact: Contact,
+        parameters: Parameters,
+        *,
+        transmitter: Transmitter,
+        store: KeyStore,
+        origin: str,
+        randbytes: RandBytes,
+        log: LogEvent,
+    ) -> None:
+        keys = AuthenticationPool(store, parameters.station, purpose=f"pass {parameters.pass_id}")
+        session = SatelliteSession(parameters, keys, transmitter, randbytes)
+        super().__init__(contact, parameters, session, store, origin, log)
+
+    def _rate_bit_s(self) -> float:
+        return self.contact.satellite.lasercom.rate_bit_s
+
+    def _work(self, now_s: float) -> None:
+        """The source runs by itself; its settings are asked for when slots are announced."""
+
+
+class StationTerminal(Terminal):
+    """The station during a pass: tags to slots, slots to detections, detections to blocks."""
+
+    NODE = "station"
+    DIRECTION = Direction.FROM_STATION
+
+    def __init__(
+        self,
+        contact: Contact,
+        parameters: Parameters,
+        *,
+        receiver: Receiver,
+        store: KeyStore,
+        origin: str,
+        tie_bits: RandBytes,
+        log: LogEvent,
+    ) -> None:
+        keys = AuthenticationPool(store, parameters.satellite, purpose=f"pass {parameters.pass_id}")
+        self._station_session = StationSession(parameters, keys)
+        super().__init__(contact, parameters, self._station_session, store, origin, log)
+        settings, beacon = contact.station.receiver, contact.satellite.beacon
+        self._receiver = receiver
+        self._clock = ClockRecovery(
+            rate_hz=beacon.rate_hz,
+            code_shift_s=beacon.code_shift_s,
+            code=beacon_code(int(contact.link_end_s * beacon.rate_hz) + 1),
+            pulse_period_ps=PS_PER_S / contact.satellite.source.pulse_rate_hz,
+        )
+        self._acceptance = Acceptance(
+            settings.gate_s * PS_PER_S, settings.detector.dead_time_s * PS_PER_S, tie_bits
+        )
+        self._next_block = 0
+        self._next_announcement_s = 0.0
+        self._was_locked = False
+
+    def _rate_bit_s(self) -> float:
+        return self.contact.station.lasercom.rate_bit_s
+
+    def _work(self, now_s: float) -> None:
+        if self._next_block == self.parameters.protocol.blocks:
+            return
+        self._clock.feed(self._receiver.read(now_s - self.parameters.maximum_light_time_s))
+        if self._station_session.state is not SessionState.RUNNING:
+            return
+        self._report_lock(now_s)
+        if now_s >= self._next_announcement_s:
+            self._next_announcement_s = now_s + self.parameters.protocol.announce_interval_s
+            self._announce(self._acceptance.accept(self._clock.resolved()), now_s)
+        if now_s >= self._block_end_s:
+            self._close_block(now_s)
+
+    @property
+    def _block_end_s(self) -> float:
+        """When the clicks of the block under way are all known."""
+        return self.parameters.end_s(self._next_block) + self.parameters.maximum_light_time_s + SETTLING_S
+
+    def _close_block(self, now_s: float) -> None:
+        self._announce(self._acceptance.accept(self._clock.resolved()), now_s)
+        if self._next_block == self.parameters.protocol.blocks - 1:
+            self._announce(self._acceptance.accept(self._clock.flush()), now_s)
+            self._announce(self._acceptance.flush(), now_s)
+            self.log(now_s, "sift", "clicks", **self._acceptance.counts.to_dict())
+        self._station_session.end_block(self._next_block)
+        self._next_block += 1
+
+    def _announce(self, detections: Detections, now_s: float) -> None:
+        """Tell slots of blocks still open; what comes later than its block's end is cut."""
+        open_slots = detections.slot >= self.parameters.first_slot(self._next_block)
+        if not open_slots.any():
+            return
+        slots = detections.slot[open_slots]
+        self._station_session.announce(slots, detections.basis[open_slots], detections.bit[open_slots])
+        self.log(now_s, "sift", "announced", detections=int(slots.size), last_slot=int(slots[-1]))
+
+    def _report_lock(self, now_s: float) -> None:
+        if self._clock.locked != self._was_locked:
+            self._was_locked = self._clock.locked
+            seen, lost = self._clock.beacons_seen, self._clock.dropped_clicks
+            self._station_session.report_lock(locked=self._was_locked, beacons_seen=seen)
+            self.log(
+                now_s, "sync", "locked" if self._was_locked else "lost", beacons=seen, dropped_clicks=lost
+            )

@@ -1,0 +1,138 @@
+"""One pass in three processes on this machine: start them, watch them, put their reports together.
+
+The launcher gives both stores their authentication key (as before launch), then only watches. A process
+that fails ends the others; its own last line and exit code become the launcher's error.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from satqkd.errors import ConfigError, Error, KeyStoreError, LinkError
+from satqkd.lasercom import ChannelCounts
+from satqkd.mission import presets
+from satqkd.mission.report import NodeReport, PassReport, pass_report
+from satqkd.mission.run_pass import (
+    TWIN,
+    contact_of,
+    ensure_authentication,
+    open_store,
+)
+from satqkd.node.process import bound_socket
+from satqkd.node.run_config import Role, RunConfig, write_run_config
+
+ROLE_ORDER: Final[tuple[Role, ...]] = ("emulator", "satellite", "station")
+LOOPBACK: Final = "127.0.0.1"
+ENDING_S: Final = 10.0
+FAMILIES: Final[dict[int, type[Error]]] = {2: ConfigError, 3: KeyStoreError, 4: LinkError}
+Progress = Callable[[float, float], None]
+
+
+def free_port(host: str = LOOPBACK) -> int:
+    """A UDP port that is free now."""
+    with bound_socket(host, 0) as line:
+        port: int = line.getsockname()[1]
+        return port
+
+
+def fly_in_processes(config: RunConfig, progress: Progress | None = None) -> PassReport:
+    """Run a pass as satellite, station and emulator processes; returns the merged report.
+
+    Raises the error family that the failing process' exit code names.
+    """
+    started_s = time.monotonic()
+    contact = contact_of(presets.satellite(config.satellite), presets.station(config.station), config.at_utc)
+    folder = config.directory
+    with (
+        open_store(folder, contact.satellite.name) as one,
+        open_store(folder, contact.station.name) as other,
+    ):
+        ensure_authentication(one, other, contact, config.protocol)
+    write_run_config(config, folder / "run.toml")
+    _run(folder, progress)
+    satellite, station = (
+        msgspec.json.decode((folder / f"{role}.json").read_bytes(), type=NodeReport)
+        for role in ("satellite", "station")
+    )
+    channels = msgspec.json.decode((folder / "channels.json").read_bytes(), type=dict[str, ChannelCounts])
+    return pass_report(
+        contact,
+        contact.parameters(config.protocol, seed=config.seed),
+        satellite,
+        station,
+        channels,
+        seed=config.seed,
+        origin=TWIN,
+        wall_s=time.monotonic() - started_s,
+    )
+
+
+def _run(folder: Path, progress: Progress | None) -> None:
+    """Start the three and wait for all."""
+    with ExitStack() as stack:
+        errors: dict[Role, IO[bytes]] = {
+            role: stack.enter_context((folder / f"{role}.stderr").open("w+b")) for role in ROLE_ORDER
+        }
+        running: dict[Role, subprocess.Popen[bytes]] = {}
+        stack.callback(_end_all, running)
+        for role in ROLE_ORDER:
+            running[role] = subprocess.Popen(
+                [sys.executable, "-m", "satqkd", role, str(folder / "run.toml")],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if role == "emulator" else subprocess.DEVNULL,
+                stderr=errors[role],
+                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            )
+        _watch(running, errors, progress)
+
+
+def _watch(
+    running: dict[Role, subprocess.Popen[bytes]], errors: dict[Role, IO[bytes]], progress: Progress | None
+) -> None:
+    lines = running["emulator"].stdout
+    assert lines is not None
+    os.set_blocking(lines.fileno(), False)
+    waiting = set(running)
+    while waiting:
+        time.sleep(0.05)
+        _tell(lines, progress)
+        for role in sorted(waiting):
+            code = running[role].poll()
+            if code is None:
+                continue
+            waiting.discard(role)
+            if code != 0:
+                raise _failure(role, code, errors[role])
+
+
+def _tell(lines: IO[bytes], progress: Progress | None) -> None:
+    text = lines.read()
+    if text and progress is not None:
+        now_s, end_s = text.split(b"\n")[-2].split()
+        progress(float(now_s), float(end_s))
+
+
+def _failure(role: Role, code: int, stderr: IO[bytes]) -> Error:
+    stderr.seek(0)
+    said = stderr.read().decode(errors="replace").strip().splitlines()
+    message = said[-1] if said else f"ended with code {code} and said nothing"
+    return FAMILIES.get(code, LinkError)(f"{role}: {message.removeprefix('satqkd: ')}")
+
+
+def _end_all(running: dict[Role, subprocess.Popen[bytes]]) -> None:
+    for process in running.values():
+        if process.poll() is None:
+            process.terminate()
+    for process in running.values():
+        try:
+            process.wait(timeout=ENDING_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,131 @@
+"""A satellite or a station as a process: waits for ticks, steps its terminal, answers.
+
+Lock-step with the emulator over one UDP socket; blocking, because between two grants a node has nothing
+to do. What it reports is written whole or not at all. A node that dies loses its pass, never its store:
+key is marked spent before it is used.
+"""
+
+import resource
+import socket
+import time
+from typing import Any, Final
+
+import msgspec
+
+from satqkd.errors import LinkError, ResourceError
+from satqkd.mission import presets
+from satqkd.mission.files import write_node_report
+from satqkd.mission.report import NodeReport
+from satqkd.mission.run_pass import (
+    contact_of,
+    open_store,
+    satellite_terminal,
+    station_terminal,
+)
+from satqkd.mission.terminal import TICKS_PER_S, Terminal
+from satqkd.node.event_log import EventLog
+from satqkd.node.run_config import Role, RunConfig
+from satqkd.node.wire import FLAG_FINISHED, Assembly, PacketKind, batch, decode
+
+ROLES: Final[dict[Role, int]] = {"satellite": 0, "station": 1}
+REPEAT_S: Final = 0.25
+RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
+
+
+def run_node(config: RunConfig, role: Role) -> None:
+    """Take part in the pass until the emulator ends it; write `ROLE.json`.
+
+    Raises LinkError when the emulator falls silent, and whatever the session raises.
+    """
+    craft, ground = presets.satellite(config.satellite), presets.station(config.station)
+    contact = contact_of(craft, ground, config.at_utc)
+    name = craft.name if role == "satellite" else ground.name
+    with (
+        open_store(config.directory, name) as store,
+        EventLog(config.directory / f"events.{role}.jsonl", contact.epoch) as log,
+    ):
+        make = satellite_terminal if role == "satellite" else station_terminal
+        terminal = make(contact, config.protocol, store, seed=config.seed, log=log.write)
+        with bound_socket("", 0) as line:
+            line.connect((config.host, config.port))
+            _Loop(line, terminal, config, role).run()
+        write_node_report(config.directory, with_resources(terminal.report()))
+
+
+class _Loop:
+    """The exchange with the emulator."""
+
+    def __init__(self, line: socket.socket, terminal: Terminal, config: RunConfig, role: Role) -> None:
+        self._line, self._terminal, self._patience_s = line, terminal, config.patience_s
+        self._role = ROLES[role]
+        self._last = batch(PacketKind.HELLO, self._role, 0, [])
+        self._grant: Assembly | None = None
+        self._worked: int | None = None
+
+    def run(self) -> None:
+        """Until the emulator says END."""
+        self._line.settimeout(REPEAT_S)
+        self._say(self._last)
+        heard_s = time.monotonic()
+        while True:
+            try:
+                packet = decode(self._line.recv(65_536))
+            except (TimeoutError, ConnectionRefusedError):
+                if time.monotonic() - heard_s > self._patience_s:
+                    raise LinkError(
+                        f"nothing heard of the emulator for {self._patience_s:.0f} s; the pass is lost"
+                    ) from None
+                self._say(self._last)
+                continue
+            heard_s = time.monotonic()
+            if packet is None:
+                continue
+            if packet.kind is PacketKind.END:
+                self._say(batch(PacketKind.BYE, self._role, packet.tick, []))
+                return
+            if packet.kind is PacketKind.GRANT:
+                self._on_grant(packet)
+
+    def _on_grant(self, packet: Any) -> None:
+        if packet.tick == self._worked:
+            self._say(self._last)
+            return
+        if self._grant is None or self._grant.tick != packet.tick:
+            self._grant = Assembly(PacketKind.GRANT, packet.tick)
+        if not self._grant.take(packet):
+            return
+        now_s = packet.tick / TICKS_PER_S
+        datagrams = self._terminal.step(now_s, self._grant.datagrams)
+        flags = FLAG_FINISHED if self._terminal.finished else 0
+        self._last = batch(PacketKind.DONE, self._role, packet.tick, datagrams, flags=flags)
+        self._worked = packet.tick
+        self._say(self._last)
+
+    def _say(self, packets: list[bytes]) -> None:
+        for data in packets:
+            try:
+                self._line.send(data)
+            except ConnectionRefusedError:
+                return
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A UDP socket on an address. Raises ResourceError naming it when it is taken."""
+    line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    try:
+        line.bind((host, port))
+    except OSError as error:
+        line.close()
+        raise ResourceError(
+            f"UDP {host}:{port} cannot be taken ({error.strerror}); choose another port or end what holds it"
+        ) from None
+    return line
+
+
+def with_resources(report: NodeReport) -> NodeReport:
+    """The report with this process' CPU time and largest memory."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return msgspec.structs.replace(
+        report, cpu_s=usage.ru_utime + usage.ru_stime, max_rss_mib=usage.ru_maxrss / 1024
+    )
