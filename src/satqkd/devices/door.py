@@ -1,0 +1,60 @@
+"""The door to hardware: what the protocol needs from a sender and from a receiver, and nothing more.
+
+Three kinds stand behind it: the digital twin, recorded tags, and live drivers. A driver is a class
+with the members below; nobody inherits. The door knows slots, settings and time tags; it does not
+know bases announced, keys, messages or the other end of the link.
+
+Slots count pulses from 0 at the pass epoch; slot i leaves the satellite i / pulse_rate_hz seconds of
+the satellite's clock after it. A driver calls no one back: the node asks, on its own ticks.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.records import Settings, Tags
+
+
+class Transmitter(Protocol):
+    """The satellite's source: remembers what it sent.
+
+    A flight source draws its settings from a quantum random number generator at gigabits a second and
+    keeps them in a ring buffer, or expands them from a seed (then the security is computational).
+    """
+
+    @property
+    def horizon_slots(self) -> int | None:
+        """How many of the latest slots are still remembered; None when every slot of the pass is.
+
+        Asking for an older slot (or one not sent yet) raises LocalProtocolError and gives nothing:
+        settings that are gone cannot be redrawn. Slot numbers come from the peer, so the protocol
+        compares them with this horizon first and answers the peer with its own refusal.
+        """
+        ...
+
+    def settings(self, slots: NDArray[np.int64]) -> Settings:
+        """Class, basis and bit of each slot asked for, in the order asked.
+
+        slots: int64, shape (n,), >= 0, strictly increasing. Asking twice gives the same answer.
+        Raises LocalProtocolError for slots out of order or past the horizon.
+        """
+        ...
+
+
+class Receiver(Protocol):
+    """The station's detectors and time tagger."""
+
+    def read(self, until_s: float) -> Tags:
+        """The tags of the next stretch: everything tagged since the last call, up to `until_s`.
+
+        until_s is pass time on the satellite's clock: the stretch ends at the instant when light that
+        left the satellite then reaches the station. It never decreases from call to call
+        (LocalProtocolError). Live hardware need not know that instant: it may give a tag one stretch
+        late, but each tag is given once, and tags are in order of time within and across calls.
+
+        The joined stream does not depend on where calls cut it. `time_ps` is the station's own clock,
+        whose offset and drift against the satellite are for the protocol to find; channels are 0..3
+        for H, V, +, - and 4 for the beacon detector. An empty stretch gives empty columns.
+        """
+        ...

@@ -1,0 +1,192 @@
+"""The digital twin: a sender and a receiver that share one set of dice, in two processes.
+
+`TwinTransmitter` answers the settings of any slot; it is light and loads no numba. `TwinReceiver` is
+nature and the station's detectors: it uses the dice to decide which photons click, and nothing but
+time tags leaves it. Detectors are equal, each with dark counts, a share of the background, jitter
+and non-paralysable dead time; an active receiver too is modelled with four. The beacon is bright:
+every one is tagged, on its own channel. Not modelled: afterpulses, crosstalk, fading of the beacon.
+
+Knows no protocol: no bases announced, no gates, no keys. Method: `satqkd.kernels.clicks_plain`.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.config.structs import Satellite, Source, Station
+from satqkd.constants import PS_PER_S
+from satqkd.devices.dice import settings_of
+from satqkd.devices.nature import Beacons, detection_of, noise_hz_of, path_of, pulses_of
+from satqkd.errors import DataFormatError, LocalProtocolError
+from satqkd.kernels.clicks_plain import LARGEST_DEVIATE
+from satqkd.records import BEACON_CHANNEL, LinkSeries, Settings, Tags
+
+SEGMENT_PS = PS_PER_S // 20
+"""The twin advances in stretches of 50 ms of emission time, counted from the pass epoch."""
+_LONG_AGO_PS = -(2**60)
+_FIRST_ROOM = 4096
+
+
+class TwinTransmitter:
+    """The satellite's source, its settings given by the dice: every slot of the pass is remembered."""
+
+    horizon_slots: int | None = None
+
+    def __init__(self, source: Source, key: tuple[int, int]) -> None:
+        self._source = source
+        self._key = key
+
+    def settings(self, slots: NDArray[np.int64]) -> Settings:
+        """Class, basis and bit of the slots; int64, shape (n,), >= 0, strictly increasing."""
+        if slots.dtype != np.int64 or slots.ndim != 1 or (slots[:1] < 0).any() or (np.diff(slots) <= 0).any():
+            raise LocalProtocolError(
+                f"transmitter: expected slots >= 0 in increasing order (int64, one dimension), got "
+                f"{slots.dtype} of shape {slots.shape}; sort them and drop repeated ones before asking"
+            )
+        return settings_of(slots, key=self._key, source=self._source)
+
+
+class TwinReceiver:
+    """The station's detectors over one pass; the joined stream of tags does not depend on the reads.
+
+    Memory is that of a segment and of the tags of one read. Reading at the series' first time gives no
+    tags but compiles the kernels: a node warms up so.
+    """
+
+    def __init__(
+        self,
+        satellite: Satellite,
+        station: Station,
+        series: LinkSeries,
+        *,
+        slots: int,
+        key: tuple[int, int],
+        seed: int,
+    ) -> None:
+        """Quantum pulses are slots 0..slots-1; noise lasts over the whole series, beacons from time 0.
+
+        key: the dice, as given to the TwinTransmitter. seed: everything else that is random.
+        Raises DataFormatError when the series does not cover the slots or is not physical.
+        """
+        from satqkd.kernels import clicks  # here, so that a satellite process never loads numba
+
+        self._kernels = clicks
+        self._slots = slots
+        self._rate_hz = satellite.source.pulse_rate_hz
+        self._pulses = pulses_of(satellite.source, key)
+        self._detection = detection_of(station.receiver, satellite.source, seed)
+        self._path = path_of(series, station)
+        self._start_ps, self._end_ps = int(self._path.grid_ps[0]), int(self._path.grid_ps[-1])
+        self._check_covered()
+        self._beacons = Beacons(satellite.beacon, self._end_ps)
+        self._detected = series.transmittance * station.receiver.detector.efficiency
+        self._noise_hz = noise_hz_of(series, station.receiver)
+        self._dead_ps = round(station.receiver.detector.dead_time_s * PS_PER_S)
+        self._last_click_ps = np.full(8, _LONG_AGO_PS, np.int64)
+        sigma_ps = max(self._detection.sigma_ps, self._detection.beacon_sigma_ps)
+        self._margin_ps = math.ceil(LARGEST_DEVIATE * sigma_ps) + 2
+        self._out = np.empty(_FIRST_ROOM, np.int64)
+        self._held_back = np.empty(0, np.int64)
+        self._ready = [np.empty(0, np.int64)]
+        self._made_until_ps = self._start_ps
+        self._final_before_ps = -math.inf
+        self._read_until_s = -math.inf
+
+    def read(self, until_s: float) -> Tags:
+        """Tags before the station's time at which light emitted at `until_s` arrives; see the door.
+
+        At the end of the series or later: all that remain. Before its beginning: none.
+        """
+        if not until_s >= self._read_until_s:
+            raise LocalProtocolError(
+                f"receiver: expected to read on from {self._read_until_s} s, got {until_s} s; "
+                "until_s never decreases"
+            )
+        self._read_until_s = until_s
+        before_ps = self._limit_ps(until_s)
+        while self._final_before_ps < before_ps:
+            self._advance()
+        keys = np.concatenate(self._ready)
+        cut = _count_before(keys, before_ps)
+        self._ready = [keys[cut:].copy()]
+        return Tags(keys[:cut] >> 3, (keys[:cut] & 7).astype(np.uint8))
+
+    def _limit_ps(self, until_s: float) -> float:
+        """Station time before which tags are given."""
+        if until_s * PS_PER_S >= self._end_ps:
+            return math.inf
+        if until_s * PS_PER_S < self._start_ps:
+            return -math.inf
+        return self._arrival_ps(round(until_s * PS_PER_S))
+
+    def _arrival_ps(self, emission_ps: int) -> float:
+        return float(self._kernels.station_ps(emission_ps, 0.0, self._path))
+
+    def _advance(self) -> None:
+        """Make the next segment; hand on what no later segment can precede, after the dead time."""
+        low_ps = self._made_until_ps
+        segment = low_ps // SEGMENT_PS
+        high_ps = min((segment + 1) * SEGMENT_PS, self._end_ps)
+        keys = np.concatenate([self._held_back, self._segment_keys(low_ps, high_ps, segment % 2**32)])
+        keys.sort()
+        self._made_until_ps = high_ps
+        is_last = high_ps == self._end_ps
+        self._final_before_ps = math.inf if is_last else self._arrival_ps(high_ps) - self._margin_ps
+        cut = _count_before(keys, self._final_before_ps)
+        self._held_back = keys[cut:].copy()
+        seen = np.empty(cut, np.bool_)
+        self._kernels.apply_dead_time(keys[:cut], self._dead_ps, self._last_click_ps, seen)
+        self._ready.append(keys[:cut][seen])
+
+    def _segment_keys(self, low_ps: int, high_ps: int, segment: int) -> NDArray[np.int64]:
+        """Keys of everything emitted in [low_ps, high_ps), unsorted: a view of the scratch array."""
+        count = self._fill(low_ps, high_ps, segment)
+        if count > self._out.size:
+            self._out = np.empty(2 * count, np.int64)
+            count = self._fill(low_ps, high_ps, segment)
+        return self._out[:count]
+
+    def _fill(self, low_ps: int, high_ps: int, segment: int) -> int:
+        """Fill the scratch array; the number of keys there are, which may be more than it holds."""
+        kernels, nature, out = self._kernels, (self._detection, self._path), self._out
+        first, end = self._slot_at(low_ps), self._slot_at(high_ps)
+        bound = self._pulses.intensities.max() * self._largest(self._detected, low_ps, high_ps)
+        count = kernels.pulse_keys(first, end, segment, bound, self._detected, self._pulses, *nature, out, 0)
+        bound_hz = self._largest(self._noise_hz, low_ps, high_ps)
+        count = kernels.noise_keys(low_ps, high_ps, segment, bound_hz, self._noise_hz, *nature, out, count)
+        first_beacon, times = self._beacons.near(low_ps, high_ps)
+        stretch = (first_beacon, times, low_ps, high_ps, BEACON_CHANNEL)
+        return int(kernels.beacon_keys(*stretch, *nature, out, count))
+
+    def _slot_at(self, instant_ps: int) -> int:
+        """The first slot of the transmission emitted at or after an instant; past the last if none is."""
+        slot = max(int(instant_ps / PS_PER_S * self._rate_hz) - 2, 0)
+        while slot < self._slots and self._slot_ps(slot) < instant_ps:
+            slot += 1
+        return min(slot, self._slots)
+
+    def _slot_ps(self, slot: int) -> int:
+        return slot * self._pulses.period_ps + round(slot * self._pulses.period_fraction_ps)
+
+    def _largest(self, values: NDArray[np.float64], low_ps: int, high_ps: int) -> float:
+        """The largest of the grid values that surround a stretch: no interpolated value exceeds it."""
+        grid_ps = self._path.grid_ps
+        first = int(np.searchsorted(grid_ps, low_ps, "right")) - 1
+        return float(values[first : int(np.searchsorted(grid_ps, high_ps)) + 1].max())
+
+    def _check_covered(self) -> None:
+        if self._slots > 0 and not (self._start_ps <= 0 and self._slot_ps(self._slots - 1) < self._end_ps):
+            raise DataFormatError(
+                f"link series: expected times from 0 s or earlier to beyond the last of {self._slots} "
+                f"slots at {self._slot_ps(self._slots - 1) / PS_PER_S:.6f} s, got "
+                f"{self._start_ps / PS_PER_S:.6f} s to {self._end_ps / PS_PER_S:.6f} s; lengthen the series "
+                "or send fewer slots"
+            )
+
+
+def _count_before(keys: NDArray[np.int64], before_ps: float) -> int:
+    """How many of the sorted keys lie before a time."""
+    if math.isinf(before_ps):
+        return keys.size if before_ps > 0 else 0
+    return int(np.searchsorted(keys, int(before_ps) * 8))

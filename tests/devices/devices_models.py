@@ -1,0 +1,110 @@
+"""A small satellite and station whose every setting a test can replace."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from satqkd.config import structs
+from satqkd.devices import TwinReceiver
+from satqkd.records import LinkSeries, Tags
+
+SOURCE = structs.Source(
+    pulse_rate_hz=1e8,
+    wavelength_m=850e-9,
+    intensities=(0.8, 0.3, 0.0),
+    probabilities=(0.5, 0.3, 0.2),
+    basis_z_probability=0.6,
+    pulse_width_s=1e-16,
+)
+SATELLITE = structs.Satellite(
+    name="test-satellite",
+    description="",
+    reference_epoch_utc="2020-01-01T00:00:00Z",
+    orbit=structs.Orbit(tle_line_1="1", tle_line_2="2"),
+    source=SOURCE,
+    transmitter=structs.Transmitter(
+        divergence_rad=1e-5, divergence_convention="disc_full", aperture_diameter_m=0.2, pointing_jitter_rad=0
+    ),
+    beacon=structs.Beacon(rate_hz=1e4, code_shift_s=1e-6),
+    lasercom=structs.Lasercom(rate_bit_s=1e6, frame_loss=0),
+)
+STATION = structs.Station(
+    name="test-station",
+    description="",
+    latitude_rad=0,
+    longitude_rad=0,
+    altitude_m=0,
+    minimum_elevation_rad=0.2,
+    lasercom_minimum_elevation_rad=0.2,
+    telescope_diameter_m=1,
+    zenith_optical_depth=0,
+    sky_radiance_w_m2_sr_um=0,
+    field_of_view_rad=1e-5,
+    filter_width_m=1e-9,
+    calibration_loss_db=0,
+    receiver=structs.Receiver(
+        optics_transmittance=0.5,
+        optical_error=0.05,
+        basis_choice="passive",
+        gate_s=1e-9,
+        detector=structs.Detector(efficiency=0.5, dark_rate_hz=0, dead_time_s=0, jitter_s=0),
+    ),
+    clock=structs.Clock(offset_s=0, drift=0),
+    lasercom=structs.Lasercom(rate_bit_s=1e6, frame_loss=0),
+)
+
+
+class Bench:
+    """Makes twins; keyword arguments replace settings of the source, receiver, detector, clock, beacon."""
+
+    key = (0xDEADBEEF, 0x12345678)
+
+    def source(self, **changes: Any) -> structs.Source:
+        return msgspec.structs.replace(SOURCE, **changes)
+
+    def series(
+        self,
+        duration_s: float,
+        *,
+        transmittance: Any = 0.5,
+        background_hz: Any = 0.0,
+        start_s: float = 0.0,
+        step_s: float = 0.1,
+        moving: bool = False,
+    ) -> LinkSeries:
+        t_s = start_s + np.arange(int(np.ceil((duration_s - start_s) / step_s)) + 1) * step_s
+        ones = np.ones(t_s.size)
+        closest_s, speed_m_s = 0.3 * duration_s, 7.5e3 * moving
+        range_m = np.sqrt(5e5**2 + (speed_m_s * (t_s - closest_s)) ** 2)
+        rate_m_s = speed_m_s**2 * (t_s - closest_s) / range_m
+        return LinkSeries(t_s, range_m, rate_m_s, transmittance * ones, background_hz * ones)
+
+    def receiver(
+        self,
+        series: LinkSeries,
+        *,
+        slots: int,
+        seed: int = 1,
+        source: dict[str, Any] | None = None,
+        receiver: dict[str, Any] | None = None,
+        detector: dict[str, Any] | None = None,
+        clock: dict[str, Any] | None = None,
+        beacon: dict[str, Any] | None = None,
+    ) -> TwinReceiver:
+        replace = msgspec.structs.replace
+        satellite = replace(
+            SATELLITE, source=self.source(**source or {}), beacon=replace(SATELLITE.beacon, **beacon or {})
+        )
+        detectors = replace(STATION.receiver.detector, **detector or {})
+        station = replace(
+            STATION,
+            receiver=replace(STATION.receiver, detector=detectors, **receiver or {}),
+            clock=replace(STATION.clock, **clock or {}),
+        )
+        return TwinReceiver(satellite, station, series, slots=slots, key=self.key, seed=seed)
+
+    def photons(self, tags: Tags) -> Tags:
+        """Tags of the four detectors."""
+        here = tags.channel < 4
+        return Tags(tags.time_ps[here], tags.channel[here])
