@@ -49,7 +49,11 @@ def pass_key_bits(blocks: int) -> int:
 
 
 def agreed_position(ours: int, theirs: int) -> int:
-    """The later of both positions; raises AuthenticationError when the peer's is absurdly far."""
+    """The later of both positions; raises RemoteProtocolError or AuthenticationError for one that cannot be."""
+    if theirs % 8:
+        raise RemoteProtocolError(
+            f"peer's authentication position {theirs} is not on a byte; the session ends"
+        )
     if theirs - ours > MAXIMUM_SKIP_BITS:
         raise AuthenticationError(
             f"peer's authentication position {theirs} is more than {MAXIMUM_SKIP_BITS} bits past ours "

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits, from_bytes, to_bytes
-from satqkd.distill import amplify, codes, messages
+from satqkd.distill import amplify, codes, messages, reconcile
 from satqkd.distill.authenticate import PassKeys, TagUse, Transcript, require_equal
 from satqkd.distill.outcome import BlockFinished, BlockReport, Event, Outcome, StageEntered
 from satqkd.distill.parameters import Parameters
@@ -56,26 +56,13 @@ def joined(parts: list[Bits]) -> Bits:
     return np.concatenate([np.empty(0, dtype=np.uint8), *parts])
 
 
-def spread(lengths: list[int]) -> NDArray[np.int64]:
-    """Order in which the bits of a string fill its frames: every frame draws evenly from the whole string.
-
-    Errors are more frequent at low elevation; frames cut in order of time would differ in error rate, and
-    the worst would fail. Public, fixed by the lengths alone. Returns int64 (n,): frame bit i is bit
-    `order[i]` of the string, frames one after the other.
-    """
-    places = np.concatenate([np.empty(0), *((np.arange(length) + 0.5) / length for length in lengths)])
-    order = np.empty(places.size, dtype=np.int64)
-    order[np.argsort(places, kind="stable")] = np.arange(places.size)
-    return order
-
-
 class Frames:
     """How the keyed string of one basis is cut, coded and charged. `bits` is in the frames' order."""
 
     def __init__(self, bits: Bits, code_class: int, frame_bits: int) -> None:
         self.lengths = codes.frame_sizes(bits.size, frame_bits=frame_bits)
-        self.codes = [codes.code(length, code_class) for length in self.lengths]
-        self.order = spread(self.lengths)
+        self.code_class = code_class
+        self.order = codes.interleaved_order(self.lengths)
         self.bits = bits[self.order]
         self.failed = np.zeros(len(self.lengths), dtype=bool)
 
@@ -85,13 +72,15 @@ class Frames:
         return split(self.bits, self.lengths)
 
     @property
+    def syndrome_lengths(self) -> list[int]:
+        """Bits of each frame's syndrome, never more than the frame's own."""
+        return [reconcile.syndrome_bits(length, self.code_class) for length in self.lengths]
+
+    @property
     def leaked_bits(self) -> int:
         """Syndromes (never more than the frame), whole length of frames that failed, a flag a frame."""
-        told = [
-            length if failed else min(length, code.rows_bits)
-            for length, code, failed in zip(self.lengths, self.codes, self.failed, strict=True)
-        ]
-        return sum(told) + len(self.lengths)
+        told = np.where(self.failed, self.lengths, self.syndrome_lengths)
+        return int(told.sum()) + len(self.lengths)
 
 
 class BlockHalf:

@@ -20,8 +20,8 @@ from satqkd.randomness import expand
 
 Ints = NDArray[np.int32]
 
-LEAK_FRACTIONS: Final = tuple(round(450 * 1.03**step) / 10_000 for step in range(79))
-"""Syndrome bits per key bit of each leak class, 0.045 to 0.45 in steps of 3 %."""
+LEAK_FRACTIONS: Final = tuple(round(4500 * 1.015**step) / 100_000 for step in range(156))
+"""Syndrome bits per key bit of each leak class, 0.045 to 0.45 in steps of 1.5 %."""
 SHORTEST_CODE: Final = 8192
 """Shorter frames are padded with known zeros to this length."""
 LONGEST_CODE: Final = 1_048_576
@@ -31,9 +31,8 @@ SMALLEST_QBER: Final = 1e-3
 """Below it a class is chosen as at it."""
 GAP: Final = 1.07
 """Leak over entropy at which long frames of the family decode (`benchmarks/reconciliation.py`)."""
-SIGMAS: Final = 3.8
-"""Margin for chance in standard deviations: the failures of 8192 to 262144 bits stay below one in a hundred
-but for 0.5 % in the shortest frames."""
+SIGMAS: Final = 4.5
+"""Margin for chance, in standard deviations; below one failed frame in a hundred from 8192 bits up."""
 _BASE_ROWS: Final = (32, 48)
 _CANDIDATES: Final = 64
 

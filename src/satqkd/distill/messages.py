@@ -15,8 +15,8 @@ from satqkd.errors import RemoteProtocolError
 
 VERSION: Final = 1
 MAXIMUM_MESSAGE_BYTES: Final = 4 * 1024 * 1024
-MAXIMUM_BLOCK_DETECTIONS: Final = 8 * (MAXIMUM_MESSAGE_BYTES - 4096)
-"""One bit a detection must fit one message."""
+MAXIMUM_BLOCK_DETECTIONS: Final = 4 * (MAXIMUM_MESSAGE_BYTES - 4096)
+"""The sift answer, at most two bits a detection, must fit one message."""
 
 Name = Annotated[str, Meta(max_length=128)]
 Text = Annotated[str, Meta(max_length=512)]

@@ -102,7 +102,7 @@ def syndrome_of(bits: Bits, matrix: Code) -> Bits:
 
 
 class SyndromeDecoder:
-    """The station's decoder of one code; made once, used for every frame of that matrix."""
+    """The station's decoder of one code; made once, used for every frame of that code."""
 
     def __init__(self, matrix: Code) -> None:
         self.matrix = matrix

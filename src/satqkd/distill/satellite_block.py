@@ -111,9 +111,7 @@ class SatelliteBlock(BlockHalf):
             frame_bits = self._parameters.protocol.frame_bits
             frames = Frames(self._known_rounds.keyed_bits(basis), code_class, frame_bits)
             self.frames[basis] = frames
-            syndromes = [
-                reconcile.syndrome(part, code) for part, code in zip(frames.parts, frames.codes, strict=True)
-            ]
+            syndromes = [reconcile.syndrome(part, code_class) for part in frames.parts]
             self._say(messages.Syndromes(self.index, basis, to_bytes(joined(syndromes))))
         return State.RECONCILING
 

@@ -5,7 +5,6 @@ revealed rounds alone. See `block.py` for what both halves share.
 """
 
 from enum import Enum
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +29,6 @@ from satqkd.distill.sift import estimate_qber, sift_at_station, tabulate
 from satqkd.errors import RemoteProtocolError
 from satqkd.records import BASIS_NAMES, DECOY
 from satqkd.results import KeyLength
-
-SMALLEST_CROSSOVER: Final = 1e-4
-"""A decoder told that nothing is wrong could correct nothing."""
 
 
 class State(Enum):
@@ -135,14 +131,13 @@ class StationBlock(BlockHalf):
         self._awaited.discard(basis)
         code_class = self._classes[self._parameters.keyed_bases.index(basis)]
         frames = Frames(self._measured[basis], code_class, self._parameters.protocol.frame_bits)
-        rows = [code.rows_bits for code in frames.codes]
+        rows = frames.syndrome_lengths
         told = split(bits_of(message.syndromes, sum(rows), "syndromes"), rows)
         corrected: list[Bits] = []
-        crossover = max(self._qber[basis], SMALLEST_CROSSOVER)
-        for index, (part, syndrome, code) in enumerate(zip(frames.parts, told, frames.codes, strict=True)):
-            decoded = reconcile.SyndromeDecoder(code).decode(syndrome, part, crossover=crossover)
-            frames.failed[index] = not decoded.converged
-            corrected.append(decoded.bits if decoded.converged else part)
+        for index, (part, syndrome) in enumerate(zip(frames.parts, told, strict=True)):
+            decoded = reconcile.decode(part, syndrome, code_class, self._qber[basis])
+            frames.failed[index] = decoded is None
+            corrected.append(part if decoded is None else decoded)
         frames.bits = joined(corrected)
         self.frames[basis] = frames
         self._say(messages.Verdicts(self.index, basis, to_bytes((~frames.failed).astype(np.uint8))))
@@ -159,8 +154,13 @@ class StationBlock(BlockHalf):
         return state
 
     def _on_verify(self, message: messages.Verify) -> State:
-        self._count_keyed_errors()
         epsilon = self._parameters.protocol.epsilon_correctness
+        if len(message.seed) != verify.seed_bytes(epsilon):
+            raise RemoteProtocolError(
+                f"block {self.index}: expected a hash seed of {verify.seed_bytes(epsilon)} bytes, got "
+                f"{len(message.seed)}; the session ends"
+            )
+        self._count_keyed_errors()
         tag = verify.tag(self._keyed_string(), message.seed, epsilon)
         if not verify.matches(tag, message.tag):
             return self._abandon("aborted", "the verification tags differ after reconciliation")

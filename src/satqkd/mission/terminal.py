@@ -29,6 +29,7 @@ from satqkd.distill.outcome import (
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.session import SatelliteSession, Session, SessionState, StationSession
 from satqkd.distill.sync import ClockRecovery
+from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction, Endpoint, LinkCounts
 from satqkd.mission.contact import Contact
@@ -66,6 +67,7 @@ class Terminal(ABC):
         self.confirmed_s: dict[int, float] = {}
         self.stage_s: dict[str, float] = {}
         self._store, self._origin, self._log = store, origin, log
+        self._refuse_known_blocks()
         self._link = Endpoint(
             link_tag=hashlib.sha256(parameters.pass_id.encode()).digest()[:4],
             direction=self.DIRECTION,
@@ -159,6 +161,15 @@ class Terminal(ABC):
     def block_id(self, block: int) -> str:
         """Name of a block in both stores; not made from the key."""
         return f"{self.parameters.pass_id}.block{block}"
+
+    def _refuse_known_blocks(self) -> None:
+        """A pass flown into a store once is not flown into it again: its blocks would meet their names."""
+        mine = {self.block_id(block) for block in range(self.parameters.protocol.blocks)}
+        if mine & {row.block_id for row in self._store.list_blocks()}:
+            raise KeyAlreadyUsed(
+                f"pass {self.parameters.pass_id} is in the store {self._store.path} already; take another "
+                f"folder, pass or seed"
+            )
 
     def _add_block(self, event: SecretReady) -> None:
         self._store.add_block(

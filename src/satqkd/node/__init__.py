@@ -1,6 +1,15 @@
 """A pass in processes: satellite, station, emulator, and the launcher that starts them."""
 
+from satqkd.node.demo import DemoResult, run_demo
 from satqkd.node.launch import fly_in_processes, free_port
 from satqkd.node.run_config import RunConfig, read_run_config, write_run_config
 
-__all__ = ["RunConfig", "fly_in_processes", "free_port", "read_run_config", "write_run_config"]
+__all__ = [
+    "DemoResult",
+    "RunConfig",
+    "fly_in_processes",
+    "free_port",
+    "read_run_config",
+    "run_demo",
+    "write_run_config",
+]

@@ -51,8 +51,8 @@ def fly_in_processes(config: RunConfig, progress: Progress | None = None) -> Pas
     contact = contact_of(presets.satellite(config.satellite), presets.station(config.station), config.at_utc)
     folder = config.directory
     with (
-        open_store(folder, contact.satellite.name) as one,
-        open_store(folder, contact.station.name) as other,
+        open_store(config.store_folder, contact.satellite.name) as one,
+        open_store(config.store_folder, contact.station.name) as other,
     ):
         ensure_authentication(one, other, contact, config.protocol)
     write_run_config(config, folder / "run.toml")
@@ -109,7 +109,8 @@ def _watch(
                 continue
             waiting.discard(role)
             if code != 0:
-                raise _failure(role, code, errors[role])
+                errors[role].seek(0)
+                raise failure_of(role, code, errors[role].read())
 
 
 def _tell(lines: IO[bytes], progress: Progress | None) -> None:
@@ -119,11 +120,11 @@ def _tell(lines: IO[bytes], progress: Progress | None) -> None:
         progress(float(now_s), float(end_s))
 
 
-def _failure(role: Role, code: int, stderr: IO[bytes]) -> Error:
-    stderr.seek(0)
-    said = stderr.read().decode(errors="replace").strip().splitlines()
+def failure_of(name: str, code: int, stderr: bytes) -> Error:
+    """The error that a process ended with: its family by exit code, its own last line."""
+    said = stderr.decode(errors="replace").strip().splitlines()
     message = said[-1] if said else f"ended with code {code} and said nothing"
-    return FAMILIES.get(code, LinkError)(f"{role}: {message.removeprefix('satqkd: ')}")
+    return FAMILIES.get(code, LinkError)(f"{name}: {message.removeprefix('satqkd: ')}")
 
 
 def _end_all(running: dict[Role, subprocess.Popen[bytes]]) -> None:

@@ -41,7 +41,7 @@ def run_node(config: RunConfig, role: Role) -> None:
     contact = contact_of(craft, ground, config.at_utc)
     name = craft.name if role == "satellite" else ground.name
     with (
-        open_store(config.directory, name) as store,
+        open_store(config.store_folder, name) as store,
         EventLog(config.directory / f"events.{role}.jsonl", contact.epoch) as log,
     ):
         make = satellite_terminal if role == "satellite" else station_terminal

@@ -21,8 +21,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     station: str
     at_utc: str | None = None
     """The pass that contains this instant, else the next by night; default the preset's epoch."""
-    seed: Annotated[int, Meta(ge=0, lt=2**63)] = 1
+    seed: Annotated[int, Meta(ge=0, lt=2**53)] = 1
     folder: str
+    stores: str | None = None
+    """Folder of the key stores; default `folder`."""
     host: str = "127.0.0.1"
     """Where the emulator listens; loopback unless a laboratory's network is trusted."""
     port: Annotated[int, Meta(ge=1, le=65535)]
@@ -36,6 +38,11 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def directory(self) -> Path:
         """`folder` as a path."""
         return Path(self.folder)
+
+    @property
+    def store_folder(self) -> Path:
+        """Where the key stores are."""
+        return Path(self.stores or self.folder)
 
 
 def read_run_config(path: Path) -> RunConfig:

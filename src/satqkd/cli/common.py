@@ -1,0 +1,86 @@
+"""What commands share: options, tables, one JSON document, progress on stderr."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from satqkd.errors import ResourceError
+
+if TYPE_CHECKING:
+    from satqkd import show
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything simulated; printed with the result.")]
+At = Annotated[
+    str | None,
+    typer.Option(help="UTC, ISO 8601 with Z: the pass that contains it, else the next by night."),
+]
+Demo = Annotated[bool, typer.Option("--demo", help="Take key that came from the twin: it is not secret.")]
+StorePath = Annotated[Path, typer.Option("--store", help="Key store of this node.")]
+SatelliteName = Annotated[str, typer.Argument(help="Preset name or TOML file of a satellite.")]
+StationName = Annotated[str, typer.Argument(help="Preset name or TOML file of a station.")]
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    from satqkd.results import to_json
+
+    sys.stdout.write(to_json(value).decode() + "\n")
+
+
+def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table on stdout, columns as wide as they need whatever the terminal says."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for index, name in enumerate(header):
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+    Console(width=max(200, 8 * len(header)) if not sys.stdout.isatty() else None).print(table)
+
+
+def print_tables(*tables: "show.Table") -> None:
+    """Tables as the report shows them."""
+    for table in tables:
+        print_table(table.title, table.header, table.rows)
+
+
+def say(message: str) -> None:
+    """Prose for people, on stderr."""
+    print(f"satqkd: {message}", file=sys.stderr)
+
+
+class ProgressLine:
+    """One line on stderr that is written over; silent unless stderr is a terminal, then sparse."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._last_s = what, -1e9
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, now_s: float, end_s: float) -> None:
+        text = f"satqkd: {self._what}: {now_s:6.0f} s of at most {end_s:.0f} s"
+        if self._live:
+            print(f"\r{text}", end="", file=sys.stderr, flush=True)
+        elif now_s - self._last_s >= 60:
+            print(text, file=sys.stderr, flush=True)
+            self._last_s = now_s
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._live:
+            print(file=sys.stderr)
+
+
+def made_folder(path: Path) -> Path:
+    """The folder, made where it is missing. Raises ResourceError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be made ({error.strerror}); choose another --out") from None
+    return path

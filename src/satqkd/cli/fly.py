@@ -1,0 +1,88 @@
+"""`satqkd pass`: one whole pass, in three processes or in memory."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from satqkd.cli.common import (
+    At,
+    Json,
+    ProgressLine,
+    SatelliteName,
+    Seed,
+    StationName,
+    made_folder,
+    print_json,
+    print_tables,
+    say,
+)
+
+
+def fly_pass(
+    satellite: SatelliteName,
+    station: StationName,
+    at: At = None,
+    seed: Seed = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Keep stores, reports and logs here; default: a folder that is removed."),
+    ] = None,
+    in_memory: Annotated[
+        bool, typer.Option("--in-memory", help="Both ends in this process instead of three processes.")
+    ] = False,
+    protocol: Annotated[
+        Path | None, typer.Option(help="TOML file with protocol settings; see docs/settings.md.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fly one pass with the digital twin: detections, distillation, equal keys in both stores."""
+    if out is not None:
+        _fly(satellite, station, at, seed, made_folder(out), in_memory, protocol, json)
+        return
+    with TemporaryDirectory(prefix="satqkd-") as scratch:
+        _fly(satellite, station, at, seed, Path(scratch), in_memory, protocol, json)
+
+
+def _fly(
+    satellite: str,
+    station: str,
+    at: str | None,
+    seed: int,
+    folder: Path,
+    in_memory: bool,
+    protocol: Path | None,
+    json: bool,
+) -> None:
+    from satqkd.mission import contact_of, fly, presets, read_protocol, write_pass_folder
+    from satqkd.node import RunConfig, fly_in_processes, free_port
+    from satqkd.show import pass_table, pass_view
+
+    rules = read_protocol(protocol)
+    contact = contact_of(presets.satellite(satellite), presets.station(station), at)
+    say(f"{satellite} over {station}, seed {seed}, {'in memory' if in_memory else 'three processes'}")
+    progress = ProgressLine("pass time")
+    if in_memory:
+        report = fly(contact, rules, folder, seed=seed, progress=progress)
+    else:
+        config = RunConfig(
+            satellite=satellite,
+            station=station,
+            at_utc=at,
+            seed=seed,
+            folder=str(folder),
+            port=free_port(),
+            protocol=rules,
+        )
+        report = fly_in_processes(config, progress)
+    progress.end()
+    write_pass_folder(folder, contact, report)
+    if json:
+        print_json(report)
+    else:
+        print_tables(pass_table([pass_view(report)]))
+        if report.reason:
+            say(f"{report.outcome}: {report.reason}")
+    if report.outcome != "key":
+        raise typer.Exit(1)

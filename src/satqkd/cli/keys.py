@@ -1,0 +1,155 @@
+"""`satqkd keys`: look into a key store, provision authentication key, relay between stations."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from satqkd.cli.common import Demo, Json, StorePath, print_json, print_table, say
+
+app = typer.Typer(help="Look into a key store, provision authentication key, relay.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_blocks(store: StorePath, json: Json = False) -> None:
+    """Blocks of key: where from, in which state, how much is used."""
+    from satqkd.keys import KeyStore
+
+    with KeyStore.open(store, read_only=True) as opened:
+        rows = opened.list_blocks()
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        str(store),
+        ("block", "peer", "kind", "origin", "state", "bits", "spent", "live", "wiped"),
+        [
+            (r.block_id, r.peer, r.kind, r.origin, r.state, r.bits, r.spent_bits, r.live_bits, r.wiped_bits)
+            for r in rows
+        ],
+    )
+
+
+@app.command()
+def status(store: StorePath, json: Json = False) -> None:
+    """Bits live, reserved, spent and unconfirmed, by peer and kind."""
+    from satqkd.keys import KeyStore
+
+    with KeyStore.open(store, read_only=True) as opened:
+        rows = opened.status()
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        str(store),
+        ("link", "live bits", "reserved", "spent", "unconfirmed", "oldest"),
+        [
+            (r.link, r.live_bits, r.reserved_bits, r.spent_bits, r.unconfirmed_bits, r.oldest_utc)
+            for r in rows
+        ],
+    )
+
+
+@app.command()
+def provision(
+    store: StorePath,
+    other: Annotated[Path, typer.Option(help="The peer's store, in the same room.")],
+    bits: Annotated[int, typer.Option(min=8, help="Bits of fresh authentication key, a multiple of 8.")],
+    json: Json = False,
+) -> None:
+    """Give two stores the same fresh authentication key, as before launch."""
+    from satqkd.keys import KeyStore
+    from satqkd.keys import provision as provide
+
+    with KeyStore.open(store) as one, KeyStore.open(other) as two:
+        block_id = provide(one, two, bits, randbytes=secrets.token_bytes, now_utc=_now_utc())
+    if json:
+        print_json({"block_id": block_id, "bits": bits})
+    else:
+        say(f"{bits} bits of authentication key in both stores, block {block_id}")
+
+
+@app.command()
+def relay(
+    store: StorePath,
+    station_a: Annotated[str, typer.Option("--a", help="Station whose link key becomes the pair's.")],
+    station_b: Annotated[str, typer.Option("--b", help="Station that recovers it.")],
+    out: Annotated[Path, typer.Option(help="Where the relay record is written; it is no secret.")],
+    bits: Annotated[int | None, typer.Option(help="Default: all that both links hold.")] = None,
+    relay_id: Annotated[
+        str | None, typer.Option(help="Default: random. The same id repeats the record.")
+    ] = None,
+    demo: Demo = False,
+    json: Json = False,
+) -> None:
+    """At the satellite: combine key of two links into a relay record (c = a xor b, a tag for each end)."""
+    from satqkd.keys import KeyStore, make_relay
+    from satqkd.mission import write_whole
+    from satqkd.mission.relay import largest_relay_bits
+
+    with KeyStore.open(store) as satellite:
+        size = largest_relay_bits(satellite, station_a, station_b, demo=demo) if bits is None else bits
+        name = relay_id or f"relay-{secrets.token_hex(6)}"
+        record = make_relay(
+            satellite, station_a, station_b, size, relay_id=name, now_utc=_now_utc(), demo=demo
+        )
+    write_whole(out, record.data)
+    if json:
+        print_json(
+            {
+                "relay_id": record.relay_id,
+                "bits": record.bits,
+                "spent_a": record.spent_a_bits,
+                "spent_b": record.spent_b_bits,
+            }
+        )
+    else:
+        say(f"{record.relay_id}: {record.bits} bits for {station_a} and {station_b}, written to {out}")
+
+
+@app.command()
+def accept(
+    record: Annotated[Path, typer.Argument(help="Relay record, however it came here.")],
+    store: StorePath,
+    demo: Demo = False,
+    json: Json = False,
+) -> None:
+    """At a station: check a relay record's tag and hold the end-to-end key."""
+    from satqkd.keys import KeyStore, accept_relay
+
+    with KeyStore.open(store) as station:
+        accepted = accept_relay(station, record.read_bytes(), now_utc=_now_utc(), demo=demo)
+    if json:
+        print_json(accepted)
+    else:
+        again = " (accepted before, nothing done)" if accepted.repeated else ""
+        say(f"{accepted.bits} bits shared with {accepted.peer}, block {accepted.block_id}{again}")
+
+
+@app.command()
+def audit(store: StorePath, json: Json = False) -> None:
+    """Check the audit log's chain and the books: distilled = spent + live + wiped."""
+    from satqkd.keys import KeyStore
+
+    with KeyStore.open(store, read_only=True) as opened:
+        log, books = opened.verify_audit(), opened.check()
+    if json:
+        print_json({"audit": log, "books": books, "balanced": books.balanced})
+    else:
+        rows = [("log intact", log.intact), ("entries", log.entries), ("head", log.head)]
+        names = ("distilled_bits", "spent_bits", "live_bits", "wiped_bits")
+        rows += [(name.replace("_", " "), getattr(books, name)) for name in names]
+        print_table(str(store), ("what", "value"), [*rows, ("balanced", books.balanced)])
+        for fault in books.faults:
+            say(fault)
+    if not (log.intact and books.balanced):
+        raise typer.Exit(1)
+
+
+def _now_utc() -> str:
+    from datetime import UTC, datetime
+
+    from satqkd.sky import format_utc
+
+    return format_utc(datetime.now(UTC))
