@@ -68,7 +68,7 @@ class RemoteProtocolError(ProtocolError):
 
 
 class AuthenticationError(RemoteProtocolError):
-    """A tag differs from what the shared key demands. The key it used counts as spent."""
+    """A tag differs from what the shared key demands. In a session, the key it used counts as spent."""
 
     exit_code = 3
 
@@ -94,4 +94,4 @@ class KeyAlreadyUsed(KeyStoreError):  # noqa: N818
 
 
 class OriginRefused(KeyStoreError):  # noqa: N818
-    """Key that came from the digital twin is not secret; its use needs `--demo`."""
+    """Key from the digital twin or from recorded tags is not secret; its use needs `--demo`."""

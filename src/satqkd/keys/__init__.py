@@ -1,0 +1,43 @@
+"""The node's key store and what is done with key: relay, one-time pad, authentication pools.
+
+    with KeyStore.open("beijing.db") as store:
+        data = encrypt(store, "stellenbosch", b"...", demo=True)
+
+Bits are given out once; see `docs/key-store.md` for the formats and the limits.
+"""
+
+from satqkd.keys.model import (
+    AuditReport,
+    BlockRow,
+    CheckReport,
+    KeyRange,
+    Spent,
+    StatusRow,
+    weakest_origin,
+)
+from satqkd.keys.otp import decrypt, encrypt, largest_plaintext_bytes
+from satqkd.keys.provision import AuthenticationPool, provision
+from satqkd.keys.relay import AcceptedRelay, RelayRecord, accept_relay, make_relay
+from satqkd.keys.secret import Secret
+from satqkd.keys.store import KeyStore
+
+__all__ = [
+    "AcceptedRelay",
+    "AuditReport",
+    "AuthenticationPool",
+    "BlockRow",
+    "CheckReport",
+    "KeyRange",
+    "KeyStore",
+    "RelayRecord",
+    "Secret",
+    "Spent",
+    "StatusRow",
+    "accept_relay",
+    "decrypt",
+    "encrypt",
+    "largest_plaintext_bytes",
+    "make_relay",
+    "provision",
+    "weakest_origin",
+]

@@ -1,0 +1,70 @@
+"""Tags that hold whatever the forger's computer: Poly1305 with r and s used for one message.
+
+A forger who sees one message and its tag passes another message with probability at most
+8 ceil(L / 16) / 2^106 an attempt, L the bytes of the longer one (Bernstein 2005, theorem 3.3; a
+Wegman-Carter code, as s is as long as the tag and used once). Files and relay records come over ground
+paths that anybody can write to, so a wrong one must not kill the right one: the receiver allows
+`ATTEMPTS` wrong tags per key, counted durably before the verdict is told, which costs the bound that
+factor; with the last of them the key counts as spent.
+"""
+
+import hmac
+from collections.abc import Sequence
+from typing import Final
+
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+from sqlalchemy import Connection, and_, delete, insert, select
+
+from satqkd.keys import audit, ledger
+from satqkd.keys.model import MAC_KEY_BITS, KeyRange
+from satqkd.keys.schema import FAILED_TAGS
+from satqkd.keys.secret import Secret
+
+TAG_BYTES: Final = 16
+ATTEMPTS: Final = 8
+
+
+def tag(key: Secret, data: bytes) -> bytes:
+    """Poly1305 (RFC 8439, section 2.5) of the data under a 32-byte one-time key r || s."""
+    return Poly1305.generate_tag(key.expose(), data)
+
+
+def verify(
+    connection: Connection,
+    blocks: Sequence[ledger.Block],
+    ranges: Sequence[KeyRange],
+    data: bytes,
+    got: bytes,
+    use: ledger.Use,
+) -> bool:
+    """Whether a tag fits the key that lies in `ranges` (MAC_KEY_BITS in all); a failure is counted.
+
+    The caller commits either answer before telling it. Spends nothing unless the attempts are used up;
+    raises KeyAlreadyUsed when the key is spent.
+    """
+    assert sum(piece.length_bits for piece in ranges) == MAC_KEY_BITS
+    ledger.require_unused(connection, blocks, ranges)
+    with ledger.read(connection, blocks, ranges) as key:
+        good = hmac.compare_digest(tag(key, data), got)
+    if not good:
+        _count_failure(connection, blocks, ranges, use)
+    return good
+
+
+def _count_failure(
+    connection: Connection, blocks: Sequence[ledger.Block], ranges: Sequence[KeyRange], use: ledger.Use
+) -> None:
+    place = and_(FAILED_TAGS.c.block_pk == blocks[0].pk, FAILED_TAGS.c.offset_bits == ranges[0].offset_bits)
+    failures = 1 + (connection.execute(select(FAILED_TAGS.c.failures).where(place)).scalar() or 0)
+    connection.execute(delete(FAILED_TAGS).where(place))
+    connection.execute(
+        insert(FAILED_TAGS).values(
+            block_pk=blocks[0].pk, offset_bits=ranges[0].offset_bits, failures=failures
+        )
+    )
+    audit.append(
+        connection, "wrong tag", use.utc, purpose=use.purpose, ranges=list(ranges), failures=failures
+    )
+    if failures >= ATTEMPTS:
+        refused = ledger.Use("refused tag", use.reference, use.utc)
+        ledger.take(connection, blocks, ranges, refused).key.wipe()

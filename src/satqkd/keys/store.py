@@ -1,0 +1,279 @@
+"""`KeyStore`: the one durable store of a node, and the promise it keeps.
+
+No key bit is given out twice, whatever crashes: a method that returns key has marked it as used on the
+disk before it returns, and a rule inside the file refuses a second time. Key is confirmed at both ends
+before it is used. Origin travels with key; what is not secret is refused outside demonstrations.
+Times are given by the caller; no clock, no random source, no network here.
+
+    unconfirmed --confirm--> confirmed --spend--> (range used, wiped)
+         |                     |
+         +-------discard-------+--> discarded (rest wiped)
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from satqkd.errors import ConfigError, KeyStoreError
+from satqkd.keys import accounts, audit, authentication, ledger
+from satqkd.keys.database import Database, create_file, open_file
+from satqkd.keys.ledger import Use
+from satqkd.keys.model import (
+    KINDS,
+    ORIGINS,
+    AuditReport,
+    BlockRow,
+    CheckReport,
+    KeyRange,
+    Kind,
+    Spent,
+    State,
+    StatusRow,
+    check_bits,
+    check_block_id,
+    check_name,
+)
+from satqkd.keys.secret import Secret
+
+
+class KeyStore:
+    """Keys of one node with all its peers, in one file. Make it with `create` or `open`; close it."""
+
+    def __init__(self, database: Database, node_id: str) -> None:
+        self._database = database
+        self.node_id = node_id
+
+    @classmethod
+    def create(cls, path: str | PathLike[str], node_id: str) -> "KeyStore":
+        """A new, empty store, file mode 0600. Raises ResourceError when the path exists or cannot be made."""
+        check_name(node_id, "node_id")
+        return cls(create_file(Path(path), node_id), node_id)
+
+    @classmethod
+    def open(
+        cls, path: str | PathLike[str], *, node_id: str | None = None, read_only: bool = False
+    ) -> "KeyStore":
+        """An existing store, for writing by this process alone unless `read_only`.
+
+        Raises KeyNotFound (no file), DataFormatError (no store, or a newer satqkd's), ConfigError (not
+        `node_id`'s), ResourceError (open for writing elsewhere).
+        """
+        database, owner = open_file(Path(path), node_id=node_id, read_only=read_only)
+        return cls(database, owner)
+
+    @property
+    def path(self) -> Path:
+        """Where the store lies."""
+        return self._database.path
+
+    def close(self) -> None:
+        """Release file and lock. May be called again."""
+        self._database.close()
+
+    def __enter__(self) -> "KeyStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<KeyStore of {self.node_id} at {self.path}>"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One durable change, for the protocols of this room; what was wiped is then gone from the file."""
+        with self._database.transaction() as connection:
+            yield connection
+        self._database.checkpoint()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A consistent view for reading."""
+        with self._database.snapshot() as connection:
+            yield connection
+
+    def add_block(
+        self,
+        block_id: str,
+        *,
+        peer: str,
+        kind: Kind,
+        origin: str,
+        key: Secret | bytes | bytearray,
+        now_utc: str,
+        state: State = "unconfirmed",
+        allocator: str | None = None,
+    ) -> None:
+        """Store key shared with a peer; both ends give the same id, bytes and allocator.
+
+        allocator: the node that decides which bits come next; the satellite for link key (required). None
+        for pair key: the end whose id sorts first allocates from the first half, the other from the second.
+        Raises KeyAlreadyUsed for an id stored before, ConfigError for anything malformed.
+        """
+        data = key.expose() if isinstance(key, Secret) else key
+        self._check_block(peer, kind, origin, state, 8 * len(data))
+        own_from_bits, own_until_bits = ledger.own_part(self.node_id, peer, kind, allocator, 8 * len(data))
+        new = ledger.NewBlock(
+            block_id=check_block_id(block_id),
+            peer=peer,
+            kind=kind,
+            origin=origin,
+            state="unconfirmed",
+            own_from_bits=own_from_bits,
+            own_until_bits=own_until_bits,
+            created_utc=now_utc,
+        )
+        with self.transaction() as connection:
+            ledger.store_block(connection, new, data)
+            if state == "confirmed":
+                _confirm(connection, block_id, now_utc)
+
+    def confirm_block(self, block_id: str, *, now_utc: str | None = None) -> None:
+        """Both ends are known to hold the block: it may be used. May be repeated; not after a discard."""
+        with self.transaction() as connection:
+            _confirm(connection, block_id, now_utc)
+
+    def discard_block(self, block_id: str, *, now_utc: str | None = None) -> None:
+        """Overwrite what is unused of a block and never use it. May be repeated."""
+        with self.transaction() as connection:
+            block = ledger.find_block(connection, block_id)
+            if block.state != "discarded":
+                ledger.wipe(connection, block, KeyRange(block_id, 0, block.bits))
+                ledger.set_state(connection, block, "discarded", now_utc)
+
+    def spend(
+        self,
+        peer: str,
+        kind: Kind,
+        bits: int,
+        *,
+        purpose: str,
+        reference: str,
+        demo: bool = False,
+        now_utc: str | None = None,
+    ) -> Spent:
+        """The next `bits` bits (a multiple of 8) of link or pair key that this end allocates.
+
+        They are used and wiped on the disk before this returns. Raises KeyExhausted, KeyNotFound, or
+        OriginRefused when only key of the twin or of recorded tags would do and `demo` is not set.
+        """
+        _check_spendable(kind, bits)
+        with self.transaction() as connection:
+            return ledger.spend(connection, peer, kind, bits, Use(purpose, reference, now_utc), demo=demo)
+
+    def spend_at(
+        self,
+        peer: str,
+        kind: Kind,
+        ranges: Sequence[KeyRange],
+        *,
+        purpose: str,
+        reference: str,
+        demo: bool = False,
+        now_utc: str | None = None,
+    ) -> Spent:
+        """The link or pair key at ranges that the peer allocated and named; all of them or none.
+
+        Raises KeyAlreadyUsed, KeyNotFound (no such key with this peer), KeyStoreError (not confirmed, or in
+        the part that this end allocates), OriginRefused.
+        """
+        _check_spendable(kind, sum(piece.length_bits for piece in ranges))
+        with self.transaction() as connection:
+            use = Use(purpose, reference, now_utc)
+            return ledger.spend_at(connection, peer, kind, ranges, use, demo=demo)
+
+    def available_bits(self, peer: str, kind: Kind, *, demo: bool = False) -> int:
+        """How many bits this end could take now: by `spend`, or by `draw_auth` for kind auth."""
+        with self.snapshot() as connection:
+            if kind == "auth":
+                return authentication.pool_end(connection, peer) - authentication.position(connection, peer)
+            return sum(piece.length_bits for piece, _ in ledger.free(connection, peer, kind, demo=demo))
+
+    def auth_position(self, peer: str) -> int:
+        """First bit of the peer's authentication pool after the last one used; what hello announces."""
+        with self.snapshot() as connection:
+            return authentication.position(connection, peer)
+
+    def draw_auth(
+        self, peer: str, *, position_bits: int, bits: int, purpose: str, now_utc: str | None = None
+    ) -> Spent:
+        """Authentication key at a position both ends agreed on; any order, each bit once.
+
+        Marked on the disk before this returns. Raises KeyAlreadyUsed, KeyExhausted, KeyNotFound.
+        """
+        with self.transaction() as connection:
+            use = Use(purpose, f"position {position_bits}", now_utc)
+            return authentication.draw(connection, peer, position_bits, bits, use)
+
+    def skip_auth_to(self, peer: str, position_bits: int, *, now_utc: str | None = None) -> int:
+        """Wipe the pool up to a position, never back; returns the bits lost.
+
+        The position often comes from a hello that nobody has authenticated: the caller caps how far it
+        follows. Raises KeyAlreadyUsed (behind), KeyExhausted (past the pool); nothing is then skipped.
+        """
+        with self.transaction() as connection:
+            use = Use("skipped", f"position {position_bits}", now_utc)
+            return authentication.skip(connection, peer, position_bits, use)
+
+    def status(self) -> list[StatusRow]:
+        """One row for each peer and kind."""
+        with self.snapshot() as connection:
+            return accounts.status_rows(connection)
+
+    def list_blocks(self) -> list[BlockRow]:
+        """All blocks, oldest first."""
+        with self.snapshot() as connection:
+            return accounts.block_rows(connection)
+
+    def check(self) -> CheckReport:
+        """Whether ledger, audit log and stored bytes agree, to the bit."""
+        with self.snapshot() as connection:
+            return accounts.check(connection)
+
+    def verify_audit(self) -> AuditReport:
+        """Whether the audit log's chain holds."""
+        with self.snapshot() as connection:
+            return audit.verify(connection)
+
+    def audit_entries(self) -> list[dict[str, Any]]:
+        """The audit log in order; no key bits are in it."""
+        with self.snapshot() as connection:
+            return audit.entries(connection)
+
+    def peek_for_check(self, block_id: str) -> Secret:
+        """A block's bytes as stored, used ones as zeros, to compare two stores in a check; spends nothing."""
+        with self.snapshot() as connection:
+            block = ledger.find_block(connection, block_id)
+            return ledger.read(connection, [block], [KeyRange(block_id, 0, block.bits)])
+
+    def _check_block(self, peer: str, kind: str, origin: str, state: str, bits: int) -> None:
+        check_name(peer, "peer")
+        check_bits(bits, "bits of a block")
+        if peer == self.node_id:
+            raise ConfigError(f"peer: expected another node than {peer!r}, the owner of this store")
+        if kind not in KINDS:
+            raise ConfigError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+        if origin not in ORIGINS:
+            raise ConfigError(f"origin: expected one of {', '.join(ORIGINS)}, got {origin!r}")
+        if state not in ("unconfirmed", "confirmed"):
+            raise ConfigError(f"state: expected unconfirmed or confirmed, got {state!r}")
+
+
+def _confirm(connection: Connection, block_id: str, utc: str | None) -> None:
+    block = ledger.find_block(connection, block_id)
+    if block.state == "discarded":
+        raise KeyStoreError(f"block {block_id!r} was discarded and wiped; it cannot be confirmed")
+    if block.state == "unconfirmed":
+        ledger.set_state(connection, block, "confirmed", utc)
+        if block.kind == "auth":
+            authentication.append_to_pool(connection, block)
+
+
+def _check_spendable(kind: str, bits: int) -> None:
+    check_bits(bits, "bits to spend")
+    if kind not in ("link", "pair"):
+        raise ConfigError(f"kind: expected link or pair, got {kind!r}; authentication key goes by draw_auth")

@@ -1,0 +1,31 @@
+"""The page about the store: its example runs and prints what it says, and it names what there is."""
+
+import re
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from satqkd.keys import schema
+from satqkd.keys.model import KINDS, ORIGINS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "key-store.md").read_text()
+
+
+def test_the_example_prints_its_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    example, output = re.findall(r"```(?:python|output)\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, object] = {}
+    with redirect_stdout(StringIO()) as printed:
+        exec(example, names)
+    assert printed.getvalue() == output
+    for store in ("satellite", "beijing", "stellenbosch"):
+        names[store].close()  # type: ignore[attr-defined]
+
+
+def test_the_page_names_tables_kinds_and_origins() -> None:
+    tables = [value.name for value in vars(schema).values() if isinstance(value, type(schema.META))]
+    assert len(tables) == 8
+    for name in (*tables, *KINDS, *ORIGINS):
+        assert f"`{name}`" in PAGE, name
