@@ -13,6 +13,7 @@ import numpy as np
 
 from satqkd.distill import codes
 from satqkd.distill.reconcile import SyndromeDecoder, syndrome_of
+from satqkd.security.tails import binary_entropy
 
 N_BITS = 262_144
 FRAMES = 3
@@ -25,7 +26,7 @@ def qber_at(leak: float, efficiency: float) -> float:
     low, high = 1e-5, 0.25
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if efficiency * codes.binary_entropy(middle) < leak else (low, middle)
+        low, high = (middle, high) if efficiency * binary_entropy(middle) < leak else (low, middle)
     return low
 
 

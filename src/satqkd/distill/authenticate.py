@@ -49,7 +49,7 @@ def pass_key_bits(blocks: int) -> int:
 
 
 def agreed_position(ours: int, theirs: int) -> int:
-    """The later of both positions; raises RemoteProtocolError or AuthenticationError for one that cannot be."""
+    """The later of both positions; raises RemoteProtocolError or AuthenticationError for an odd one."""
     if theirs % 8:
         raise RemoteProtocolError(
             f"peer's authentication position {theirs} is not on a byte; the session ends"

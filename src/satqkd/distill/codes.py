@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from satqkd.errors import LocalProtocolError
 from satqkd.randomness import expand
+from satqkd.security.tails import binary_entropy
 
 Ints = NDArray[np.int32]
 
@@ -85,13 +86,6 @@ class Code(msgspec.Struct, frozen=True, eq=False):
         head = np.array([self.n_bits, self.columns, self.lift], "<i4")
         parts = [part.astype("<i4").tobytes() for part in (head, self.row_start, self.column, self.shift)]
         return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
-def binary_entropy(probability: float) -> float:
-    """h2(p) in bits; 0 at 0 and 1."""
-    if not 0 < probability < 1:
-        return 0.0
-    return -probability * log2(probability) - (1 - probability) * log2(1 - probability)
 
 
 def frame_sizes(n_bits: int, *, frame_bits: int) -> list[int]:

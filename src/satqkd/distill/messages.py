@@ -227,7 +227,7 @@ def decode(data: bytes) -> Envelope:
         )
     try:
         envelope = _decoder.decode(data)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(f"message cannot be read: {error}; the session ends") from None
     if envelope.version != VERSION:
         raise RemoteProtocolError(

@@ -17,7 +17,6 @@ from satqkd.distill.codes import (
     Code,
     choose_class,
     code,
-    frame_sizes,
     interleaved_order,
 )
 from satqkd.errors import DataFormatError
@@ -36,7 +35,6 @@ __all__ = [
     "SyndromeDecoder",
     "choose_class",
     "decode",
-    "frame_lengths",
     "interleaved_order",
     "syndrome",
     "syndrome_bits",
@@ -53,11 +51,6 @@ class Decoded(msgspec.Struct, frozen=True, eq=False):
     """The syndrome of `bits` is the one received: checked on the bits themselves at the end."""
     iterations: int
     """Layered iterations used."""
-
-
-def frame_lengths(n_bits: int, frame_bits: int) -> list[int]:
-    """Sizes of the frames of a string of n_bits: full ones, then one shorter; their sum is n_bits."""
-    return frame_sizes(n_bits, frame_bits=frame_bits)
 
 
 def syndrome_bits(frame_length: int, leak_class: int) -> int:

@@ -27,7 +27,7 @@ from satqkd.distill.outcome import ErrorProfile, Outcome, SecretConfirmed, Secre
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.sift import estimate_qber, sift_at_station, tabulate
 from satqkd.errors import RemoteProtocolError
-from satqkd.records import BASIS_NAMES, DECOY
+from satqkd.records import BASIS_NAMES
 from satqkd.results import KeyLength
 
 
@@ -106,20 +106,17 @@ class StationBlock(BlockHalf):
         classes: list[int] = []
         for basis in self._parameters.keyed_bases:
             bits = self.rounds.keyed_bits(basis)
-            qber = estimate_qber(detections, self.errors, basis, self._parameters)
-            code_class = codes.choose_class(
-                qber,
-                frame_length=min(bits.size, self._parameters.protocol.frame_bits),
-                sample_bits=int(detections[basis, DECOY]) or None,
-            )
-            if qber > self._parameters.protocol.maximum_qber or code_class is None:
-                limit = self._parameters.protocol.maximum_qber
+            qber, revealed = estimate_qber(detections, self.errors, basis, self._parameters)
+            limit = self._parameters.protocol.maximum_qber
+            if qber > limit:
                 return self._abandon(
                     "aborted",
                     f"estimated QBER {qber:.3f} in basis {BASIS_NAMES[basis]}, at most {limit} allowed",
                 )
+            length = min(bits.size, self._parameters.protocol.frame_bits)
+            code_class = codes.choose_class(qber, frame_length=length, sample_bits=revealed)
             self._measured[basis], self._qber[basis] = bits, qber
-            classes.append(code_class)
+            classes.append(len(codes.LEAK_FRACTIONS) - 1 if code_class is None else code_class)
         self._classes = tuple(classes)
         self._say(messages.ChooseCodes(self.index, self._classes))
         return State.CHOSEN
