@@ -1,0 +1,34 @@
+"""Pictures, tables and the HTML report, from result files. Knows no session, no store and no secret."""
+
+from satqkd.show.files import Columns, PassFiles, PassView, Scene, pass_view, read_pass
+from satqkd.show.folder import plot_budget, report_of_folder
+from satqkd.show.image import as_noise, demo_image, fitted_image, from_ppm, to_ppm
+from satqkd.show.pictures import geometry_picture, image_picture, loss_picture, rate_picture
+from satqkd.show.report import IMAGE_PICTURE, pass_report, write_pictures, write_report
+from satqkd.show.tables import Table, pass_table
+
+__all__ = [
+    "IMAGE_PICTURE",
+    "Columns",
+    "PassFiles",
+    "PassView",
+    "Scene",
+    "Table",
+    "as_noise",
+    "demo_image",
+    "fitted_image",
+    "from_ppm",
+    "geometry_picture",
+    "image_picture",
+    "loss_picture",
+    "pass_report",
+    "pass_table",
+    "pass_view",
+    "plot_budget",
+    "rate_picture",
+    "read_pass",
+    "report_of_folder",
+    "to_ppm",
+    "write_pictures",
+    "write_report",
+]
