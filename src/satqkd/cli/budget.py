@@ -17,10 +17,10 @@ def budget(
     json: Json = False,
 ) -> None:
     """Mean loss and its parts (dB, positive), background, expected detections and QBER."""
-    from satqkd.mission import budget_columns, contact_of, presets
+    from satqkd.mission import contact_of, link_budget, presets
 
     contact = contact_of(presets.satellite(satellite), presets.station(station), at)
-    columns = budget_columns(contact, step_s=step)
+    columns = link_budget(contact, step_s=step)
     if plot is not None:
         from satqkd.show import plot_budget
         from satqkd.sky import format_utc

@@ -14,6 +14,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Two stations, one satellite, two passes in real processes, relay, an image encrypted and decrypted."""
+    from satqkd.keys.onetime_mac import TAG_BYTES
     from satqkd.node import run_demo
     from satqkd.show import (
         as_noise,
@@ -37,7 +38,7 @@ def demo(
     )
     if result.image is not None:
         before, after = (from_ppm((out / name).read_bytes()) for name in ("image.ppm", "image-received.ppm"))
-        noise = as_noise((out / "image.ppm.otp").read_bytes(), before.shape)
+        noise = as_noise((out / "image.ppm.otp").read_bytes()[:-TAG_BYTES], before.shape)
         image_picture(out / IMAGE_PICTURE, before, noise, after)
     page = report_of_folder(out)
     if json:

@@ -18,6 +18,7 @@ from satqkd.cli.common import (
     print_tables,
     say,
 )
+from satqkd.errors import ConfigError
 
 
 def fly_pass(
@@ -32,12 +33,17 @@ def fly_pass(
     in_memory: Annotated[
         bool, typer.Option("--in-memory", help="Both ends in this process instead of three processes.")
     ] = False,
+    speed: Annotated[
+        str, typer.Option(help="Pacing against the wall clock; `max` (none) is the only one so far.")
+    ] = "max",
     protocol: Annotated[
         Path | None, typer.Option(help="TOML file with protocol settings; see docs/settings.md.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Fly one pass with the digital twin: detections, distillation, equal keys in both stores."""
+    if speed != "max":
+        raise ConfigError(f"--speed: expected max, got {speed!r}; real-time pacing is not built yet")
     if out is not None:
         _fly(satellite, station, at, seed, made_folder(out), in_memory, protocol, json)
         return

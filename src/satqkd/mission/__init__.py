@@ -1,20 +1,22 @@
 """One pass put together, in memory: presets, contact, terminals, run, report."""
 
-from satqkd.mission.contact import Contact, choose_pass, make_contact, site_of
-from satqkd.mission.files import budget_columns, evidence_rows, read_protocol, write_pass_folder, write_whole
+from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contact, site_of
+from satqkd.mission.files import evidence_rows, read_protocol, write_pass_folder, write_whole
+from satqkd.mission.planning import expected_key, link_budget
 from satqkd.mission.report import NodeReport, PassReport
-from satqkd.mission.run_pass import contact_of, ensure_authentication, fly, open_store, run_pass
+from satqkd.mission.run_pass import ensure_authentication, fly, open_store, run_pass
 
 __all__ = [
     "Contact",
     "NodeReport",
     "PassReport",
-    "budget_columns",
     "choose_pass",
     "contact_of",
     "ensure_authentication",
     "evidence_rows",
+    "expected_key",
     "fly",
+    "link_budget",
     "make_contact",
     "open_store",
     "read_protocol",

@@ -21,7 +21,18 @@ from satqkd.distill.parameters import Parameters
 from satqkd.errors import NoPassError
 from satqkd.optics import ExpectedRates, LinkLosses, expected_rates, link_losses
 from satqkd.records import LinkSeries
-from satqkd.sky import Look, OrbitModel, Pass, Site, find_passes, format_utc, is_night, look, orbit_of
+from satqkd.sky import (
+    Look,
+    OrbitModel,
+    Pass,
+    Site,
+    find_passes,
+    format_utc,
+    is_night,
+    look,
+    orbit_of,
+    parse_utc,
+)
 
 NIGHT_SUN_ELEVATION_RAD: Final = np.deg2rad(-12.0)
 """Nautical twilight is over: what counts as a night pass."""
@@ -104,6 +115,15 @@ def site_of(station: Station) -> Site:
     return Site(
         latitude_rad=station.latitude_rad, longitude_rad=station.longitude_rad, altitude_m=station.altitude_m
     )
+
+
+def contact_of(satellite: Satellite, station: Station, at_utc: str | None = None) -> Contact:
+    """The contact that contains the instant, else the next by night; default the satellite's epoch.
+
+    Raises ConfigError for a time that is none, NoPassError, DataFormatError for a malformed TLE.
+    """
+    at = parse_utc(at_utc or satellite.reference_epoch_utc)
+    return make_contact(satellite, station, choose_pass(satellite, station, at))
 
 
 def choose_pass(satellite: Satellite, station: Station, at: datetime) -> Pass:

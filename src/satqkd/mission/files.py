@@ -3,27 +3,18 @@
 `course.json` holds the budget along the pass at 1 s steps and the evidence of every preset number.
 """
 
+from functools import reduce
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-import numpy as np
 
 from satqkd.config import Protocol, Satellite, Station, load, read_toml
-from satqkd.mission.contact import GRID_S, Contact
-from satqkd.mission.presets import load_preset
+from satqkd.mission.contact import Contact
+from satqkd.mission.planning import link_budget
+from satqkd.mission.presets import load_preset, names
 from satqkd.mission.report import NodeReport, PassReport
 from satqkd.results import to_json
-
-LOSS_COLUMNS: Final = (
-    "diffraction_db",
-    "pointing_db",
-    "atmosphere_db",
-    "receiver_db",
-    "calibration_db",
-    "detector_db",
-    "total_db",
-)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -36,7 +27,7 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_pass_folder(folder: Path, contact: Contact, report: PassReport) -> None:
     """`pass.json` and `course.json` of a flown pass."""
     write_whole(folder / "pass.json", to_json(report))
-    course = {"columns": budget_columns(contact, step_s=1.0), "evidence": evidence_rows(contact)}
+    course = {"columns": link_budget(contact, step_s=1.0), "evidence": evidence_rows(contact)}
     write_whole(folder / "course.json", to_json(course))
 
 
@@ -45,32 +36,23 @@ def write_node_report(folder: Path, report: NodeReport) -> None:
     write_whole(folder / f"{report.node}.json", msgspec.json.encode(report))
 
 
-def budget_columns(contact: Contact, *, step_s: float) -> dict[str, Any]:
-    """The link budget along the quantum window, one row each `step_s` (a multiple of the 50 ms grid)."""
-    rows = slice(0, contact.quantum_rows.stop, max(1, round(step_s / GRID_S)))
-    course, losses, rates = contact.look, contact.losses, contact.rates
-    columns: dict[str, Any] = {
-        "t_s": course.t_s,
-        "elevation_deg": np.degrees(course.elevation_rad),
-        "range_km": course.range_m / 1e3,
-        "range_rate_m_s": course.range_rate_m_s,
-        **{name: getattr(losses, name) for name in LOSS_COLUMNS},
-        "background_hz": losses.background_hz,
-        "expected_detection_hz": rates.detection_hz,
-        "expected_sifted_hz": rates.sifted_hz,
-        "expected_qber": rates.qber,
-    }
-    return {name: np.broadcast_to(column, course.t_s.shape)[rows] for name, column in columns.items()}
-
-
-def evidence_rows(contact: Contact) -> list[dict[str, str]]:
-    """Evidence of both presets' numbers; empty for settings that came from elsewhere."""
-    rows: list[dict[str, str]] = []
-    for name, kind in ((contact.satellite.name, Satellite), (contact.station.name, Station)):
-        loaded = load_preset(name, kind)  # type: ignore[type-var]
-        rows += [
-            {"preset": name, "path": e.path, "mark": e.mark, "source": e.source} for e in loaded.evidence
-        ]
+def evidence_rows(contact: Contact) -> list[dict[str, Any]]:
+    """Value (SI) and evidence of every number of both presets; none for settings that are no preset's."""
+    rows: list[dict[str, Any]] = []
+    for kind, settings in ((Satellite, contact.satellite), (Station, contact.station)):
+        if settings.name not in names(kind):  # type: ignore[type-var]
+            continue
+        for each in load_preset(settings.name, kind).evidence:  # type: ignore[type-var]
+            value = reduce(getattr, each.path.split("."), settings)
+            rows.append(
+                {
+                    "preset": settings.name,
+                    "path": each.path,
+                    "value": value,
+                    "mark": each.mark,
+                    "source": each.source,
+                }
+            )
     return rows
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from satqkd.config import Protocol, Satellite, Station
-from satqkd.mission.contact import NIGHT_SUN_ELEVATION_RAD, Contact, make_contact, site_of
+from satqkd.mission.contact import GRID_S, NIGHT_SUN_ELEVATION_RAD, Contact, make_contact, site_of
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import SecurityTargets, expected_counts, key_length
 from satqkd.security.tails import binary_entropy
@@ -18,6 +18,34 @@ from satqkd.sky import Pass, find_passes, format_utc, is_night, orbit_of
 
 PLANNING_EFFICIENCY: Final = 1.18
 """Reconciliation efficiency assumed for predictions: what the codes reach near 1 % (benchmarks)."""
+
+LOSS_COLUMNS: Final = (
+    "diffraction_db",
+    "pointing_db",
+    "atmosphere_db",
+    "receiver_db",
+    "calibration_db",
+    "detector_db",
+    "total_db",
+)
+
+
+def link_budget(contact: Contact, *, step_s: float) -> dict[str, Any]:
+    """The link budget along the quantum window, one row each `step_s` (a multiple of the 50 ms grid)."""
+    rows = slice(0, contact.quantum_rows.stop, max(1, round(step_s / GRID_S)))
+    course, losses, rates = contact.look, contact.losses, contact.rates
+    columns: dict[str, Any] = {
+        "t_s": course.t_s,
+        "elevation_deg": np.degrees(course.elevation_rad),
+        "range_km": course.range_m / 1e3,
+        "range_rate_m_s": course.range_rate_m_s,
+        **{name: getattr(losses, name) for name in LOSS_COLUMNS},
+        "background_hz": losses.background_hz,
+        "expected_detection_hz": rates.detection_hz,
+        "expected_sifted_hz": rates.sifted_hz,
+        "expected_qber": rates.qber,
+    }
+    return {name: np.broadcast_to(column, course.t_s.shape)[rows] for name, column in columns.items()}
 
 
 def expected_pass_counts(contact: Contact) -> list[ClassCounts]:

@@ -16,23 +16,17 @@ from satqkd.devices import Receiver, TwinReceiver, TwinTransmitter
 from satqkd.distill.authenticate import pass_key_bits
 from satqkd.keys import KeyStore, provision
 from satqkd.mission import presets
-from satqkd.mission.contact import Contact, choose_pass, make_contact
+from satqkd.mission.contact import Contact, contact_of
 from satqkd.mission.emulator import DOWN, UP, LinkEmulator
 from satqkd.mission.files import write_node_report
 from satqkd.mission.report import PassReport, pass_report
 from satqkd.mission.terminal import TICKS_PER_S, SatelliteTerminal, StationTerminal
 from satqkd.randomness import RandBytes, key_words, stream_bytes
-from satqkd.sky import format_utc, parse_utc
+from satqkd.sky import format_utc
 
 Progress = Callable[[float, float], None]
 """Called with pass time and its end once a second of pass time."""
 TWIN = "twin"
-
-
-def contact_of(satellite: Satellite, station: Station, at_utc: str | None = None) -> Contact:
-    """The contact that contains the instant, else the next by night; default the satellite's epoch."""
-    at = parse_utc(at_utc or satellite.reference_epoch_utc)
-    return make_contact(satellite, station, choose_pass(satellite, station, at))
 
 
 def twin_transmitter(contact: Contact, seed: int) -> TwinTransmitter:

@@ -18,9 +18,9 @@ import msgspec
 
 from satqkd.errors import LinkError, ResourceError
 from satqkd.mission import presets
+from satqkd.mission.contact import contact_of
 from satqkd.mission.files import write_pass_folder, write_whole
 from satqkd.mission.report import PassReport
-from satqkd.mission.run_pass import contact_of
 from satqkd.node.launch import Progress, failure_of, fly_in_processes, free_port
 from satqkd.node.run_config import RunConfig
 from satqkd.results import to_json

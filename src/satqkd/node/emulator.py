@@ -14,12 +14,13 @@ from typing import BinaryIO, Final, NamedTuple, Self
 import msgspec
 
 from satqkd.errors import LinkError
+from satqkd.lasercom import ChannelCounts
 from satqkd.mission import presets
+from satqkd.mission.contact import contact_of
 from satqkd.mission.emulator import DOWN, UP, LinkEmulator
 from satqkd.mission.files import write_whole
-from satqkd.mission.run_pass import contact_of
 from satqkd.mission.terminal import TICKS_PER_S
-from satqkd.node.process import REPEAT_S, ROLES, bound_socket
+from satqkd.node.process import REPEAT_S, ROLES, bound_socket, used_resources
 from satqkd.node.run_config import RunConfig
 from satqkd.node.wire import FLAG_FINISHED, Assembly, Packet, PacketKind, batch, decode
 
@@ -36,8 +37,16 @@ class Address(NamedTuple):
     port: int
 
 
+class EmulatorReport(msgspec.Struct, frozen=True):
+    """What the emulator knows at the end of a pass."""
+
+    channels: dict[str, ChannelCounts]
+    cpu_s: float
+    max_rss_mib: float
+
+
 def run_emulator(config: RunConfig, progress: TickDone | None = None) -> None:
-    """Carry one pass; write `channels.json`. `progress(now_s, end_s)` is called once a second of pass time.
+    """Carry one pass; write `emulator.json`. `progress(now_s, end_s)` is called once a second of pass time.
 
     Raises ResourceError when the port is taken, LinkError when a node falls silent.
     """
@@ -45,7 +54,8 @@ def run_emulator(config: RunConfig, progress: TickDone | None = None) -> None:
     with bound_socket(config.host, config.port) as line, _Recorder(config) as recorder:
         link = LinkEmulator(contact, seed=config.seed, tap=recorder.keep)
         _Master(line, link, config.patience_s).run(progress)
-    write_whole(config.directory / "channels.json", msgspec.json.encode(link.counts()))
+    report = EmulatorReport(link.counts(), *used_resources())
+    write_whole(config.directory / "emulator.json", msgspec.json.encode(report))
 
 
 class _Master:

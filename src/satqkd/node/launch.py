@@ -16,15 +16,15 @@ from typing import IO, Final
 import msgspec
 
 from satqkd.errors import ConfigError, Error, KeyStoreError, LinkError
-from satqkd.lasercom import ChannelCounts
 from satqkd.mission import presets
+from satqkd.mission.contact import contact_of
 from satqkd.mission.report import NodeReport, PassReport, pass_report
 from satqkd.mission.run_pass import (
     TWIN,
-    contact_of,
     ensure_authentication,
     open_store,
 )
+from satqkd.node.emulator import EmulatorReport
 from satqkd.node.process import bound_socket
 from satqkd.node.run_config import Role, RunConfig, write_run_config
 
@@ -61,17 +61,19 @@ def fly_in_processes(config: RunConfig, progress: Progress | None = None) -> Pas
         msgspec.json.decode((folder / f"{role}.json").read_bytes(), type=NodeReport)
         for role in ("satellite", "station")
     )
-    channels = msgspec.json.decode((folder / "channels.json").read_bytes(), type=dict[str, ChannelCounts])
-    return pass_report(
+    carried = msgspec.json.decode((folder / "emulator.json").read_bytes(), type=EmulatorReport)
+    report = pass_report(
         contact,
         contact.parameters(config.protocol, seed=config.seed),
         satellite,
         station,
-        channels,
+        carried.channels,
         seed=config.seed,
         origin=TWIN,
         wall_s=time.monotonic() - started_s,
     )
+    emulator = {"cpu_s": carried.cpu_s, "max_rss_mib": carried.max_rss_mib}
+    return msgspec.structs.replace(report, processes=report.processes | {"emulator": emulator})
 
 
 def _run(folder: Path, progress: Progress | None) -> None:

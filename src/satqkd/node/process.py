@@ -14,10 +14,9 @@ import msgspec
 
 from satqkd.errors import LinkError, ResourceError
 from satqkd.mission import presets
+from satqkd.mission.contact import contact_of
 from satqkd.mission.files import write_node_report
-from satqkd.mission.report import NodeReport
 from satqkd.mission.run_pass import (
-    contact_of,
     open_store,
     satellite_terminal,
     station_terminal,
@@ -49,7 +48,9 @@ def run_node(config: RunConfig, role: Role) -> None:
         with bound_socket("", 0) as line:
             line.connect((config.host, config.port))
             _Loop(line, terminal, config, role).run()
-        write_node_report(config.directory, with_resources(terminal.report()))
+        cpu_s, max_rss_mib = used_resources()
+        report = msgspec.structs.replace(terminal.report(), cpu_s=cpu_s, max_rss_mib=max_rss_mib)
+        write_node_report(config.directory, report)
 
 
 class _Loop:
@@ -123,9 +124,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return line
 
 
-def with_resources(report: NodeReport) -> NodeReport:
-    """The report with this process' CPU time and largest memory."""
+def used_resources() -> tuple[float, float]:
+    """CPU time (s) and largest memory (MiB) of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return msgspec.structs.replace(
-        report, cpu_s=usage.ru_utime + usage.ru_stime, max_rss_mib=usage.ru_maxrss / 1024
-    )
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
