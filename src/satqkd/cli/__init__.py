@@ -6,8 +6,8 @@ stderr. Exit codes: 0 done; 1 no key or a failed check; 2 bad input or environme
 """
 
 import sys
+from typing import Final
 
-import click
 import typer
 
 import satqkd.cli.budget as budget
@@ -29,6 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 app.command("demo")(demo.demo)
 app.command("pass")(fly.fly_pass)
@@ -46,23 +47,33 @@ app.command("report")(report.report)
 app.command("validate")(validate.validate)
 
 
+UsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
+"""The class of all mistakes in a command's words; typer gives only this child of it a public name."""
+
+
 def main() -> None:
     """Run a command; every refusal ends in one line on stderr and its exit code."""
     try:
-        app(prog_name="satqkd", standalone_mode=False)
+        code = app(prog_name="satqkd", standalone_mode=False)
     except Error as error:
         _end(str(error), error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
-        sys.exit(2)
-    except click.ClickException as error:
-        _end(f"{error.format_message()} (try `satqkd --help`)", 2)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except UsageError as error:
+        if len(sys.argv) == 1:
+            sys.exit(2)
+        _end(f"{_words_of(error)} (try `satqkd --help`)", 2)
+    except (KeyboardInterrupt, typer.Abort):
         _end("interrupted; nothing half-written is kept", 4)
     except OSError as error:
         _end(f"{error.filename or 'system'}: {error.strerror}; check the path and its permissions", 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _words_of(error: BaseException) -> str:
+    """What a usage error says, without the lines around it."""
+    told = getattr(error, "format_message", lambda: str(error))()
+    return str(told).rstrip(".")
 
 
 def _end(message: str, code: int) -> None:

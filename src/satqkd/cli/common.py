@@ -1,5 +1,6 @@
 """What commands share: options, tables, one JSON document, progress on stderr."""
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,10 @@ from satqkd.errors import ResourceError
 
 if TYPE_CHECKING:
     from satqkd import show
+
+_NUMBER = re.compile(r"[-+]?\d|-$|–$|yes$|no$")
+_UNBOUNDED = 4000
+"""Columns of a file or pipe: tables are never cut there."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything simulated; printed with the result.")]
@@ -37,12 +42,15 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
     from rich.console import Console
     from rich.table import Table
 
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    wide = not sys.stdout.isatty()
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
-    Console(width=max(200, 8 * len(header)) if not sys.stdout.isatty() else None).print(table)
+        numeric = index > 0 and all(_NUMBER.match(row[index]) for row in cells)
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=wide)
+    for row in cells:
+        table.add_row(*row)
+    Console(width=_UNBOUNDED if wide else None).print(table)
 
 
 def print_tables(*tables: "show.Table") -> None:
