@@ -16,7 +16,7 @@ from satqkd.security import SecurityTargets, expected_counts, key_length
 from satqkd.security.tails import binary_entropy
 from satqkd.sky import Pass, find_passes, format_utc, is_night, orbit_of
 
-PLANNING_EFFICIENCY: Final = 1.18
+PLANNING_EFFICIENCY: Final = 1.22
 """Reconciliation efficiency assumed for predictions: what the codes reach near 1 % (benchmarks)."""
 
 LOSS_COLUMNS: Final = (

@@ -1,0 +1,157 @@
+"""The command line as people and programs meet it: what it prints where, and how it ends.
+
+Commands run in this process through `main`, so that exit codes and both streams are the real ones.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from satqkd import cli
+
+
+class Command:
+    """`satqkd(...)` runs a command and returns exit code, stdout and stderr."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        self._monkeypatch.setattr(sys, "argv", ["satqkd", *words])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        said = self._capsys.readouterr()
+        return int(stop.value.code or 0), said.out, said.err
+
+    def refusal(self, code: int, *words: str) -> str:
+        """The one line with which a command refuses; nothing on stdout."""
+        got, out, err = self(*words)
+        assert (got, out) == (code, "")
+        lines = err.strip().splitlines()
+        assert len(lines) == 1 and lines[0].startswith("satqkd: ")
+        return lines[0]
+
+
+@pytest.fixture
+def satqkd(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    return Command(capsys, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("nonsense",), "nonsense"),
+        (("pass",), "satellite"),
+        (("pass", "jinan-2", "beijing"), "did you mean jinan-1"),
+        (("pass", "jinan-1", "bejing"), "did you mean beijing"),
+        (("pass", "jinan-1", "beijing", "--at", "yesterday"), "ISO 8601"),
+        (("pass", "jinan-1", "beijing", "--at", "2024-10-04T03:05:00Z"), "by day"),
+        (("pass", "jinan-1", "beijing", "--speed", "realtime"), "not built yet"),
+        (("keys", "status", "--store", "nowhere.sqlite"), "no key store here"),
+        (("keylength", "nowhere.json"), "no such file"),
+        (("satellite", "nowhere.toml"), "no such file"),
+        (("presets", "show", "nobody"), "unknown preset"),
+        (("report", "nowhere"), "pass.json"),
+    ],
+)
+def test_wrong_words_end_in_one_line_and_code_2(
+    satqkd: Command, tmp_path: Path, words: tuple[str, ...], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert part in satqkd.refusal(2, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("sed = 3\n", "unknown key sed"),
+        ("satellite = \n", "expected TOML"),
+        ('satellite = "micius"\nstation = "xinglong"\nfolder = "."\nport = 0\n', "port"),
+    ],
+)
+def test_a_broken_run_file_is_refused_with_its_place(
+    satqkd: Command, tmp_path: Path, text: str, part: str
+) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    assert part in satqkd.refusal(2, "station", str(path))
+
+
+def test_a_malformed_tle_is_refused_with_line_and_column(satqkd: Command, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'preset = "micius"\n[orbit]\n'
+        'tle_line_1 = "1 41731U 16051A   16354.56913372  .00000384  00000-0  18801-4 0  9992"\n'
+    )
+    assert "line 1" in satqkd.refusal(2, "passes", str(path), "xinglong")
+
+
+def test_json_is_one_document_on_stdout(satqkd: Command) -> None:
+    code, out, err = satqkd("passes", "jinan-1", "beijing", "--days", "1", "--json")
+    rows = json.loads(out)
+    assert (code, err) == (0, "")
+    assert set(rows[0]) == {
+        "station", "start_utc", "culmination_utc", "end_utc", "max_elevation_deg", "min_range_km",
+        "sun_elevation_deg", "satellite_sunlit", "expected_secret_bits",
+    }  # fmt: skip
+    assert [row["expected_secret_bits"] > 0 for row in rows] == [
+        row["sun_elevation_deg"] < -12 for row in rows
+    ]
+
+
+def test_budget_rows_have_the_fields_of_the_contract_and_add_up(satqkd: Command) -> None:
+    words = ("budget", "micius", "xinglong", "--at", "2016-12-19T16:52:13Z", "--step", "60", "--json")
+    code, out, _ = satqkd(*words)
+    rows = json.loads(out)
+    assert code == 0 and len(rows) == 5
+    wanted = (
+        "t_s elevation_deg range_km range_rate_m_s diffraction_db pointing_db atmosphere_db receiver_db "
+        "detector_db total_db background_hz expected_detection_hz expected_qber"
+    )
+    parts = ("diffraction_db", "pointing_db", "atmosphere_db", "receiver_db", "calibration_db", "detector_db")
+    for row in rows:
+        assert set(wanted.split()) <= set(row)
+        assert sum(row[part] for part in parts) == pytest.approx(row["total_db"], abs=1e-9)
+
+
+def test_no_bits_ends_with_1(satqkd: Command, tmp_path: Path) -> None:
+    rows = [
+        {"basis": basis, "class": name, "intensity": mu, "probability": p, "detections": 1000, "errors": 400}
+        for basis in "ZX"
+        for name, mu, p in (("signal", 0.8, 0.5), ("decoy", 0.1, 0.25), ("vacuum", 0.0, 0.25))
+    ]
+    security = {"epsilon_secrecy": 1e-9, "epsilon_correctness": 1e-15}
+    path = tmp_path / "counts.json"
+    path.write_text(json.dumps({"counts": rows, "security": security, "leaked_bits": 100}))
+    code, out, _ = satqkd("keylength", str(path), "--json")
+    assert code == 1 and json.loads(out)["secret_bits"] == 0
+
+
+def test_help_names_every_command(satqkd: Command) -> None:
+    code, out, _ = satqkd("--help")
+    assert code == 0
+    promised = (
+        "demo pass passes budget keylength keys encrypt decrypt satellite station emulator presets validate"
+    )
+    assert all(name in out for name in promised.split())
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    """`satqkd --help` must not wait for numba, scipy or matplotlib."""
+    heavy = ("numba", "scipy", "matplotlib", "numpy")
+    code = f"import sys, satqkd.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_existing_output_is_not_written_over_and_costs_no_key(satqkd: Command, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"text")
+    target = tmp_path / "plain.otp"
+    target.write_bytes(b"precious")
+    line = satqkd.refusal(2, "encrypt", str(plain), "--store", str(tmp_path / "s.sqlite"), "--peer", "b")
+    assert "no key was used" in line and target.read_bytes() == b"precious"
