@@ -31,5 +31,9 @@ test: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/pytest -m soak
 
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/whole_pass.py
+	$(BIN)/python benchmarks/reconciliation.py
+
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

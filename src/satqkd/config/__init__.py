@@ -1,6 +1,6 @@
 """Settings: TOML in the user's units to checked structs in SI, with the evidence for each number."""
 
-from satqkd.config.loader import Evidence, Loaded, config_id, load, merge, read_toml
+from satqkd.config.loader import Evidence, Loaded, config_id, load, read_toml
 from satqkd.config.structs import (
     Beacon,
     Clock,
@@ -31,6 +31,5 @@ __all__ = [
     "Transmitter",
     "config_id",
     "load",
-    "merge",
     "read_toml",
 ]

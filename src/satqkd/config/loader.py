@@ -12,6 +12,7 @@ import math
 import tomllib
 import types
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -66,18 +67,23 @@ def merge(base: Table, override: Table) -> Table:
     merged = dict(base)
     for key, value in override.items():
         below = merged.get(key)
-        nested = isinstance(below, dict) and isinstance(value, dict) and "value" not in value
-        merged[key] = merge(below, value) if nested and isinstance(below, dict) else value
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 
-def load(table: Table, struct: type[T], where: str) -> Loaded[T]:
+def load(table: Table, struct: type[T], where: str, *, over: Table | None = None) -> Loaded[T]:
     """Check a TOML table against a struct type; `where` names the file in messages.
 
+    over: a table below, whose values hold where `table` is silent; each may use its own units.
     Raises ConfigError naming the key path, the value and what is allowed.
     """
     evidence: list[Evidence] = []
     si_table = _to_si(table, struct, where, "", evidence)
+    if over is not None:
+        below: list[Evidence] = []
+        own = set(_leaves(si_table))
+        si_table = merge(_to_si(over, struct, where, "", below), si_table)
+        evidence += [each for each in below if each.path not in own]
     try:
         value = msgspec.convert(si_table, struct)
     except msgspec.ValidationError as error:
@@ -88,6 +94,15 @@ def load(table: Table, struct: type[T], where: str) -> Loaded[T]:
 def config_id(value: Any) -> str:
     """SHA-256 of the effective settings, 64 hex digits: equal id, same settings."""
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+def _leaves(table: Table, path: str = "") -> Iterator[str]:
+    """Dotted paths of the values of a table."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield path + key
 
 
 def _to_si(table: Table, struct: type, where: str, path: str, evidence: list[Evidence]) -> Table:
@@ -134,10 +149,11 @@ def _accepted_names(struct: type) -> dict[str, tuple[str, float]]:
     names: dict[str, tuple[str, float]] = {}
     for field in msgspec.structs.fields(struct):
         names[field.encode_name] = (field.encode_name, 1.0)
-        for base, factors in UNITS.items():
-            if field.name.endswith(f"_{base}"):
-                stem = field.name.removesuffix(base)
-                names |= {stem + unit: (field.encode_name, factor) for unit, factor in factors.items()}
+        bases = [base for base in UNITS if field.name.endswith(f"_{base}")]
+        if bases:
+            base = max(bases, key=len)
+            stem = field.name.removesuffix(base)
+            names |= {stem + unit: (field.encode_name, factor) for unit, factor in UNITS[base].items()}
     return names
 
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from satqkd.errors import AuthenticationError, RemoteProtocolError
 
+Buffer = bytes | bytearray
 ONLINE_KEY_BITS: Final = 256
 TAG_KEY_BITS: Final = 256
 ONLINE_CODE_BYTES: Final = 16
@@ -78,13 +79,16 @@ class PassKeys:
         """HMAC-SHA-256 of direction and message, first 16 bytes."""
         return hmac.digest(self._key[: ONLINE_KEY_BITS // 8], direction + data, "sha256")[:ONLINE_CODE_BYTES]
 
-    def one_time_tag(self, block: int, use: TagUse, data: bytes) -> bytes:
-        """Poly1305 of the data under this use's own key; each use of each block happens once."""
+    def one_time_tag(self, block: int, use: TagUse, *parts: Buffer) -> bytes:
+        """Poly1305 of the parts in turn under this use's own key; each use of each block happens once."""
         if (block, use) in self._used:
             raise AuthenticationError(f"one-time key {use.name} of block {block} is spent already")
         self._used.add((block, use))
         start = (ONLINE_KEY_BITS + (block * len(TagUse) + use) * TAG_KEY_BITS) // 8
-        return Poly1305.generate_tag(self._key[start : start + TAG_KEY_BITS // 8], data)
+        code = Poly1305(self._key[start : start + TAG_KEY_BITS // 8])
+        for part in parts:
+            code.update(part)
+        return code.finalize()
 
 
 class Transcript:
@@ -98,10 +102,11 @@ class Transcript:
         """Append one message's bytes, length first, to its direction."""
         self._streams[direction] += len(data).to_bytes(4, "little") + data
 
-    def bytes_so_far(self) -> bytes:
-        """Opening (both hellos) and both streams, lengths first: what a tag covers."""
-        parts = (self._opening, *(bytes(stream) for stream in self._streams.values()))
-        return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+    def parts(self) -> list[Buffer]:
+        """Opening (both hellos) and both streams, each after its length: what a tag covers, not copied."""
+        wholes: list[Buffer] = [self._opening, *self._streams.values()]
+        lengths = [len(whole).to_bytes(8, "little") for whole in wholes]
+        return [part for pair in zip(lengths, wholes, strict=True) for part in pair]
 
 
 def require_equal(expected: bytes, got: bytes, what: str) -> None:

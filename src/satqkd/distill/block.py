@@ -143,9 +143,8 @@ class BlockHalf:
     def _tag(self, message: messages.BlockMessage, use: TagUse) -> bytes:
         """One-time tag over the transcript so far and the message itself, its tag field zero."""
         bare = msgspec.structs.replace(message, transcript_tag=NO_TAG)
-        return self._keys.one_time_tag(
-            self.index, use, self._transcript.bytes_so_far() + messages.encode_one(bare)
-        )
+        covered = (*self._transcript.parts(), messages.encode_one(bare))
+        return self._keys.one_time_tag(self.index, use, *covered)
 
     def _check_tag(self, message: messages.BlockMessage, use: TagUse) -> None:
         got: bytes = message.transcript_tag  # type: ignore[attr-defined]

@@ -108,8 +108,11 @@ def interleaved_order(sizes: list[int]) -> NDArray[np.int64]:
     The error rate drifts along a pass; one class serves all frames of a string, so all should see its mean.
     Returns a permutation of (sum(sizes),): `bits[order]`, cut by sizes in turn, gives the frames.
     """
-    moments = [(np.arange(size) + 0.5) / size for size in sizes]
-    ranks = np.argsort(np.concatenate([np.empty(0), *moments]), kind="stable")
+    moments = np.empty(sum(sizes))
+    for size, end in zip(sizes, np.cumsum(sizes), strict=True):
+        moments[end - size : end] = (np.arange(size) + 0.5) / size
+    ranks = np.argsort(moments, kind="stable")
+    del moments
     order = np.empty(ranks.size, np.int64)
     order[ranks] = np.arange(ranks.size)
     return order

@@ -10,6 +10,8 @@ import msgspec
 from satqkd.results import ClassCounts, KeyLength
 
 Outcome = Literal["key", "no_key", "aborted", "unconfirmed"]
+GivenUp = Literal["no_key", "aborted"]
+"""How a block ends that is abandoned before its close."""
 
 
 class BlockReport(msgspec.Struct, frozen=True):

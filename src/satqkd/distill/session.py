@@ -46,6 +46,10 @@ class SessionState(Enum):
 class SettingsSource(Protocol):
     """What the satellite's session needs of its transmitter."""
 
+    @property
+    def horizon_slots(self) -> int | None:
+        """How many of the latest slots are remembered; None when all are."""
+
     def settings(self, slots: NDArray[np.int64]) -> Settings:
         """What was sent in these slots."""
 
@@ -209,9 +213,10 @@ class SatelliteSession(Session):
         )
 
     def _on_link_message(self, message: messages.Message) -> None:
-        if not isinstance(message, messages.LockReport):
+        if isinstance(message, messages.LockReport):
+            self.lock_report = message
+        else:
             super()._on_link_message(message)
-        self.lock_report = message  # type: ignore[assignment]
 
     def _on_block_message(self, message: messages.BlockMessage, now_s: float) -> None:
         if isinstance(message, messages.Announce):
@@ -232,11 +237,18 @@ class SatelliteSession(Session):
                 f"announcement of block {message.block} starts at slot {message.start_slot}, which is told "
                 f"already or outside its block; the session ends"
             )
+        sent = int(now_s * self.parameters.source.pulse_rate_hz)
+        horizon = self._transmitter.horizon_slots
+        if horizon is not None and message.start_slot < sent - horizon:
+            raise RemoteProtocolError(
+                f"announcement starts at slot {message.start_slot}, the source remembers {horizon} slots "
+                f"and has sent {sent}: the link was interrupted too long; the session ends"
+            )
         slots = gaps.decode(
             message.gaps,
             start_slot=message.start_slot,
             maximum_count=message.detections,
-            end_slot=min(end, int(now_s * self.parameters.source.pulse_rate_hz)),
+            end_slot=min(end, sent),
         )
         if slots.size != message.detections:
             raise RemoteProtocolError(f"expected {message.detections} slots, got {slots.size}")

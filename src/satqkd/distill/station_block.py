@@ -23,7 +23,7 @@ from satqkd.distill.block import (
     seed_bytes,
     split,
 )
-from satqkd.distill.outcome import ErrorProfile, Outcome, SecretConfirmed, SecretReady
+from satqkd.distill.outcome import ErrorProfile, GivenUp, Outcome, SecretConfirmed, SecretReady
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.sift import estimate_qber, sift_at_station, tabulate
 from satqkd.errors import RemoteProtocolError
@@ -223,10 +223,10 @@ class StationBlock(BlockHalf):
         messages.Values: _on_values,
     }
 
-    def _abandon(self, outcome: Outcome, reason: str) -> State:
+    def _abandon(self, outcome: GivenUp, reason: str) -> State:
         self._outcome, self._reason = outcome, reason
         self.errors *= ~self._keyed_table()
-        self._say(messages.Abandon(self.index, outcome, reason))  # type: ignore[arg-type]
+        self._say(messages.Abandon(self.index, outcome, reason))
         return State.ABANDONED
 
     def _count_keyed_errors(self) -> None:

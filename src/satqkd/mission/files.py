@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from satqkd.config import Protocol, Satellite, Station, load, read_toml
+from satqkd.config import Evidence, Protocol, Satellite, Station, load, read_toml
 from satqkd.mission.contact import Contact
 from satqkd.mission.planning import link_budget
 from satqkd.mission.presets import load_preset, names
@@ -39,21 +39,24 @@ def write_node_report(folder: Path, report: NodeReport) -> None:
 def evidence_rows(contact: Contact) -> list[dict[str, Any]]:
     """Value (SI) and evidence of every number of both presets; none for settings that are no preset's."""
     rows: list[dict[str, Any]] = []
-    for kind, settings in ((Satellite, contact.satellite), (Station, contact.station)):
-        if settings.name not in names(kind):  # type: ignore[type-var]
-            continue
-        for each in load_preset(settings.name, kind).evidence:  # type: ignore[type-var]
-            value = reduce(getattr, each.path.split("."), settings)
-            rows.append(
-                {
-                    "preset": settings.name,
-                    "path": each.path,
-                    "value": value,
-                    "mark": each.mark,
-                    "source": each.source,
-                }
-            )
+    if contact.satellite.name in names(Satellite):
+        rows += _evidence(contact.satellite, load_preset(contact.satellite.name, Satellite).evidence)
+    if contact.station.name in names(Station):
+        rows += _evidence(contact.station, load_preset(contact.station.name, Station).evidence)
     return rows
+
+
+def _evidence(settings: Satellite | Station, evidence: tuple[Evidence, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "preset": settings.name,
+            "path": each.path,
+            "value": reduce(getattr, each.path.split("."), settings),
+            "mark": each.mark,
+            "source": each.source,
+        }
+        for each in evidence
+    ]
 
 
 def read_protocol(path: Path | None) -> Protocol:

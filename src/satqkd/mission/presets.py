@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from satqkd.config import Loaded, Satellite, Station, load, merge, read_toml
+from satqkd.config import Loaded, Satellite, Station, load, read_toml
 from satqkd.errors import ConfigError
 
 T = TypeVar("T", Satellite, Station)
@@ -37,9 +37,7 @@ def load_preset(name: str, kind: type[T]) -> Loaded[T]:
     if name.endswith(".toml"):
         table = read_toml(Path(name))
         base = table.pop("preset", None)
-        if base is not None:
-            table = merge(read_toml(_path(str(base), kind)), table)
-        return load(table, kind, name)
+        return load(table, kind, name, over=None if base is None else read_toml(_path(str(base), kind)))
     return load(read_toml(_path(name, kind)), kind, f"preset {name}")
 
 

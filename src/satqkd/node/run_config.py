@@ -31,7 +31,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     patience_s: Annotated[float, Meta(gt=0)] = 120.0
     """Wall-clock silence after which a process takes the others for dead."""
     record_datagrams: bool = False
-    """Keep every datagram in `datagrams.bin` (format in `docs/wire-link.md`)."""
+    """Keep every datagram in `datagrams.bin` (format in `docs/run-file.md`)."""
     protocol: Protocol = Protocol()
 
     @property

@@ -1,0 +1,15 @@
+"""What tests of several rooms share: one small pass, flown once."""
+
+from pathlib import Path
+
+import pytest
+from toy_pass import Flight, fly_toy
+
+from satqkd.randomness import stream_bytes
+
+
+@pytest.fixture(scope="session")
+def flight(tmp_path_factory: pytest.TempPathFactory) -> Flight:
+    """The toy pass, seed 1, the satellite's random bytes from a named stream. Look, do not change."""
+    folder: Path = tmp_path_factory.mktemp("flight")
+    return fly_toy(folder, randbytes=stream_bytes(1, "tests", "satellite"))

@@ -1,0 +1,189 @@
+"""The two halves of a block: what each state takes, what a failed frame costs, who says no to unequal keys."""
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import wiretap
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from session_pair import DOWN, UP, Pair, Table, flown, parameters
+from test_messages import ONE_OF_EACH
+
+from satqkd.distill import block, messages, reconcile, satellite_block, station_block
+from satqkd.distill.authenticate import PassKeys, pass_key_bits
+from satqkd.distill.block import BlockHalf, Frames, bits_of, joined, split
+from satqkd.errors import RemoteProtocolError
+from satqkd.randomness import stream
+from satqkd.results import KeyLength
+
+HALVES: tuple[tuple[type[BlockHalf], type[Enum]], ...] = (
+    (satellite_block.SatelliteBlock, satellite_block.State),
+    (station_block.StationBlock, station_block.State),
+)
+BLOCK_MESSAGES = [each for each in ONE_OF_EACH if isinstance(each, messages.BlockMessage)]
+
+
+def half(kind: type[BlockHalf], state: Enum) -> BlockHalf:
+    keys = PassKeys(bytes(pass_key_bits(1) // 8), 1)
+    extra = (lambda n: bytes(n),) if kind is satellite_block.SatelliteBlock else ()
+    made = kind(0, parameters(), keys, b"hellos", *extra)
+    made.state = state
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [(kind, state) for kind, states in HALVES for state in states], ids=str
+)
+def test_a_state_takes_what_its_table_says_and_nothing_else(kind: type[BlockHalf], state: Enum) -> None:
+    for message in BLOCK_MESSAGES:
+        if (state, type(message)) in kind.TRANSITIONS:
+            continue
+        mine = half(kind, state)
+        before = b"".join(mine._transcript.parts())
+        with pytest.raises(RemoteProtocolError, match=f"{state.name}.*cannot take {type(message).__name__}"):
+            mine.receive(message)
+        assert (mine.state, mine.events, b"".join(mine._transcript.parts())) == (state, [], before)
+
+
+@pytest.mark.parametrize(("kind", "states"), HALVES, ids=["satellite", "station"])
+def test_every_state_is_reached_and_every_message_handled(kind: type[BlockHalf], states: type[Enum]) -> None:
+    reached = {state for after in kind.TRANSITIONS.values() for state in after}
+    assert reached | {states["COLLECTING"]} >= set(states) - {station_block.State.ANNOUNCED}
+    assert {message for _, message in kind.TRANSITIONS} == set(kind.HANDLERS)
+    assert not any(state is states["FINISHED"] for state, _ in kind.TRANSITIONS)
+
+
+@given(st.lists(st.integers(0, 20), max_size=6))
+def test_split_undoes_joined(lengths: list[int]) -> None:
+    parts = [np.full(n, i % 2, np.uint8) for i, n in enumerate(lengths)]
+    again = split(joined(parts), lengths)
+    assert [part.tolist() for part in again] == [part.tolist() for part in parts]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_bit_string_of_another_length_is_refused(size: int) -> None:
+    assert bits_of(b"\x05\x01", 9, "x").tolist() == [1, 0, 1, 0, 0, 0, 0, 0, 1]
+    with pytest.raises(RemoteProtocolError, match="verdicts: expected 2 bytes for 9 bits"):
+        bits_of(bytes(size), 9, "verdicts")
+
+
+def test_frames_hold_every_bit_once_and_charge_failures_whole() -> None:
+    bits = stream(1, "frames").integers(0, 2, 20_000, dtype=np.uint8)
+    frames = Frames(bits, 3, 8192)
+    assert frames.lengths == [8192, 8192, 3616]
+    assert sorted(frames.order.tolist()) == list(range(20_000))
+    assert np.array_equal(joined(frames.parts), bits[frames.order])
+    fractions = wiretap.rules_of(parameters()).leak_fractions
+    rows = [wiretap.syndrome_bits(n, fractions[3]) for n in frames.lengths]
+    assert frames.leaked_bits == sum(rows) + 3
+    frames.failed[1] = True
+    assert frames.leaked_bits == rows[0] + 8192 + rows[2] + 3
+
+
+def test_frames_of_an_empty_string() -> None:
+    frames = Frames(np.empty(0, np.uint8), 0, 8192)
+    assert (frames.lengths, frames.leaked_bits, frames.parts) == ([], 0, [])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_secret_lengths_fill_bytes_and_lose_at_most_seven_bits(z: int, x: int) -> None:
+    mine = half(*[(kind, states["COLLECTING"]) for kind, states in HALVES][0])
+    terms = {"bases": {"Z": {"secret_bits": z}, "X": {"secret_bits": x}}}
+    lengths = mine._secret_lengths(KeyLength(z + x, "variable-sharp", terms))
+    assert sum(lengths) == (z + x) // 8 * 8
+    assert all(0 <= got <= asked for got, asked in zip(lengths, (z, x), strict=True))
+
+
+class Failing:
+    """Makes the decoder give up on its n-th frame (all of them for None)."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int | None) -> None:
+        self.seen, true = 0, reconcile.SyndromeDecoder.decode
+
+        def decode(decoder: Any, *args: Any, **named: Any) -> reconcile.Decoded:
+            found = true(decoder, *args, **named)
+            self.seen += 1
+            if number is None or self.seen - 1 == number:
+                return msgspec.structs.replace(found, converged=False)
+            return found
+
+        monkeypatch.setattr(reconcile.SyndromeDecoder, "decode", decode)
+
+
+def test_a_failed_frame_is_charged_whole_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    agreed = parameters(slots=400_000, frame_bits=8192)
+    plain = flown(agreed)
+    Failing(monkeypatch, 1)
+    pair = flown(agreed)
+    (before,), (report,), (other,) = plain.reports(UP), pair.reports(UP), pair.reports(DOWN)
+    assert (before.frames_failed, report.frames_failed, other.frames_failed) == (0, 1, 1)
+    for one in (report, other):
+        assert (one.sifted_bits, one.counts, one.frames) == (before.sifted_bits, before.counts, before.frames)
+    rows = pair.satellite._blocks[0].frames[0].syndrome_lengths[1]
+    assert report.leaked_bits == {
+        "Z": before.leaked_bits["Z"] + 8192 - rows,
+        "X": before.leaked_bits["X"],
+    }
+    assert (report.outcome, pair.keys(UP)) == ("key", pair.keys(DOWN))
+    assert pair.confirmed(UP) == pair.confirmed(DOWN) == {0}
+    assert 0 < report.secret_bits <= before.secret_bits - (8192 - rows) + 8
+    said = wiretap.from_messages(pair.said)
+    account = wiretap.recount(said, 0, wiretap.rules_of(agreed))
+    assert (account.leaked_bits, account.failed) == (report.leaked_bits, 1)
+
+
+def test_when_all_frames_fail_nothing_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    Failing(monkeypatch, None)
+    pair = flown()
+    (report,), (other,) = pair.reports(UP), pair.reports(DOWN)
+    assert (report.outcome, other.outcome, report.secret_bits) == ("no_key", "no_key", 0)
+    assert report.frames_failed == report.frames
+    assert report.errors > 0
+    assert report.counts == other.counts
+    assert pair.keys(UP) == pair.keys(DOWN) == {}
+
+
+@pytest.mark.parametrize("liar", [DOWN, UP])
+def test_one_flipped_bit_makes_both_say_no(liar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agreed = parameters()
+    pair = Pair(agreed, Table(agreed))
+    true, kind = block.BlockHalf._distilled, HALVES[0][0] if liar == DOWN else HALVES[1][0]
+
+    def flipped(mine: BlockHalf, *args: Any) -> bytes:
+        secret = bytearray(true(mine, *args))
+        secret[len(secret) // 2] ^= 0x10
+        return bytes(secret)
+
+    monkeypatch.setattr(kind, "_distilled", flipped)
+    pair.fly()
+    assert pair.keys(UP).keys() == pair.keys(DOWN).keys() == {0}
+    assert pair.keys(UP) != pair.keys(DOWN)
+    for way in (UP, DOWN):
+        (report,) = pair.reports(way)
+        assert (report.outcome, report.keys_match, report.secret_bits) == ("unconfirmed", False, 0)
+        assert "differ" in report.reason
+        assert pair.confirmed(way) == set()
+
+
+def test_a_wrong_correction_is_caught_by_the_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that claims success with one wrong bit: the block is given up, with all its errors counted."""
+    true = reconcile.SyndromeDecoder.decode
+
+    def decode(decoder: Any, *args: Any, **named: Any) -> reconcile.Decoded:
+        found = true(decoder, *args, **named)
+        bits = found.bits.copy()
+        bits[7] ^= 1
+        return msgspec.structs.replace(found, bits=bits)
+
+    honest = flown().reports(UP)[0]
+    monkeypatch.setattr(reconcile.SyndromeDecoder, "decode", decode)
+    pair = flown()
+    for way in (UP, DOWN):
+        (report,) = pair.reports(way)
+        assert (report.outcome, report.secret_bits, report.counts) == ("aborted", 0, honest.counts)
+        assert "verification tags differ" in report.reason
+    assert pair.keys(UP) == pair.keys(DOWN) == {}

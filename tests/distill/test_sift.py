@@ -1,0 +1,115 @@
+"""Sifting: both ends hold one table of rounds, and no keyed value is told."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from session_pair import parameters
+
+from satqkd.bits import from_bytes
+from satqkd.distill.sift import class_counts, estimate_qber, sift_at_satellite, sift_at_station, tabulate
+from satqkd.errors import RemoteProtocolError
+from satqkd.randomness import stream
+from satqkd.records import Settings
+
+CHOICES = [
+    {"keyed_bases": bases, "keyed_classes": classes}
+    for bases in (("Z",), ("X",), ("Z", "X"))
+    for classes in (("signal",), ("signal", "decoy"))
+]
+
+
+def columns(n: int, seed: int) -> dict[str, Any]:
+    rng = stream(seed, "sift")
+    return {
+        name: rng.integers(0, top, n, dtype=np.uint8)
+        for name, top in (("k", 3), ("b", 2), ("bit", 2), ("bases", 2), ("bits", 2))
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 60), st.integers(0, 1000), st.sampled_from(CHOICES))
+def test_both_ends_agree_with_a_count_by_hand(n: int, seed: int, choice: dict[str, Any]) -> None:
+    agreed, c = parameters(**choice), columns(n, seed)
+    sent = Settings(c["k"], c["b"], c["bit"])
+    ours, answer = sift_at_satellite(sent, c["bases"], agreed)
+    theirs, errors, keep = sift_at_station(c["bases"], c["bits"], answer, agreed)
+
+    kept = [i for i in range(n) if c["b"][i] == c["bases"][i]]
+    keyed = [
+        ("ZX"[c["b"][i]] in choice["keyed_bases"])
+        and ("signal", "decoy", "vacuum")[c["k"][i]] in choice["keyed_classes"]
+        for i in kept
+    ]
+    table = np.zeros((2, 3), dtype=np.int64)
+    for i, is_keyed in zip(kept, keyed, strict=True):
+        table[c["b"][i], c["k"][i]] += not is_keyed and c["bit"][i] != c["bits"][i]
+    assert np.flatnonzero(keep).tolist() == kept
+    for end, bits in ((ours, c["bit"]), (theirs, c["bits"])):
+        assert end.basis.tolist() == [c["b"][i] for i in kept]
+        assert end.intensity_class.tolist() == [c["k"][i] for i in kept]
+        assert end.bit.tolist() == [bits[i] for i in kept]
+        assert end.keyed.tolist() == keyed
+    assert errors.tolist() == table.tolist()
+    told = [c["bit"][i] for i, is_keyed in zip(kept, keyed, strict=True) if not is_keyed]
+    assert from_bytes(answer.values, len(told)).tolist() == told
+    for basis in range(2):
+        mine = [c["bit"][i] for i, k in zip(kept, keyed, strict=True) if k and c["b"][i] == basis]
+        assert ours.keyed_bits(basis).tolist() == mine
+
+
+@pytest.mark.parametrize("field", ["keep", "is_signal", "is_vacuum", "values"])
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\x00"])
+def test_an_answer_of_another_length_is_refused(field: str, change: Any) -> None:
+    agreed, c = parameters(), columns(100, 1)
+    _, answer = sift_at_satellite(Settings(c["k"], c["b"], c["bit"]), c["bases"], agreed)
+    changed = msgspec.structs.replace(answer, **{field: change(getattr(answer, field))})
+    with pytest.raises(RemoteProtocolError, match="expected"):
+        sift_at_station(c["bases"], c["bits"], changed, agreed)
+
+
+def test_tables_count_by_basis_and_class() -> None:
+    table = tabulate(np.array([0, 1, 1, 1], np.uint8), np.array([2, 0, 0, 1], np.uint8))
+    assert table.tolist() == [[0, 0, 1], [2, 1, 0]]
+    rows = class_counts(table, np.zeros((2, 3), np.int64), parameters())
+    assert [(row.basis, row.class_name, row.detections) for row in rows] == [
+        ("Z", "signal", 0),
+        ("Z", "decoy", 0),
+        ("Z", "vacuum", 1),
+        ("X", "signal", 2),
+        ("X", "decoy", 1),
+        ("X", "vacuum", 0),
+    ]
+    assert [row.intensity for row in rows[:3]] == [0.8, 0.1, 0.0]
+    assert [row.probability for row in rows[3:]] == [0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(("optical_error", "background"), [(0.01, 0.0), (0.03, 1e-4), (0.01, 5e-4)])
+def test_the_estimate_is_exact_for_expected_counts(optical_error: float, background: float) -> None:
+    """Weak light: Q_k = Y + eta mu_k; errors e eta mu_k + Y / 2. The signal's rate follows from the decoys'."""
+    agreed, pulses, eta = parameters(), 1e10, 1e-3
+    mean, share = np.array(agreed.source.intensities), np.array(agreed.source.probabilities)
+    detections = np.tile(np.rint(pulses * share * (background + eta * mean)).astype(np.int64), (2, 1))
+    wrong = np.tile(
+        np.rint(pulses * share * (background / 2 + optical_error * eta * mean)).astype(np.int64), (2, 1)
+    )
+    expected = wrong[0, 0] / detections[0, 0]
+    qber, sample = estimate_qber(detections, wrong, 0, agreed)
+    assert (qber, sample) == (pytest.approx(expected, rel=1e-4), detections[0, 1])
+
+
+def test_too_few_or_keyed_decoys_leave_the_agreed_rate() -> None:
+    errors = np.zeros((2, 3), np.int64)
+    few, many = (np.array([[9000, n, 0]] * 2) for n in (199, 200))
+    assert estimate_qber(few, errors, 0, parameters(expected_qber=0.02)) == (0.02, None)
+    assert estimate_qber(many, errors, 0, parameters(expected_qber=0.02)) == (0.0, 200)
+    keyed = parameters(expected_qber=0.02, keyed_classes=("signal", "decoy"))
+    assert estimate_qber(many, errors, 0, keyed) == (0.02, None)
+
+
+def test_nothing_but_background_counts_as_half_wrong() -> None:
+    detections = np.array([[2000, 1000, 1000]] * 2)
+    assert estimate_qber(detections, detections // 2, 0, parameters())[0] == 0.5

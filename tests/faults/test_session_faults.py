@@ -1,0 +1,444 @@
+"""Peers that are wrong, early, late, noisy or hostile: the session ends in one error, and nothing is confirmed."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from session_pair import DOWN, LIGHT_TIME_S, UP, Pair, Pool, Table, kind_of, parameters, resealed, with_message
+
+from satqkd.distill import gaps, messages
+from satqkd.distill.parameters import Parameters
+from satqkd.distill.session import Session
+from satqkd.errors import AuthenticationError, KeyExhausted, RemoteProtocolError
+
+AGREED = parameters(slots=150_000)
+SMALL = parameters(slots=300)
+
+
+@lru_cache(maxsize=4)
+def table(agreed: Parameters = AGREED) -> Table:
+    return Table(agreed)
+
+
+def pair(agreed: Parameters = AGREED, **settings: Any) -> Pair:
+    return Pair(agreed, table(agreed), **settings)
+
+
+def said_by_kind() -> dict[str, int]:
+    """Number in the whole conversation of the first message of each kind."""
+    numbers: dict[str, int] = {}
+    for number, (_, _, data) in enumerate(pair().fly().said):
+        numbers.setdefault(kind_of(data), number)
+    return numbers
+
+
+KINDS = said_by_kind()
+
+
+class Nth:
+    """Changes the n-th message of the conversation on its way."""
+
+    def __init__(self, number: int, change: Callable[[str, bytes], bytes | None]) -> None:
+        self.number, self.change, self.seen = number, change, -1
+
+    def __call__(self, direction: str, data: bytes) -> bytes | None:
+        self.seen += 1
+        return self.change(direction, data) if self.seen == self.number else data
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8 % len(data)] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def sender(mine: Pair, direction: str) -> Session:
+    return mine.satellite if direction == DOWN else mine.station
+
+
+def test_a_wrong_peer_is_named_and_no_key_is_drawn() -> None:
+    mine = pair(SMALL, station_agreed=msgspec.structs.replace(SMALL, station="impostor"))
+    with pytest.raises(RemoteProtocolError, match=r"expected hello of \w+ to \w+, got .*wrong peer") as caught:
+        mine.greet()
+    assert caught.value.exit_code == 4
+    assert [pool.drawn for pool in mine.pools] == [[], []]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"slots": 301},
+        {"expected_qber": 0.006},
+        {"software": "another version"},
+        {"protocol": parameters(epsilon_secrecy=1e-8).protocol},
+        {"protocol": parameters(keyed_bases=("Z",)).protocol},
+        {"maximum_light_time_s": 0.0051},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_other_parameters_end_the_pass_before_key_is_drawn(change: dict[str, Any]) -> None:
+    mine = pair(SMALL, station_agreed=msgspec.structs.replace(SMALL, **change))
+    with pytest.raises(RemoteProtocolError, match="other parameters"):
+        mine.greet()
+    assert [pool.drawn for pool in mine.pools] == [[], []]
+
+
+def test_a_message_of_another_pass_is_refused() -> None:
+    mine = pair(SMALL, station_agreed=msgspec.structs.replace(SMALL, pass_id="another.pass"))
+    with pytest.raises(RemoteProtocolError, match="expected pass"):
+        mine.greet()
+
+
+def test_stores_of_other_pairs_disagree_at_the_first_message() -> None:
+    mine = pair(SMALL, pools=(Pool(seed=1), Pool(seed=2)))
+    with pytest.raises(AuthenticationError) as caught:
+        mine.greet()
+    assert caught.value.exit_code == 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, max(KINDS.values())), st.integers(0, 2**20))
+def test_any_changed_bit_ends_the_session_unconfirmed(number: int, bit: int) -> None:
+    mine = pair(hook=Nth(number, lambda _, data: flipped(data, bit)))
+    with pytest.raises(AuthenticationError) as caught:
+        mine.fly()
+    assert caught.value.exit_code == 3
+    assert mine.confirmed(DOWN) == set()
+    assert mine.confirmed(UP) <= ({0} if number == KINDS["Done"] else set())
+    assert all(report.outcome != "key" for report in mine.reports(DOWN))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from([0, 1]), st.integers(0, 2**11))
+def test_a_changed_hello_ends_the_session_or_changes_nothing(number: int, bit: int) -> None:
+    mine = pair(SMALL, hook=Nth(number, lambda _, data: flipped(data, bit)))
+    try:
+        mine.fly()
+    except RemoteProtocolError:
+        return
+    length = len(mine.said[number][2])
+    assert bit // 8 % length >= length - 16
+
+
+def test_every_message_said_twice_is_refused_the_second_time() -> None:
+    first = pair().fly().said
+    for number, (direction, _, _) in enumerate(first):
+        if number < 2:
+            continue
+        mine = pair()
+        receiver = sender(mine, UP if direction == DOWN else DOWN)
+
+        def twice(_: str, data: bytes, receiver: Session = receiver) -> bytes:
+            receiver.receive(data, 1.0)
+            return data
+
+        mine.hook = Nth(number, twice)
+        with pytest.raises(RemoteProtocolError):
+            mine.fly()
+
+
+def test_a_lost_message_is_noticed_by_the_next() -> None:
+    mine = pair(hook=Nth(KINDS["Announce"], lambda *_: None))
+    with pytest.raises(RemoteProtocolError, match=r"expected message \d+, got \d+"):
+        mine.fly()
+
+
+def test_a_message_of_an_earlier_pass_with_other_key_is_refused() -> None:
+    old = pair(pools=(Pool(seed=9), Pool(seed=9))).fly().said
+    mine = pair(hook=Nth(KINDS["Bases"], lambda *_: old[KINDS["Bases"]][2]))
+    with pytest.raises(AuthenticationError):
+        mine.fly()
+
+
+def test_ones_own_words_come_back() -> None:
+    mine = pair(SMALL)
+    mine.greet()
+    for session, data in ((mine.satellite, mine.said[2][2]), (mine.station, None)):
+        if data is None:
+            mine.station.report_lock(locked=True, beacons_seen=1)
+            (data,) = mine.station.data_to_send()
+        with pytest.raises(AuthenticationError):
+            session.receive(data, 0.0)
+
+
+def one_slot_earlier(message: messages.Announce) -> messages.Announce:
+    slots = gaps.decode(
+        message.gaps, start_slot=message.start_slot, maximum_count=message.detections, end_slot=10**6
+    )
+    place = int(np.flatnonzero(np.diff(slots) > 1)[0]) + 1
+    slots[place] -= 1
+    return announced(slots.tolist(), message.start_slot)
+
+
+def changed(**fields: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A change of some fields of a message."""
+    return lambda message: msgspec.structs.replace(
+        message, **{name: change(getattr(message, name)) for name, change in fields.items()}
+    )
+
+
+def bit_77(data: bytes) -> bytes:
+    return flipped(data, 77)
+
+
+def first_counts_one_more(table: Any) -> Any:
+    return ((table[0][0] + 1, *table[0][1:]), *table[1:])
+
+
+UNDER_A_FITTING_CODE: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "Announce": (one_slot_earlier, "transcript"),
+    "Bases": (changed(bases=bit_77), "transcript"),
+    "Sift": (changed(values=bit_77), "transcript"),
+    "ChooseCodes": (changed(code_classes=lambda classes: (classes[0] + 1, *classes[1:])), "syndromes"),
+    "Syndromes": (changed(syndromes=bit_77), "transcript"),
+    "Verdicts": (changed(decoded=lambda data: flipped(data, 0)), "no failed frames"),
+    "Verify": (changed(seed=bit_77), "aborted"),
+    "Close": (changed(errors=first_counts_one_more), "transcript"),
+    "Amplify": (changed(seeds=lambda seeds: (bit_77(seeds[0]), *seeds[1:])), "transcript"),
+    "Confirm": (changed(key_tag=bit_77), "unconfirmed"),
+    "Confirmed": (changed(key_tag=bit_77), "unconfirmed"),
+}
+"""Message, change, and what ends the block: words of an error, or an outcome."""
+
+
+@pytest.mark.parametrize("kind", UNDER_A_FITTING_CODE)
+def test_who_breaks_the_code_on_line_still_meets_the_one_time_tags(kind: str) -> None:
+    """The computational code is worth nothing here; the block still is not confirmed with a changed message."""
+    mine = pair()
+    change, end = UNDER_A_FITTING_CODE[kind]
+    mine.hook = Nth(KINDS[kind], lambda way, data: with_message(sender(mine, way), data, change))
+    if end in ("aborted", "unconfirmed"):
+        mine.fly()
+        assert [report.outcome for way in (UP, DOWN) for report in mine.reports(way)] == [end] * 2
+    else:
+        with pytest.raises(AuthenticationError if end == "transcript" else RemoteProtocolError, match=end):
+            mine.fly()
+    assert mine.confirmed(UP) == mine.confirmed(DOWN) == set()
+    assert all(report.secret_bits == 0 for way in (UP, DOWN) for report in mine.reports(way))
+
+
+def test_no_seed_leaves_before_the_close_is_verified() -> None:
+    mine, drawn = pair(), []
+    source = mine.satellite._randbytes
+
+    def randbytes(count: int) -> bytes:
+        drawn.append(count)
+        return source(count)
+
+    mine.satellite._randbytes = randbytes
+
+    def change(message: Any) -> Any:
+        return msgspec.structs.replace(message, transcript_tag=bytes(16))
+
+    mine.hook = Nth(KINDS["Close"], lambda way, data: with_message(sender(mine, way), data, change))
+    with pytest.raises(AuthenticationError, match="transcript of block 0"):
+        mine.fly()
+    assert len(drawn) == 1
+    assert "Amplify" not in [kind_of(data) for _, _, data in mine.said]
+    assert mine.satellite.data_to_send() == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(2, max(KINDS.values())), st.integers(0, 2**20) | st.integers(0, 60), st.integers(1, 255))
+def test_a_faulty_peer_ends_the_session_in_the_one_error(number: int, place: int, change: int) -> None:
+    """Any byte changed under a fitting code: refused, or harmless; both ends never confirm unequal keys."""
+    mine = pair()
+
+    def spoil(body: bytes) -> bytes:
+        changed = bytearray(body)
+        changed[place % len(body)] ^= change
+        return bytes(changed)
+
+    mine.hook = Nth(number, lambda way, data: resealed(sender(mine, way), data, spoil))
+    try:
+        mine.fly()
+    except RemoteProtocolError:
+        pass
+    if mine.confirmed(UP) and mine.confirmed(DOWN):
+        assert mine.keys(UP) == mine.keys(DOWN)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=400), st.booleans(), st.sampled_from([UP, DOWN]))
+def test_any_bytes_from_a_stranger_end_in_the_one_error(data: bytes, greeted: bool, way: str) -> None:
+    mine = pair(SMALL)
+    if greeted:
+        mine.greet()
+    with pytest.raises(AuthenticationError if greeted and len(data) > 16 else RemoteProtocolError):
+        sender(mine, way).receive(data, 0.0)
+    if not greeted:
+        assert [pool.drawn for pool in mine.pools] == [[], []]
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+def test_an_oversize_message_is_refused(greeted: bool) -> None:
+    mine = pair(SMALL)
+    if greeted:
+        mine.greet()
+    huge = bytes(messages.MAXIMUM_MESSAGE_BYTES + 100)
+    data = resealed(mine.satellite, huge, lambda body: body) if greeted else huge
+    with pytest.raises(RemoteProtocolError, match="at most"):
+        mine.station.receive(data, 0.0)
+
+
+def test_nothing_but_hello_is_taken_first() -> None:
+    mine = pair(SMALL)
+    envelope = messages.Envelope(1, SMALL.pass_id, 0, messages.Done(0, True))
+    for session in (mine.satellite, mine.station):
+        with pytest.raises(RemoteProtocolError, match="GREETING and cannot take Done"):
+            session.receive(messages.encode(envelope) + bytes(16), 0.0)
+
+
+def say(mine: Pair, direction: str, message: Any, now_s: float) -> None:
+    """Let an end say a message out of its turn."""
+    session = sender(mine, direction)
+    session._send(message)
+    (data,) = session.data_to_send()
+    (mine.station if direction == DOWN else mine.satellite).receive(data, now_s)
+
+
+def announced(slots: list[int], start: int, block: int = 0) -> messages.Announce:
+    told = np.array(slots, dtype=np.int64)
+    return messages.Announce(block, start, told.size, gaps.encode(told, start_slot=start))
+
+
+TWO = parameters(slots=1000, blocks=2)
+OUT_OF_TURN: list[tuple[str, Any, str]] = [
+    (UP, messages.BeaconSchedule(1e4, 5e-6), "cannot take BeaconSchedule"),
+    (DOWN, messages.LockReport(True, 1), "cannot take LockReport"),
+    (DOWN, messages.BeaconSchedule(1e4, 6e-6), "the satellite sends"),
+    (UP, messages.ChooseCodes(0, (0, 0)), "not open"),
+    (DOWN, messages.Sift(0, b"", b"", b"", b""), "not open"),
+    (UP, announced([3], 0, block=2), "outside its block"),
+    (UP, announced([3], 0, block=65535), "outside its block"),
+    (UP, announced([501], 0, block=1), "outside its block"),
+    (UP, announced([500], 0), "expected"),
+    (UP, announced([700], 600), "expected"),
+    (UP, messages.Announce(0, 0, 2, announced([3], 0).gaps), "expected 2 slots"),
+    (UP, messages.Announce(0, 0, 1, b""), "announcement"),
+    (UP, messages.Announce(0, 0, 2**39, announced([3], 0).gaps), "slots, got 1"),
+    (UP, messages.Bases(1, 0, b""), "before its last slot"),
+    (UP, messages.Bases(2, 0, b""), r"block 2 of|before"),
+]
+
+
+@pytest.mark.parametrize(("way", "message", "words"), OUT_OF_TURN, ids=range(len(OUT_OF_TURN)))
+def test_what_is_out_of_turn_is_refused(way: str, message: Any, words: str) -> None:
+    mine = pair(TWO)
+    mine.greet()
+    with pytest.raises(RemoteProtocolError, match=words):
+        say(mine, way, message, TWO.end_s(0) + LIGHT_TIME_S)
+
+
+@pytest.mark.parametrize("way", [UP, DOWN])
+def test_a_second_hello_is_refused(way: str) -> None:
+    mine = pair(TWO)
+    mine.greet()
+    source, receiver = (mine.satellite, mine.station) if way == DOWN else (mine.station, mine.satellite)
+    source._send(source._hello)
+    (data,) = source.data_to_send()
+    with pytest.raises(AuthenticationError):
+        receiver.receive(data, 0.0)
+    with pytest.raises(RemoteProtocolError, match="second Hello"):
+        receiver.receive(resealed(source, data, lambda body: body), 0.0)
+
+
+@pytest.mark.parametrize("again", [[10], [20], [3, 30]])
+def test_slots_told_already_are_refused(again: list[int]) -> None:
+    mine = pair(TWO)
+    mine.greet()
+    say(mine, UP, announced([10, 20], 0), 0.1)
+    with pytest.raises(RemoteProtocolError, match="told already"):
+        say(mine, UP, announced(again, 0), 0.1)
+    mine = pair(TWO)
+    mine.greet()
+    say(mine, UP, announced([10, 20], 0), 0.1)
+    say(mine, UP, announced([21], 21), 0.1)
+
+
+def test_slots_not_sent_yet_are_refused() -> None:
+    mine = pair(TWO)
+    mine.greet()
+    say(mine, UP, announced([99], 0), 100e-6)
+    with pytest.raises(RemoteProtocolError):
+        say(mine, UP, announced([100], 100), 100e-6)
+
+
+def test_nothing_is_announced_before_slot_0() -> None:
+    mine = pair(TWO)
+    mine.greet()
+    with pytest.raises(RemoteProtocolError):
+        say(mine, UP, announced([0], 0), -3.0)
+
+
+def test_slots_after_the_bases_are_refused() -> None:
+    mine = pair(TWO)
+    mine.greet()
+    say(mine, UP, announced([10], 0), 0.1)
+    say(mine, UP, messages.Bases(0, 1, b"\x00"), 0.1)
+    with pytest.raises(RemoteProtocolError, match="cannot take Announce"):
+        say(mine, UP, announced([20], 11), 0.1)
+
+
+def test_bases_for_another_number_of_detections_are_refused() -> None:
+    mine = pair(TWO)
+    mine.greet()
+    say(mine, UP, announced([10], 0), 0.1)
+    with pytest.raises(RemoteProtocolError, match="1 detections were announced"):
+        say(mine, UP, messages.Bases(0, 2, b"\x00"), 0.1)
+
+
+@pytest.mark.parametrize(("early_s", "refused"), [(1e-5, True), (-1e-5, False)])
+def test_bases_are_refused_until_the_last_light_is_down(early_s: float, refused: bool) -> None:
+    mine = pair(SMALL)
+    mine.greet()
+    mine.announce(0)
+    mine.station.end_block(0)
+    (bases,) = mine.station.data_to_send()
+    now_s = SMALL.end_s(0) + LIGHT_TIME_S - early_s
+    if not refused:
+        mine.satellite.receive(bases, now_s)
+        assert [kind_of(data) for data in mine.satellite.data_to_send()] == ["Sift"]
+        return
+    with pytest.raises(RemoteProtocolError, match="before its last slot is past"):
+        mine.satellite.receive(bases, now_s)
+    assert mine.satellite.data_to_send() == []
+
+
+def test_too_little_authentication_key_ends_the_pass() -> None:
+    mine = pair(SMALL, pools=(Pool(bits=1280), Pool(bits=1272)))
+    with pytest.raises(KeyExhausted) as caught:
+        mine.greet()
+    assert caught.value.exit_code == 3
+    assert [kind_of(data) for data in mine.station.data_to_send()] in ([], ["Hello"])
+
+
+def test_a_hello_far_ahead_burns_at_most_the_cap() -> None:
+    mine = pair(SMALL, pools=(Pool(position_bits=0), Pool(position_bits=65536 + 8)))
+    with pytest.raises(AuthenticationError, match="bits past ours"):
+        mine.greet()
+    assert mine.pools[0].drawn == []
+
+
+def test_a_pass_that_breaks_off_has_spent_its_key_and_the_next_one_takes_other() -> None:
+    pools = (Pool(), Pool())
+    first = pair(hook=Nth(KINDS["Close"], lambda _, data: flipped(data, 3)), pools=pools)
+    with pytest.raises(AuthenticationError):
+        first.fly()
+    second = pair(pools=pools).fly()
+    assert second.reports(UP)[0].outcome == "key"
+    for pool in pools:
+        (one, length), (other, _) = pool.drawn
+        assert other >= one + length
+
+
+def test_a_dropped_last_word_leaves_the_satellite_unconfirmed() -> None:
+    mine = pair(hook=Nth(KINDS["Done"], lambda *_: None)).fly()
+    assert (mine.confirmed(UP), mine.confirmed(DOWN)) == ({0}, set())
+    assert mine.reports(DOWN) == []
+    assert not mine.satellite.finished

@@ -1,0 +1,183 @@
+"""The toy pass in three processes: the same numbers as in memory, equal keys in two files, nothing left half."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import wiretap
+from toy_pass import AT_UTC, PROTOCOL, Flight, link_key, repeatable, replaced, toy_satellite, toy_station
+
+from satqkd.errors import ConfigError, LinkError, ResourceError
+from satqkd.keys import KeyStore
+from satqkd.mission import PassReport, presets
+from satqkd.node import RunConfig, fly_in_processes, free_port, read_run_config, write_run_config
+from satqkd.node.process import bound_socket
+
+SATELLITE_TOML = """
+preset = "micius"
+name = "toy-satellite"
+reference_epoch_utc = "2016-12-19T16:52:13Z"
+[source]
+pulse_rate_mhz = 10
+[beacon]
+rate_khz = 2
+code_shift_us = 25
+[lasercom]
+rate_mbit_s = 20
+"""
+STATION_TOML = """
+preset = "xinglong"
+name = "toy-station"
+maximum_range_km = 646
+calibration_loss_db = 0
+zenith_optical_depth = 0.05
+[receiver]
+optics_transmittance = 0.9
+[lasercom]
+rate_mbit_s = 20
+"""
+
+
+def run_config(folder: Path, **changes: object) -> RunConfig:
+    for name, text in (("satellite", SATELLITE_TOML), ("station", STATION_TOML)):
+        (folder / f"toy-{name}.toml").write_text(text, encoding="utf-8")
+    config = RunConfig(
+        satellite=str(folder / "toy-satellite.toml"),
+        station=str(folder / "toy-station.toml"),
+        at_utc=AT_UTC,
+        seed=1,
+        folder=str(folder),
+        port=free_port(),
+        patience_s=60.0,
+        record_datagrams=True,
+        protocol=PROTOCOL,
+    )
+    return msgspec.structs.replace(config, **changes)
+
+
+class Flown:
+    """The toy pass in processes, flown once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.progress: list[tuple[float, float]] = []
+        self.report: PassReport = fly_in_processes(
+            run_config(folder), lambda now_s, end_s: self.progress.append((now_s, end_s))
+        )
+
+
+@pytest.fixture(scope="module")
+def flown(tmp_path_factory: pytest.TempPathFactory) -> Flown:
+    return Flown(tmp_path_factory.mktemp("processes"))
+
+
+def test_the_files_say_what_the_toy_says(tmp_path: Path) -> None:
+    config = run_config(tmp_path)
+    satellite, station = presets.satellite(config.satellite), presets.station(config.station)
+    assert (satellite.name, station.name) == ("toy-satellite", "toy-station")
+    for got, toy in ((satellite, toy_satellite()), (station, toy_station())):
+        assert repr(got) == repr(toy) or got == pytest.approx(toy) or got == toy
+
+
+def test_processes_give_the_numbers_of_memory(flown: Flown, flight: Flight) -> None:
+    assert repeatable(flown.report) == repeatable(flight.report)
+    assert (flown.report.outcome, flown.report.keys_match) == ("key", True)
+
+
+def test_both_files_hold_one_key(flown: Flown, flight: Flight) -> None:
+    stores = []
+    for node in ("toy-satellite", "toy-station"):
+        with KeyStore.open(flown.folder / f"{node}.sqlite") as store:
+            stores.append(link_key(store))
+            assert store.check().balanced
+    assert stores[0] == stores[1]
+    (key,), states = stores[0][0].values(), stores[0][1]
+    assert 8 * len(key) == flown.report.secret_bits
+    assert set(states.values()) == {"confirmed"}
+    assert key not in flight.keys[0].values()
+
+
+def test_each_process_reports_itself(flown: Flown) -> None:
+    assert set(flown.report.processes) == {"satellite", "station"}
+    for row in flown.report.processes.values():
+        assert row["cpu_s"] > 0
+        assert row["max_rss_mib"] > 10
+    assert flown.progress == sorted(flown.progress)
+    names = {path.name for path in flown.folder.iterdir()}
+    assert names >= {"satellite.json", "station.json", "events.satellite.jsonl", "events.station.jsonl"}
+    assert not [name for name in names if name.endswith(".partial")]
+
+
+def test_the_event_log_is_json_lines_without_key(flown: Flown) -> None:
+    with KeyStore.open(flown.folder / "toy-station.sqlite") as store:
+        (key,) = link_key(store)[0].values()
+    for role in ("satellite", "station"):
+        data = (flown.folder / f"events.{role}.jsonl").read_bytes()
+        lines = [msgspec.json.decode(line) for line in data.splitlines()]
+        assert all({"t_s", "utc", "node", "stage", "event"} <= set(line) for line in lines)
+        assert {line["node"] for line in lines} == {role}
+        assert key.hex()[:16].encode() not in data
+
+
+def test_the_recorded_datagrams_tell_the_leak(flown: Flown, flight: Flight) -> None:
+    data, datagrams, at = (flown.folder / "datagrams.bin").read_bytes(), [], 0
+    while at < len(data):
+        tick = int.from_bytes(data[at + 1 : at + 5], "little", signed=True)
+        end = at + 7 + int.from_bytes(data[at + 5 : at + 7], "little")
+        datagrams.append(("up" if data[at] else "down", tick / 20, data[at + 7 : end]))
+        at = end
+    said, rules = wiretap.from_datagrams(datagrams), wiretap.rules_of(flight.satellite.parameters)
+    wiretap.check_order(said, rules)
+    assert sum(wiretap.recount(said, 0, rules).leaked_bits.values()) == flown.report.leaked_bits
+
+
+def test_a_port_in_use_ends_in_one_line(tmp_path: Path) -> None:
+    with bound_socket("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ResourceError, match=f"{port} cannot be taken.*choose another") as caught:
+            bound_socket("127.0.0.1", port)
+        assert caught.value.exit_code == 2
+        with pytest.raises((ConfigError, ResourceError), match=f"emulator: .*{port}") as launched:
+            fly_in_processes(run_config(tmp_path, port=port))
+    assert launched.value.exit_code == 2
+    assert "\n" not in str(launched.value)
+
+
+def test_a_node_without_its_emulator_gives_up(tmp_path: Path) -> None:
+    from satqkd.node.process import run_node
+
+    with pytest.raises(LinkError, match="nothing heard of the emulator") as caught:
+        run_node(run_config(tmp_path, patience_s=0.3), "satellite")
+    assert caught.value.exit_code == 4
+    assert not (tmp_path / "satellite.json").exists()
+
+
+def test_an_emulator_without_nodes_names_who_is_missing(tmp_path: Path) -> None:
+    from satqkd.node.emulator import run_emulator
+
+    with pytest.raises(LinkError, match="satellite, station"):
+        run_emulator(run_config(tmp_path, patience_s=0.3))
+    assert not (tmp_path / "channels.json").exists()
+
+
+def test_a_run_file_comes_back(tmp_path: Path) -> None:
+    config = run_config(tmp_path, protocol=replaced(PROTOCOL, keyed_bases=("Z",)))
+    write_run_config(config, tmp_path / "run.toml")
+    assert read_run_config(tmp_path / "run.toml") == config
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seed", "sead", "unknown key sead; did you mean seed"),
+        ("port = ", "port = 7", "port"),
+        ("folder = ", 'folder = "/nowhere/at/all" #', "does not exist"),
+        ("blocks = ", 'blocks = "two" #', "blocks"),
+    ],
+)
+def test_a_run_file_with_a_fault_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
+    path = tmp_path / "run.toml"
+    write_run_config(run_config(tmp_path), path)
+    path.write_text(path.read_text().replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match=words):
+        read_run_config(path)

@@ -1,0 +1,258 @@
+"""Everything a user meets is written down: commands, settings, messages, errors, events, results.
+
+Each check is tried on a made-up name too, which it must report.
+"""
+
+import re
+from dataclasses import fields as dataclass_fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import typer
+
+from documentation import (
+    DOCS,
+    SOURCES,
+    error_classes,
+    logged_events,
+    missing,
+    page,
+    section,
+    table_rows,
+    undocumented_commands,
+    undocumented_errors,
+    undocumented_events,
+    undocumented_fields,
+    undocumented_messages,
+    undocumented_settings,
+)
+from satqkd import errors
+from satqkd.config import structs
+from satqkd.config.loader import UNITS
+from satqkd.distill import messages, satellite_block, station_block
+from satqkd.distill.clicks import Dropped
+from satqkd.distill.outcome import BlockReport, ErrorProfile
+from satqkd.lasercom import ChannelCounts, LinkCounts
+from satqkd.mission import NodeReport, PassReport, contact_of, planning, presets
+from satqkd.mission.counts_file import CountsFile, key_length_of, read_counts
+from satqkd.mission.files import link_budget
+from satqkd.node import DemoResult, RunConfig, read_run_config
+from satqkd.node.emulator import EmulatorReport
+from satqkd.results import ClassCounts
+from satqkd.security import BOUNDS
+from satqkd.validation import Row
+
+STATES: list[type[Enum]] = [satellite_block.State, station_block.State]
+
+
+def _app() -> Any:
+    from satqkd.cli import app
+
+    return typer.main.get_command(app)
+
+
+def _settings() -> list[type[msgspec.Struct]]:
+    found = [each for each in vars(structs).values() if isinstance(each, type)]
+    return [each for each in found if issubclass(each, structs.Settings) and each is not structs.Settings]
+
+
+def _messages() -> list[type[msgspec.Struct]]:
+    bases = (messages.Message, messages.BlockMessage)
+    found = [each for each in vars(messages).values() if isinstance(each, type)]
+    return [each for each in found if issubclass(each, messages.Message) and each not in bases]
+
+
+def _sources() -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in SOURCES.rglob("*.py")]
+
+
+class TestCommands:
+    def test_every_command_option_and_argument_is_documented(self) -> None:
+        assert undocumented_commands(_app(), page("commands.md")) == []
+
+    def test_no_command_is_documented_that_does_not_exist(self) -> None:
+        told = re.findall(r"^## `(satqkd [a-z ]+)`$", page("commands.md"), re.M)
+        assert undocumented_commands(_app(), "") == sorted(told, key=undocumented_commands(_app(), "").index)
+
+    def test_a_made_up_command_and_option_are_reported(self) -> None:
+        app = typer.Typer()
+
+        @app.command()
+        def teleport(where: str, fast: bool = False) -> None: ...
+
+        @app.command("validate")
+        def checked(made_up: bool = False) -> None: ...
+
+        gaps = undocumented_commands(typer.main.get_command(app), page("commands.md"))
+        assert gaps == ["satqkd teleport", "satqkd validate --made-up", "satqkd validate --no-made-up"]
+
+
+class TestSettings:
+    @pytest.mark.parametrize("struct", _settings(), ids=lambda each: each.__name__)
+    def test_every_setting_is_documented_with_its_range_and_default(self, struct: type) -> None:
+        assert undocumented_settings(struct, page("settings.md")) == []
+
+    def test_the_run_file_is_documented(self) -> None:
+        assert undocumented_settings(RunConfig, page("run-file.md")) == []
+
+    def test_the_example_of_a_preset_that_is_overridden_loads(self, tmp_path: Path) -> None:
+        example = re.findall(r"^```toml\n(.*?)^```$", page("settings.md"), re.M | re.S)[0]
+        path = tmp_path / "roof.toml"
+        path.write_text(example, encoding="utf-8")
+        roof = presets.station(str(path))
+        assert (roof.name, roof.telescope_diameter_m) == ("my-roof", 0.2)
+        assert roof.receiver.detector.dark_rate_hz == 80
+
+    def test_the_example_of_a_run_file_loads(self, tmp_path: Path) -> None:
+        example = re.findall(r"^```toml\n(.*?)^```$", page("run-file.md"), re.M | re.S)[0]
+        path = tmp_path / "run.toml"
+        path.write_text(example.replace('"run"', f'"{tmp_path}"'), encoding="utf-8")
+        assert read_run_config(path).protocol.blocks == 4
+
+    def test_units_are_documented(self) -> None:
+        rows = {row[0]: row[1] for row in table_rows(section(page("settings.md"), "## Units"))}
+        for base, factors in UNITS.items():
+            others = ", ".join(f"`_{unit}`" for unit in factors if unit != base)
+            assert rows[f"_{base}"] == others.strip("`"), f"_{base}: expected {others}"
+
+    def test_a_made_up_setting_and_another_range_are_reported(self) -> None:
+        class Clock(structs.Settings, frozen=True, kw_only=True):
+            offset_s: structs.Positive
+            drift: float
+            colour: str = "red"
+
+        gaps = undocumented_settings(Clock, page("settings.md"))
+        assert [gap.split(":")[0] for gap in gaps] == ["Clock.offset_s", "Clock.drift", "Clock.colour"]
+
+
+class TestMessages:
+    def test_every_message_and_its_fields_in_order_are_documented(self) -> None:
+        assert undocumented_messages(_messages(), page("protocol.md")) == []
+
+    def test_all_messages_are_found(self) -> None:
+        assert {each.__name__ for each in _messages()} == {
+            each.__name__ for each in messages.AnyMessage.__args__
+        }
+
+    def test_states_of_both_halves_are_documented(self) -> None:
+        for states in STATES:
+            assert missing((state.name for state in states), page("protocol.md")) == []
+
+    def test_a_made_up_message_and_a_made_up_field_are_reported(self) -> None:
+        class Whisper(messages.Message, frozen=True, array_like=True):
+            word: str
+
+        class Confirm(messages.BlockMessage, frozen=True, array_like=True):
+            key_tag: bytes
+            colour: str
+
+        gaps = undocumented_messages([Whisper, Confirm], page("protocol.md"))
+        assert [gap.split(":")[0] for gap in gaps] == ["Whisper", "Confirm"]
+
+
+class TestErrors:
+    def test_every_error_class_is_documented_with_its_exit_code(self) -> None:
+        assert undocumented_errors(error_classes(errors.Error), page("errors.md")) == []
+
+    def test_a_made_up_error_and_another_exit_code_are_reported(self) -> None:
+        made_up = type("CoffeeError", (), {"exit_code": 2})
+        other_code = type("LinkError", (), {"exit_code": 3})
+        gaps = undocumented_errors([made_up, other_code], page("errors.md"))
+        assert gaps == ["CoffeeError (exit 2)", "LinkError (exit 3)"]
+
+
+class TestEvents:
+    EXPANSIONS = {"**counts": [field.name for field in dataclass_fields(Dropped)]}
+
+    def test_every_event_and_its_counts_are_documented(self) -> None:
+        events = logged_events(_sources(), STATES)
+        assert len({event for _, event, _ in events}) > 8
+        assert undocumented_events(events, self.EXPANSIONS, page("events.md")) == []
+
+    def test_no_event_is_documented_that_is_never_written(self) -> None:
+        written = {(stage, event) for stage, event, _ in logged_events(_sources(), STATES)}
+        told = {(row[0], row[1]) for row in table_rows(page("events.md")) if len(row) == 4}
+        assert {row for row in told if not row[0].startswith(("stage", "--"))} == written
+
+    def test_a_made_up_event_and_count_are_reported(self) -> None:
+        source = 'self.log(now_s, "sync", "locked", beacons=1, colours=2)\nself.log(now_s, "sift", "sneezed")'
+        gaps = undocumented_events(logged_events([source], []), {}, page("events.md"))
+        assert gaps == ["sift sneezed", "sync locked colours"]
+
+    def test_an_event_whose_name_cannot_be_read_is_reported(self) -> None:
+        found = logged_events(['self.log(now_s, "sift", self.name())'], STATES)
+        assert undocumented_events(found, {}, page("events.md")) == ["sift ?"]
+
+
+class TestResults:
+    @pytest.mark.parametrize(
+        "struct",
+        [
+            PassReport,
+            NodeReport,
+            BlockReport,
+            ErrorProfile,
+            LinkCounts,
+            ChannelCounts,
+            EmulatorReport,
+            DemoResult,
+            Row,
+        ],
+        ids=lambda each: each.__name__,
+    )
+    def test_every_field_of_a_result_is_documented(self, struct: type) -> None:
+        text = page("results.md")
+        own = section(text, f"## {struct.__name__}")
+        assert undocumented_fields(struct, own or text) == []
+
+    def test_columns_of_the_budget_and_rows_of_passes_are_documented(self) -> None:
+        contact = contact_of(presets.satellite("jinan-1"), presets.station("stellenbosch"))
+        row = planning._row(contact.satellite, contact.station, contact.pass_, by_night=False)
+        names = [*link_budget(contact, step_s=60.0), *row]
+        assert missing(names, page("results.md")) == []
+
+    def test_a_made_up_field_is_reported(self) -> None:
+        made_up = msgspec.defstruct("PassReport", [("pass_id", str), ("colour", str)])
+        text = section(page("results.md"), "## PassReport")
+        assert undocumented_fields(made_up, text) == ["PassReport.colour"]
+
+
+class TestCounts:
+    def _blocks(self, kind: str) -> list[str]:
+        return re.findall(rf"^```{kind}\n(.*?)^```$", page("counts.md"), re.M | re.S)
+
+    def test_the_example_gives_the_printed_lengths(self, tmp_path: Path) -> None:
+        path = tmp_path / "COUNTS.json"
+        path.write_text(self._blocks("json")[0], encoding="utf-8")
+        counts = read_counts(path)
+        printed = "".join(f"{bound} {key_length_of(counts, bound).secret_bits}\n" for bound in BOUNDS)
+        assert printed == self._blocks("output")[0]
+
+    def test_every_field_and_term_is_documented(self, tmp_path: Path) -> None:
+        path = tmp_path / "COUNTS.json"
+        path.write_text(self._blocks("json")[0], encoding="utf-8")
+        counts, text = read_counts(path), page("counts.md")
+        assert undocumented_fields(CountsFile, text) == []
+        assert undocumented_fields(ClassCounts, text) == []
+        for bound in BOUNDS:
+            terms = key_length_of(counts, bound).terms
+            assert missing([*terms, *terms["bases"]["Z"]], text) == []
+
+
+class TestPages:
+    def test_the_index_links_every_page(self) -> None:
+        text = page("index.md")
+        pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - {"index.md"}
+        assert {name for name in pages if f"({name})" not in text} == set()
+
+    def test_links_between_pages_lead_somewhere(self) -> None:
+        for path in DOCS.rglob("*.md"):
+            for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+                assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+    def test_pages_that_messages_and_docstrings_name_exist(self) -> None:
+        named = {name for source in _sources() for name in re.findall(r"docs/([\w/-]+\.md)", source)}
+        assert {name for name in named if not (DOCS / name).exists()} == set()

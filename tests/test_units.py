@@ -1,0 +1,118 @@
+"""Units stand in names: every public float parameter and field ends in its SI unit, or has none.
+
+Read from the sources, so that nothing is imported or compiled. `cli` is left out: there a name is an
+option, and its help tells the unit.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[1] / "src" / "satqkd"
+UNITS = (
+    "_m", "_rad", "_s", "_hz", "_db", "_ps", "_m_s", "_bit_s", "_w_m2_sr_um", "_mib", "_bits", "_bytes",
+)  # fmt: skip
+TEXT_UNITS = ("_deg", "_km")
+"""In results that people read."""
+TEXT_ROOMS = ("mission/report.py", "show/")
+
+DIMENSIONLESS = {
+    # probabilities and shares
+    "basis_z_probability", "class_error", "class_gain", "crossover", "detected", "detector_efficiency",
+    "efficiency", "epsilon", "epsilon_at", "epsilon_correctness", "epsilon_event", "epsilon_pa",
+    "epsilon_secrecy", "error", "error_rate", "expected_qber", "fraction", "frame_loss", "gain", "leak",
+    "live_fraction", "matched_probability", "maximum_qber", "optical_error", "optics_transmittance",
+    "place", "probabilities", "probability", "qber", "qber_estimate", "share",
+    "station_basis_z_probability", "transmittance", "u", "uniform",
+    # counts that may be bounds or expectations, and ratios of like to like
+    "bound", "count", "counts", "detections", "errors", "gap", "intensities", "intensity", "key",
+    "keyed_singles", "lower", "mean", "mean_gap", "posterior", "pulses", "ratio",
+    "reconciliation_efficiency", "sifted", "test_errors", "test_singles", "trials", "upper",
+    "window_factor",
+    # pure numbers of physics
+    "delay_slope", "drift", "eccentricity", "zenith_optical_depth",
+    # log-likelihood ratios and their signs
+    "incoming", "messages", "signs",
+    # the name is the unit
+    "days", "jd",
+    # pairs of seconds, said so where they are
+    "outages",
+    # any number: formatting and axes
+    "value", "values", "wanted",
+}  # fmt: skip
+
+
+def float_names(source: str) -> Iterator[str]:
+    """Names of float parameters of public functions and methods, and of float fields of public classes."""
+    yield from _in_body(ast.parse(source).body)
+
+
+def _in_body(body: list[ast.stmt]) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from _in_body(node.body)
+            yield from _fields(node)
+        if isinstance(node, ast.FunctionDef) and (node.name == "__init__" or node.name[0] != "_"):
+            arguments = node.args
+            for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+                if _is_float(each.annotation):
+                    yield each.arg
+
+
+def _fields(node: ast.ClassDef) -> Iterator[str]:
+    for each in node.body:
+        is_field = isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+        if is_field and each.target.id[0] != "_" and _is_float(each.annotation):
+            yield each.target.id
+
+
+def _is_float(annotation: ast.expr | None) -> bool:
+    names = (
+        "float",
+        "Float",
+        "Floats",
+        "ArrayLike",
+        "Array",
+        "Fraction",
+        "Positive",
+        "NotNegative",
+        "Inside",
+    )
+    words = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} if annotation else set()
+    return bool(words & set(names)) and not words & {"Callable", "ClassVar"}
+
+
+def without_unit(source: str, *, text_units: bool) -> set[str]:
+    """Float names of a source that end in no unit and are not known to have none."""
+    allowed = UNITS + TEXT_UNITS if text_units else UNITS
+    return {name for name in float_names(source) if not name.endswith(allowed) and name not in DIMENSIONLESS}
+
+
+def _modules() -> list[Path]:
+    return sorted(path for path in SOURCES.rglob("*.py") if path.parent.name != "cli")
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(SOURCES)))
+def test_public_floats_have_their_unit_in_the_name(path: Path) -> None:
+    text_units = str(path.relative_to(SOURCES)).startswith(TEXT_ROOMS)
+    assert without_unit(path.read_text(encoding="utf-8"), text_units=text_units) == set()
+
+
+def test_no_name_is_allowed_that_is_not_used() -> None:
+    used = {name for path in _modules() for name in float_names(path.read_text(encoding="utf-8"))}
+    assert DIMENSIONLESS - used == set()
+
+
+def test_a_name_without_unit_is_reported_wherever_it_stands() -> None:
+    source = """
+def loss(range_m: float, height: ArrayLike, *, angle_deg: float, n: int) -> float: ...
+def _private(width: float) -> float: ...
+class Lamp:
+    power: Positive
+    _hidden: float
+    def __init__(self, speed: float | None, when: Callable[[float], None]) -> None: ...
+"""
+    assert without_unit(source, text_units=False) == {"height", "angle_deg", "power", "speed"}
+    assert without_unit(source, text_units=True) == {"height", "power", "speed"}

@@ -1,0 +1,164 @@
+"""A pass of eight seconds over a bright link: all of a real one in about a second, in memory.
+
+Everything that a test wants to touch can be given: the receiver, the satellite's random bytes, a tap on the
+laser link, settings of either end.
+"""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from satqkd.config import Protocol, Satellite, Station
+from satqkd.devices import Receiver
+from satqkd.keys import KeyStore
+from satqkd.mission import Contact, PassReport, contact_of, ensure_authentication, open_store, presets
+from satqkd.mission.emulator import LinkEmulator
+from satqkd.mission.report import pass_report
+from satqkd.mission.run_pass import TWIN, satellite_terminal, station_terminal, step_through
+from satqkd.mission.terminal import SatelliteTerminal, StationTerminal
+
+AT_UTC = "2016-12-19T16:52:13Z"
+PROTOCOL = Protocol(frame_bits=65536)
+REPEATABLE = (
+    "pulses",
+    "detections",
+    "sifted_bits",
+    "counts",
+    "qber",
+    "frames",
+    "leaked_bits",
+    "secret_bits",
+    "outcome",
+    "reason",
+)
+"""Fields that one seed gives again on any machine (DESIGN 3)."""
+Datagram = tuple[str, float, bytes]
+"""Direction "down" or "up", pass time, bytes."""
+
+
+class Flight(NamedTuple):
+    """A pass that was flown, with what a test may look into."""
+
+    report: PassReport
+    contact: Contact
+    satellite: SatelliteTerminal
+    station: StationTerminal
+    keys: tuple[dict[str, bytes], dict[str, bytes]]
+    """Link key by block id as each end's store holds it: satellite, station."""
+    states: tuple[dict[str, str], dict[str, str]]
+    datagrams: list[Datagram]
+
+
+def replaced(struct: Any, **changes: Any) -> Any:
+    """The struct with fields replaced; `a__b=x` replaces field b of field a."""
+    flat = {name: value for name, value in changes.items() if "__" not in name}
+    for path, value in changes.items():
+        head, _, rest = path.partition("__")
+        if rest:
+            flat[head] = replaced(flat.get(head, getattr(struct, head)), **{rest: value})
+    return msgspec.structs.replace(struct, **flat)
+
+
+def toy_satellite(**changes: Any) -> Satellite:
+    """Micius, slower, with a fast laser link."""
+    base = replaced(
+        presets.satellite("micius"),
+        name="toy-satellite",
+        reference_epoch_utc=AT_UTC,
+        source__pulse_rate_hz=1e7,
+        beacon__rate_hz=2e3,
+        beacon__code_shift_s=2.5e-5,
+        lasercom__rate_bit_s=2e7,
+    )
+    return replaced(base, **changes)
+
+
+def toy_station(**changes: Any) -> Station:
+    """Xinglong with clear optics, only while the satellite is nearest."""
+    base = replaced(
+        presets.station("xinglong"),
+        name="toy-station",
+        maximum_range_m=646e3,
+        calibration_loss_db=0.0,
+        zenith_optical_depth=0.05,
+        receiver__optics_transmittance=0.9,
+        lasercom__rate_bit_s=2e7,
+    )
+    return replaced(base, **changes)
+
+
+def fly_toy(
+    folder: Path,
+    *,
+    seed: int = 1,
+    satellite: Satellite | None = None,
+    station: Station | None = None,
+    protocol: Protocol = PROTOCOL,
+    receiver: Callable[[Contact], Receiver] | None = None,
+    randbytes: Callable[[int], bytes] = secrets.token_bytes,
+    before: Callable[[SatelliteTerminal, StationTerminal], None] = lambda one, other: None,
+    lines: list[dict[str, Any]] | None = None,
+    on_the_way: Callable[[str, float, bytes], bytes | None] = lambda direction, now_s, data: data,
+) -> Flight:
+    """Fly; `before` may change the terminals first, `lines` takes both event logs.
+
+    on_the_way: what becomes of a datagram that arrives; None loses it.
+    """
+    craft = toy_satellite() if satellite is None else satellite
+    ground = toy_station() if station is None else station
+    contact = contact_of(craft, ground, AT_UTC)
+    datagrams: list[Datagram] = []
+    log: list[dict[str, Any]] = [] if lines is None else lines
+    with open_store(folder, craft.name) as above, open_store(folder, ground.name) as below:
+        ensure_authentication(above, below, contact, protocol)
+        one = satellite_terminal(contact, protocol, above, seed=seed, randbytes=randbytes, log=log.append)
+        light = None if receiver is None else receiver(contact)
+        other = station_terminal(contact, protocol, below, seed=seed, receiver=light, log=log.append)
+        before(one, other)
+        link = LinkEmulator(contact, seed=seed, tap=lambda *datagram: datagrams.append(datagram))
+        _let_through(link, on_the_way)
+        step_through(link, one, other)
+        report = pass_report(
+            contact,
+            one.parameters,
+            one.report(),
+            other.report(),
+            link.counts(),
+            seed=seed,
+            origin=TWIN,
+            wall_s=0.0,
+        )
+        keys, states = zip(link_key(above), link_key(below), strict=True)
+        return Flight(report, contact, one, other, keys, states, datagrams)
+
+
+def _let_through(link: LinkEmulator, on_the_way: Callable[[str, float, bytes], bytes | None]) -> None:
+    true = link.due
+
+    def due(direction: str, now_s: float) -> list[bytes]:
+        arrived = (on_the_way(direction, now_s, data) for data in true(direction, now_s))
+        return [data for data in arrived if data is not None]
+
+    link.due = due  # type: ignore[method-assign]
+
+
+def link_key(store: KeyStore) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Bytes and states of a store's link key, by block id."""
+    rows = [row for row in store.list_blocks() if row.kind == "link"]
+    return (
+        {row.block_id: bytes(store.peek_for_check(row.block_id).expose()) for row in rows},
+        {row.block_id: row.state for row in rows},
+    )
+
+
+def repeatable(report: PassReport) -> dict[str, Any]:
+    """The repeatable fields of a report."""
+    return {name: getattr(report, name) for name in REPEATABLE}
+
+
+def without_dice(*_: object, **__: object) -> Any:
+    """Stands where the twin stood: whoever asks it fails."""
+    raise AssertionError("the twin's dice were asked")

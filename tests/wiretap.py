@@ -1,0 +1,326 @@
+"""An independent reader of what was said: from recorded datagrams to a recount of leak and order.
+
+Written from `docs/wire-link.md` and the documented form of messages alone: it takes nothing from the rooms
+that made the datagrams but the public table of code classes. What it cannot account for is a violation.
+"""
+
+import math
+import struct
+import zlib
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.distill.codes import LEAK_FRACTIONS
+
+HEAD = struct.Struct("<2sBB4sBBHIII")
+KEYED_STAGES = ("Sift", "ChooseCodes", "Syndromes", "Verdicts", "Reveal", "Verify", "Close", "Amplify")
+TALK = ("Hello", "BeaconSchedule", "LockReport")
+FIELDS = {
+    "Hello": 4,
+    "BeaconSchedule": 2,
+    "LockReport": 2,
+    "Announce": 4,
+    "Bases": 3,
+    "Sift": 5,
+    "ChooseCodes": 2,
+    "Syndromes": 3,
+    "Verdicts": 3,
+    "Reveal": 3,
+    "Verify": 3,
+    "Close": 4,
+    "Amplify": 4,
+    "Confirm": 2,
+    "Confirmed": 3,
+    "Done": 2,
+    "Abandon": 3,
+    "Values": 2,
+    "Errors": 2,
+}
+SENDERS = {
+    "down": {"BeaconSchedule", "Sift", "Syndromes", "Reveal", "Verify", "Amplify", "Confirmed", "Values"},
+    "up": {"LockReport", "Announce", "Bases", "ChooseCodes", "Verdicts", "Close", "Confirm", "Done"}
+    | {"Abandon", "Errors"},
+}
+
+
+class Violation(AssertionError):
+    """What was recorded breaks a rule."""
+
+
+class Said(NamedTuple):
+    """One message: first and last moment at which it was given to the transmitter."""
+
+    direction: str
+    first_s: float
+    last_s: float
+    sequence: int
+    kind: str
+    fields: list[Any]
+
+    @property
+    def block(self) -> int:
+        return int(self.fields[0])
+
+
+class Rules(NamedTuple):
+    """What the reader must know of the agreed parameters; plain numbers."""
+
+    slots: int
+    blocks: int
+    pulse_rate_hz: float
+    light_time_s: float
+    frame_bits: int
+    keyed: frozenset[tuple[int, int]]
+    """(basis, class) that carry key."""
+    epsilon_correctness: float
+    leak_fractions: tuple[float, ...]
+    """Public table of the code classes: syndrome bits a key bit."""
+
+    def first_slot(self, block: int) -> int:
+        return block * self.slots // self.blocks
+
+    def end_s(self, block: int) -> float:
+        return self.first_slot(block + 1) / self.pulse_rate_hz
+
+
+def rules_of(agreed: Any) -> Rules:
+    """Rules from the agreed parameters."""
+    protocol = agreed.protocol
+    return Rules(
+        slots=agreed.slots,
+        blocks=protocol.blocks,
+        pulse_rate_hz=agreed.source.pulse_rate_hz,
+        light_time_s=agreed.maximum_light_time_s,
+        frame_bits=protocol.frame_bits,
+        keyed=frozenset(
+            ("ZX".index(basis), ("signal", "decoy").index(name))
+            for basis in protocol.keyed_bases
+            for name in protocol.keyed_classes
+        ),
+        epsilon_correctness=protocol.epsilon_correctness,
+        leak_fractions=LEAK_FRACTIONS,
+    )
+
+
+def require(condition: object, what: str) -> None:
+    if not condition:
+        raise Violation(what)
+
+
+def reassembled(datagrams: Iterable[tuple[str, float, bytes]]) -> list[tuple[str, float, float, bytes]]:
+    """Whole messages of stream 0: direction, first and last time of its frames' first sending, bytes."""
+    frames: dict[tuple[str, int], tuple[float, int, int, bytes]] = {}
+    for direction, now_s, data in datagrams:
+        magic, version, kind, _, sender, stream, length, sequence, size, offset = HEAD.unpack_from(data)
+        require((magic, version) == (b"SQ", 1), "magic and version")
+        require(sender == ("down", "up").index(direction), "direction")
+        require(len(data) == HEAD.size + length + 4, "length")
+        require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "CRC")
+        if kind == 1:
+            continue
+        require(stream == 0, "no user traffic flies here")
+        piece = (size, offset, data[HEAD.size : -4])
+        known = frames.setdefault((direction, sequence), (now_s, *piece))
+        require(known[1:] == piece, "a frame sent again differs from the first")
+    messages: list[tuple[str, float, float, bytes]] = []
+    for way in ("down", "up"):
+        whole, times = b"", []
+        for number in range(sum(direction == way for direction, _ in frames)):
+            now_s, size, offset, payload = frames[way, number]
+            require(offset == len(whole), "frames of a message join")
+            whole += payload
+            times.append(now_s)
+            if len(whole) == size:
+                messages.append((way, min(times), max(times), whole))
+                whole, times = b"", []
+        require(not whole, "the last message is whole")
+    return messages
+
+
+def read(messages: Iterable[tuple[str, float, float, bytes]]) -> list[Said]:
+    """Envelopes `[version, pass_id, sequence, [kind, ...]]` followed by 16 bytes of code."""
+    said = []
+    for direction, first_s, last_s, data in messages:
+        version, _, sequence, (kind, *fields) = msgspec.msgpack.decode(data[:-16])
+        require(version == 1, "protocol version")
+        said.append(Said(direction, first_s, last_s, sequence, kind, fields))
+    return said
+
+
+def from_datagrams(datagrams: Iterable[tuple[str, float, bytes]]) -> list[Said]:
+    """All that was said, from a tap of the laser link."""
+    return read(reassembled(datagrams))
+
+
+def from_messages(messages: Iterable[tuple[str, float, bytes]]) -> list[Said]:
+    """All that was said, from messages passed directly."""
+    return read((direction, now_s, now_s, data) for direction, now_s, data in messages)
+
+
+def check_order(said: list[Said], rules: Rules) -> None:
+    """Who says what, when: DESIGN 5. Raises Violation."""
+    for way in ("down", "up"):
+        mine = [each for each in said if each.direction == way]
+        require([each.sequence for each in mine] == list(range(len(mine))), f"{way}: sequence")
+        require(mine[0].kind == "Hello", f"{way}: Hello comes first")
+        require(sum(each.kind == "Hello" for each in mine) == 1, f"{way}: one Hello")
+        for each in mine:
+            require(each.kind in SENDERS[way] | {"Hello"}, f"{way}: {each.kind} is not this end's to say")
+            require(len(each.fields) == FIELDS[each.kind], f"{each.kind}: fields")
+    for block in range(rules.blocks):
+        _check_block([each for each in said if each.kind not in TALK and each.block == block], block, rules)
+
+
+def _check_block(said: list[Said], block: int, rules: Rules) -> None:
+    by_kind: dict[str, list[Said]] = {}
+    for each in said:
+        by_kind.setdefault(each.kind, []).append(each)
+    for kind in ("Bases", "Sift", "ChooseCodes", "Verify", "Close", "Amplify", "Confirm", "Confirmed", "Done"):
+        require(len(by_kind.get(kind, [])) <= 1, f"block {block}: {kind} is said once")
+    end_s = rules.end_s(block)
+    for each in said:
+        if each.kind == "Announce":
+            _check_announce(each, block, rules)
+        else:
+            require(each.first_s >= end_s, f"block {block}: {each.kind} before its last slot")
+        if each.direction == "down":
+            require(each.first_s >= end_s + rules.light_time_s, f"block {block}: {each.kind} too early")
+    _in_order(by_kind, ("Announce", "Bases", "Sift", "ChooseCodes", "Syndromes", "Verdicts"), block)
+    _in_order(by_kind, ("Verdicts", "Verify", "Close", "Amplify", "Confirm", "Confirmed", "Done"), block)
+    if "Amplify" in by_kind:
+        require("Close" in by_kind, f"block {block}: a seed without the station's close")
+    for each in by_kind.get("Verify", []):
+        bits = math.ceil(math.log2(2 / rules.epsilon_correctness))
+        require(len(each.fields[2]) == (bits + 7) // 8, f"block {block}: tag longer than paid for")
+
+
+def _check_announce(each: Said, block: int, rules: Rules) -> None:
+    slots = rice_slots(each.fields[3], each.fields[1])
+    require(slots.size == each.fields[2], f"block {block}: announced count")
+    low, high = rules.first_slot(block), min(rules.first_slot(block + 1), each.first_s * rules.pulse_rate_hz)
+    require(slots.size == 0 or (slots[0] >= low and slots[-1] < high), f"block {block}: slots told")
+
+
+def _in_order(by_kind: dict[str, list[Said]], kinds: tuple[str, ...], block: int) -> None:
+    """Each kind is wholly said before the next one begins, where another end says it."""
+    present = [by_kind[kind] for kind in kinds if kind in by_kind]
+    for before, after in zip(present[:-1], present[1:], strict=True):
+        one, other = before[0], after[0]
+        if one.direction == other.direction:
+            fine = max(each.sequence for each in before) < min(each.sequence for each in after)
+        else:
+            fine = before[0].last_s <= after[0].first_s
+        require(fine, f"block {block}: {other.kind} came before {one.kind}")
+
+
+def check_answers(said: list[Said]) -> None:
+    """Messages passed directly lie in order of cause: an answer never comes before its question."""
+    for kinds in (("Bases", "Sift"), ("Close", "Amplify"), ("ChooseCodes", "Syndromes")):
+        for block in {each.block for each in said if each.kind == kinds[1]}:
+            places = [i for kind in kinds for i, s in enumerate(said) if s.kind == kind and s.block == block]
+            require(len(places) >= 2 and places == sorted(places), f"block {block}: {kinds[1]} first")
+
+
+def rice_slots(data: bytes, start: int) -> NDArray[np.int64]:
+    """Slot numbers of an announcement, read bit by bit: count u32, k u8, k planes, unary parts."""
+    count, k = int.from_bytes(data[:4], "little"), data[4]
+    bits = bits_of(data[5:])
+    low = [int(sum(int(bits[level * count + i]) << level for level in range(k))) for i in range(count)]
+    slots, at, here = [], k * count, start - 1
+    ones = np.flatnonzero(bits[at:])
+    for i in range(count):
+        zeros = int(ones[i]) - (int(ones[i - 1]) + 1 if i else 0)
+        here += (zeros << k) + low[i] + 1
+        slots.append(here)
+    return np.array(slots, dtype=np.int64)
+
+
+def bits_of(data: bytes) -> NDArray[np.uint8]:
+    return np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+
+
+class Account(NamedTuple):
+    """What the recount found in one block."""
+
+    rounds: dict[tuple[int, int], int]
+    """Kept detections by basis and class."""
+    leaked_bits: dict[str, int]
+    frames: int
+    failed: int
+
+
+def recount(said: list[Said], block: int, rules: Rules) -> Account:
+    """Count every bit that depends on key. Raises Violation for anything unaccounted."""
+    mine: dict[str, list[Said]] = {}
+    for each in said:
+        if each.kind not in TALK and each.block == block:
+            mine.setdefault(each.kind, []).append(each)
+    rounds = _rounds(mine, rules)
+    if "Syndromes" not in mine:
+        return Account(rounds, {}, 0, 0)
+    leaks: dict[str, int] = {}
+    frames = failed_frames = 0
+    bases = sorted({basis for basis, _ in rules.keyed})
+    require(len(mine["Syndromes"]) == len(mine["Verdicts"]) == len(bases), "one answer a basis")
+    for basis in bases:
+        n_bits = sum(rounds.get((basis, k), 0) for k in range(3) if (basis, k) in rules.keyed)
+        lengths = [rules.frame_bits] * (n_bits // rules.frame_bits)
+        lengths += [n_bits % rules.frame_bits] if n_bits % rules.frame_bits else []
+        code_class = mine["ChooseCodes"][0].fields[1][bases.index(basis)]
+        told = [syndrome_bits(length, rules.leak_fractions[code_class]) for length in lengths]
+        syndromes = _only(mine["Syndromes"], basis)
+        require(len(syndromes) == (sum(told) + 7) // 8, "syndromes as long as their codes say")
+        verdicts = bits_of(_only(mine["Verdicts"], basis))
+        require(verdicts.size == (len(lengths) + 7) // 8 * 8, "one verdict a frame")
+        bad = [length for length, decoded in zip(lengths, verdicts, strict=False) if not decoded]
+        revealed = [each.fields[2] for each in mine.get("Reveal", []) if each.fields[1] == basis]
+        require(len(revealed) == (1 if bad else 0), "failed frames are revealed, others not")
+        if bad:
+            require(len(revealed[0]) == (sum(bad) + 7) // 8, "failed frames are revealed whole")
+        leak = sum(told) - sum(s for s, good in zip(told, verdicts, strict=False) if not good) + sum(bad)
+        leak += len(lengths)
+        leak += sum(
+            math.ceil(math.log2(rounds.get((basis, k), 0) + 1)) for k in range(3) if (basis, k) in rules.keyed
+        )
+        leaks["ZX"[basis]] = leak
+        frames += len(lengths)
+        failed_frames += len(bad)
+    return Account(rounds, leaks, frames, failed_frames)
+
+
+def _only(said: list[Said], basis: int) -> bytes:
+    found = [each.fields[2] for each in said if each.fields[1] == basis]
+    require(len(found) == 1, "one message a basis")
+    return bytes(found[0])
+
+
+def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], int]:
+    """Rounds by basis and class from what was told; checks that keyed values were not."""
+    if "Sift" not in mine:
+        return {}
+    count, bases = mine["Bases"][0].fields[1:]
+    require(count == sum(each.fields[2] for each in mine.get("Announce", [])), "bases of all announced")
+    keep, is_signal, is_vacuum, values = mine["Sift"][0].fields[1:]
+    basis = bits_of(bases)[:count][bits_of(keep)[:count] == 1]
+    signal = bits_of(is_signal)[: basis.size] == 1
+    classes = np.zeros(basis.size, dtype=np.int64)
+    classes[~signal] = 1 + bits_of(is_vacuum)[: int((~signal).sum())]
+    rounds = {
+        (b, k): int(((basis == b) & (classes == k)).sum()) for b in range(2) for k in range(3) if count
+    }
+    unkeyed = sum(n for place, n in rounds.items() if place not in rules.keyed)
+    require(len(values) == (unkeyed + 7) // 8, "values of unkeyed rounds, and of no others")
+    return rounds
+
+
+def syndrome_bits(n_bits: int, leak_fraction: float) -> int:
+    """Rows of the code of a frame: the fraction of at least 8192 bits, in some 32 to 48 block rows of lifts
+    in steps of 16; the frame itself where the code would leak as much."""
+    checks = leak_fraction * max(n_bits, 8192)
+    low = max(16, int(checks / 48) // 16 * 16)
+    lifts = range(low, max(low, int(checks / 32)) + 1, 16)
+    return min(min(math.ceil(checks / lift) * lift for lift in lifts), n_bits)
