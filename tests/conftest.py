@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from toy_pass import Flight, fly_toy
 
 from satqkd.randomness import stream_bytes
+from toy_pass import Flight, fly_toy
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ No twin, no clock, no store: fast enough for properties. The table plays a sourc
 error rate; the sessions are the real ones.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -156,7 +157,7 @@ class Pair:
         """Tell the block's detections in some messages, each when its slots are past."""
         first, end = self.agreed.first_slot(block), self.agreed.first_slot(block + 1)
         edges = np.linspace(first, end, parts + 1).astype(np.int64)
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in itertools.pairwise(edges):
             rows = slice(*np.searchsorted(self.table.slots, [low, high]))
             self.station.announce(self.table.slots[rows], self.table.bases[rows], self.table.bits[rows])
             self.exchange(high / SOURCE.pulse_rate_hz + LIGHT_TIME_S)
@@ -200,7 +201,7 @@ def flown(agreed: Parameters | None = None, **table: Any) -> Pair:
 
 
 def resealed(sender: Session, data: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """A message with its envelope changed and a code that fits: what a faulty peer, not a stranger, could send."""
+    """A message with its envelope changed and a code that fits: what a faulty peer could send."""
     body = change(data[:-16])
     keys = sender._keys
     assert keys is not None

@@ -4,6 +4,7 @@ Written from `docs/wire-link.md` and the documented form of messages alone: it t
 that made the datagrams but the public table of code classes. What it cannot account for is a violation.
 """
 
+import itertools
 import math
 import struct
 import zlib
@@ -47,7 +48,7 @@ SENDERS = {
 }
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818
     """What was recorded breaks a rule."""
 
 
@@ -179,7 +180,17 @@ def _check_block(said: list[Said], block: int, rules: Rules) -> None:
     by_kind: dict[str, list[Said]] = {}
     for each in said:
         by_kind.setdefault(each.kind, []).append(each)
-    for kind in ("Bases", "Sift", "ChooseCodes", "Verify", "Close", "Amplify", "Confirm", "Confirmed", "Done"):
+    for kind in (
+        "Bases",
+        "Sift",
+        "ChooseCodes",
+        "Verify",
+        "Close",
+        "Amplify",
+        "Confirm",
+        "Confirmed",
+        "Done",
+    ):
         require(len(by_kind.get(kind, [])) <= 1, f"block {block}: {kind} is said once")
     end_s = rules.end_s(block)
     for each in said:
@@ -208,7 +219,7 @@ def _check_announce(each: Said, block: int, rules: Rules) -> None:
 def _in_order(by_kind: dict[str, list[Said]], kinds: tuple[str, ...], block: int) -> None:
     """Each kind is wholly said before the next one begins, where another end says it."""
     present = [by_kind[kind] for kind in kinds if kind in by_kind]
-    for before, after in zip(present[:-1], present[1:], strict=True):
+    for before, after in itertools.pairwise(present):
         one, other = before[0], after[0]
         if one.direction == other.direction:
             fine = max(each.sequence for each in before) < min(each.sequence for each in after)
@@ -309,9 +320,7 @@ def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], 
     signal = bits_of(is_signal)[: basis.size] == 1
     classes = np.zeros(basis.size, dtype=np.int64)
     classes[~signal] = 1 + bits_of(is_vacuum)[: int((~signal).sum())]
-    rounds = {
-        (b, k): int(((basis == b) & (classes == k)).sum()) for b in range(2) for k in range(3) if count
-    }
+    rounds = {(b, k): int(((basis == b) & (classes == k)).sum()) for b in range(2) for k in range(3) if count}
     unkeyed = sum(n for place, n in rounds.items() if place not in rules.keyed)
     require(len(values) == (unkeyed + 7) // 8, "values of unkeyed rounds, and of no others")
     return rounds

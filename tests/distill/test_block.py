@@ -1,4 +1,4 @@
-"""The two halves of a block: what each state takes, what a failed frame costs, who says no to unequal keys."""
+"""The halves of a block: what each state takes, what a failed frame costs, who refuses unequal keys."""
 
 from enum import Enum
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import wiretap
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_pair import DOWN, UP, Pair, Table, flown, parameters
 from test_messages import ONE_OF_EACH
 
+import wiretap
 from satqkd.distill import block, messages, reconcile, satellite_block, station_block
 from satqkd.distill.authenticate import PassKeys, pass_key_bits
 from satqkd.distill.block import BlockHalf, Frames, bits_of, joined, split
 from satqkd.errors import RemoteProtocolError
 from satqkd.randomness import stream
 from satqkd.results import KeyLength
+from session_pair import DOWN, UP, Pair, Table, flown, parameters
 
 HALVES: tuple[tuple[type[BlockHalf], type[Enum]], ...] = (
     (satellite_block.SatelliteBlock, satellite_block.State),
@@ -91,7 +91,7 @@ def test_frames_of_an_empty_string() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_secret_lengths_fill_bytes_and_lose_at_most_seven_bits(z: int, x: int) -> None:
-    mine = half(*[(kind, states["COLLECTING"]) for kind, states in HALVES][0])
+    mine = half(satellite_block.SatelliteBlock, satellite_block.State.COLLECTING)
     terms = {"bases": {"Z": {"secret_bits": z}, "X": {"secret_bits": x}}}
     lengths = mine._secret_lengths(KeyLength(z + x, "variable-sharp", terms))
     assert sum(lengths) == (z + x) // 8 * 8
@@ -170,7 +170,7 @@ def test_one_flipped_bit_makes_both_say_no(liar: str, monkeypatch: pytest.Monkey
 
 
 def test_a_wrong_correction_is_caught_by_the_tag(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decoder that claims success with one wrong bit: the block is given up, with all its errors counted."""
+    """A decoder claims success with one wrong bit: the block is given up, all its errors counted."""
     true = reconcile.SyndromeDecoder.decode
 
     def decode(decoder: Any, *args: Any, **named: Any) -> reconcile.Decoded:

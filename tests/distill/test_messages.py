@@ -56,7 +56,9 @@ def test_a_message_is_an_array_that_begins_with_its_name(message: Any) -> None:
 
 def test_golden_bytes() -> None:
     data = m.encode(m.Envelope(1, "p", 3, m.Announce(2, 70_000, 1, b"\x01\x00\x00\x00\x00\x01")))
-    assert data.hex() == "9401a17003" + "95a8416e6e6f756e6365" + "02" + "ce00011170" + "01" + "c406010000000001"
+    assert (
+        data.hex() == "9401a17003" + "95a8416e6e6f756e6365" + "02" + "ce00011170" + "01" + "c406010000000001"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,17 @@
-"""Two sessions over made-up detections: equal keys, equal accounts, nothing told too early, for any channel."""
+"""Two sessions over made-up detections: for any channel equal keys, one account, nothing told early."""
 
 from typing import Any
 
 import numpy as np
 import pytest
-import wiretap
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_pair import DOWN, UP, Pair, Pool, Table, flown, parameters
 
+import wiretap
 from satqkd.distill.authenticate import pass_key_bits
 from satqkd.distill.outcome import SecretReady, StageEntered
 from satqkd.randomness import stream_bytes
+from session_pair import DOWN, UP, Pair, Pool, Table, flown, parameters
 
 
 def checked(pair: Pair) -> Pair:

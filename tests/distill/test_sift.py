@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_pair import parameters
 
 from satqkd.bits import from_bytes
 from satqkd.distill.sift import class_counts, estimate_qber, sift_at_satellite, sift_at_station, tabulate
 from satqkd.errors import RemoteProtocolError
 from satqkd.randomness import stream
 from satqkd.records import Settings
+from session_pair import parameters
 
 CHOICES = [
     {"keyed_bases": bases, "keyed_classes": classes}
@@ -89,7 +89,7 @@ def test_tables_count_by_basis_and_class() -> None:
 
 @pytest.mark.parametrize(("optical_error", "background"), [(0.01, 0.0), (0.03, 1e-4), (0.01, 5e-4)])
 def test_the_estimate_is_exact_for_expected_counts(optical_error: float, background: float) -> None:
-    """Weak light: Q_k = Y + eta mu_k; errors e eta mu_k + Y / 2. The signal's rate follows from the decoys'."""
+    """Weak light: Q_k = Y + eta mu_k; errors e eta mu_k + Y / 2: the signal's rate follows."""
     agreed, pulses, eta = parameters(), 1e10, 1e-3
     mean, share = np.array(agreed.source.intensities), np.array(agreed.source.probabilities)
     detections = np.tile(np.rint(pulses * share * (background + eta * mean)).astype(np.int64), (2, 1))

@@ -1,6 +1,7 @@
-"""Peers that are wrong, early, late, noisy or hostile: the session ends in one error, and nothing is confirmed."""
+"""Peers that are wrong, early, late or hostile: the session ends in one error, nothing is confirmed."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -9,12 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_pair import DOWN, LIGHT_TIME_S, UP, Pair, Pool, Table, kind_of, parameters, resealed, with_message
 
 from satqkd.distill import gaps, messages
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.session import Session
 from satqkd.errors import AuthenticationError, KeyExhausted, RemoteProtocolError
+from session_pair import (
+    DOWN,
+    LIGHT_TIME_S,
+    UP,
+    Pair,
+    Pool,
+    Table,
+    kind_of,
+    parameters,
+    resealed,
+    with_message,
+)
 
 AGREED = parameters(slots=150_000)
 SMALL = parameters(slots=300)
@@ -63,7 +75,9 @@ def sender(mine: Pair, direction: str) -> Session:
 
 def test_a_wrong_peer_is_named_and_no_key_is_drawn() -> None:
     mine = pair(SMALL, station_agreed=msgspec.structs.replace(SMALL, station="impostor"))
-    with pytest.raises(RemoteProtocolError, match=r"expected hello of \w+ to \w+, got .*wrong peer") as caught:
+    with pytest.raises(
+        RemoteProtocolError, match=r"expected hello of \w+ to \w+, got .*wrong peer"
+    ) as caught:
         mine.greet()
     assert caught.value.exit_code == 4
     assert [pool.drawn for pool in mine.pools] == [[], []]
@@ -208,7 +222,7 @@ UNDER_A_FITTING_CODE: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 @pytest.mark.parametrize("kind", UNDER_A_FITTING_CODE)
 def test_who_breaks_the_code_on_line_still_meets_the_one_time_tags(kind: str) -> None:
-    """The computational code is worth nothing here; the block still is not confirmed with a changed message."""
+    """The code on line is worth nothing here; still no block is confirmed with a changed message."""
     mine = pair()
     change, end = UNDER_A_FITTING_CODE[kind]
     mine.hook = Nth(KINDS[kind], lambda way, data: with_message(sender(mine, way), data, change))
@@ -255,10 +269,8 @@ def test_a_faulty_peer_ends_the_session_in_the_one_error(number: int, place: int
         return bytes(changed)
 
     mine.hook = Nth(number, lambda way, data: resealed(sender(mine, way), data, spoil))
-    try:
+    with suppress(RemoteProtocolError):
         mine.fly()
-    except RemoteProtocolError:
-        pass
     if mine.confirmed(UP) and mine.confirmed(DOWN):
         assert mine.keys(UP) == mine.keys(DOWN)
 

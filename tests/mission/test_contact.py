@@ -5,12 +5,12 @@ from datetime import timedelta
 import msgspec
 import numpy as np
 import pytest
-from toy_pass import AT_UTC, PROTOCOL, replaced, toy_satellite, toy_station
 
 from satqkd.constants import SPEED_OF_LIGHT_M_S
 from satqkd.errors import NoPassError
 from satqkd.mission import choose_pass, contact_of, make_contact, presets, site_of
 from satqkd.sky import find_passes, is_night, orbit_of, parse_utc
+from toy_pass import AT_UTC, PROTOCOL, replaced, toy_satellite, toy_station
 
 MICIUS, XINGLONG = presets.satellite("micius"), presets.station("xinglong")
 NIGHT = parse_utc(AT_UTC)
@@ -69,7 +69,7 @@ def test_a_station_in_the_midnight_sun_gets_no_pass() -> None:
 
 def test_a_range_limit_that_leaves_nothing_is_refused() -> None:
     near = replaced(XINGLONG, maximum_range_m=300e3)
-    with pytest.raises(NoPassError, match="never comes nearer than 64[0-9] km"):
+    with pytest.raises(NoPassError, match=r"never comes nearer than 64\d km"):
         contact_of(MICIUS, near, AT_UTC)
 
 
@@ -151,7 +151,9 @@ def test_blocks_cover_the_pass_without_gap(blocks: int) -> None:
 def test_the_largest_light_time_covers_the_pass() -> None:
     contact = contact_of(toy_satellite(), toy_station(), AT_UTC)
     agreed = contact.parameters(PROTOCOL, seed=1)
-    assert agreed.maximum_light_time_s >= contact.look.range_m[contact.quantum_rows].max() / SPEED_OF_LIGHT_M_S
+    assert (
+        agreed.maximum_light_time_s >= contact.look.range_m[contact.quantum_rows].max() / SPEED_OF_LIGHT_M_S
+    )
 
 
 def test_a_contact_made_from_its_own_pass_is_the_same() -> None:

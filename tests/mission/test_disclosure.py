@@ -1,15 +1,15 @@
-"""What an eavesdropper with a recorder sees: the leak recounted, the order of telling, and that the reader bites.
+"""What an eavesdropper records: the leak recounted, the order of telling, and that the reader bites.
 
 The reader (`wiretap.py`) is written from the documents and takes nothing from the rooms that spoke.
 """
 
 import msgspec
 import pytest
+
 import wiretap
+from satqkd.randomness import stream_bytes
 from toy_pass import PROTOCOL, Flight, fly_toy, replaced
 from wiretap import Said, Violation
-
-from satqkd.randomness import stream_bytes
 
 Story = list[Said]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_pass import AT_UTC, PROTOCOL, fly_toy, toy_satellite, toy_station
 
 from satqkd.config import Satellite, Station
 from satqkd.errors import ConfigError, DataFormatError, NoPassError
 from satqkd.mission import contact_of, evidence_rows, presets, read_protocol, run_pass, write_pass_folder
+from toy_pass import AT_UTC, PROTOCOL, fly_toy, toy_satellite, toy_station
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,11 @@ def test_a_file_overrides_a_preset_table_by_table(tmp_path: Path) -> None:
         "[receiver.detector]\ndark_rate_hz = 100\n",
     )
     base, mine = presets.station("xinglong"), presets.station(path)
-    assert (mine.name, mine.receiver.optical_error, mine.receiver.detector.dark_rate_hz) == ("mine", 0.02, 100)
+    assert (mine.name, mine.receiver.optical_error, mine.receiver.detector.dark_rate_hz) == (
+        "mine",
+        0.02,
+        100,
+    )
     assert mine.receiver.gate_s == base.receiver.gate_s
     assert mine.receiver.detector.efficiency == base.receiver.detector.efficiency
     assert mine.latitude_rad == pytest.approx(np.deg2rad(40.39586667))
@@ -59,7 +63,10 @@ def test_an_override_may_use_another_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('preset = "micius"\n[source]\npulse_rate_mhzz = 1\n', r"unknown key source\.pulse_rate_mhzz; did you mean"),
+        (
+            'preset = "micius"\n[source]\npulse_rate_mhzz = 1\n',
+            r"unknown key source\.pulse_rate_mhzz; did you mean",
+        ),
         ('preset = "micius"\ncolour = "red"\n', "unknown key colour"),
         ('preset = "micuis"\n', "did you mean micius"),
         pytest.param(
@@ -87,7 +94,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "change"),
-    [(1, lambda line: line[:-1] + "7"), (1, lambda line: line[:40]), (2, lambda line: line.replace("97.", "9x."))],
+    [
+        (1, lambda line: line[:-1] + "7"),
+        (1, lambda line: line[:40]),
+        (2, lambda line: line.replace("97.", "9x.")),
+    ],
     ids=["checksum", "cut", "letter"],
 )
 def test_a_malformed_tle_is_refused_in_one_line(line: int, change: object) -> None:

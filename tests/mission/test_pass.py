@@ -1,4 +1,4 @@
-"""A whole pass in memory: equal keys in both stores, the same again from one seed, and from recorded tags alone."""
+"""A whole pass in memory: equal keys in both stores, again from one seed, again from tags alone."""
 
 import shutil
 import sys
@@ -8,6 +8,16 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+
+from satqkd.devices import RecordedReceiver, RecordingReceiver, Stretch
+from satqkd.distill.authenticate import pass_key_bits
+from satqkd.errors import KeyAlreadyUsed
+from satqkd.keys import KeyStore
+from satqkd.mission import Contact, NodeReport, contact_of, ensure_authentication, fly, open_store, run_pass
+from satqkd.mission.run_pass import station_terminal, twin_receiver
+from satqkd.mission.terminal import TICKS_PER_S
+from satqkd.randomness import stream_bytes
+from satqkd.records import BEACON_CHANNEL, Tags
 from toy_pass import (
     AT_UTC,
     PROTOCOL,
@@ -21,22 +31,39 @@ from toy_pass import (
     without_dice,
 )
 
-from satqkd.devices import RecordedReceiver, RecordingReceiver, Stretch
-from satqkd.distill.authenticate import pass_key_bits
-from satqkd.errors import KeyAlreadyUsed
-from satqkd.keys import KeyStore
-from satqkd.mission import Contact, NodeReport, contact_of, ensure_authentication, fly, open_store, run_pass
-from satqkd.mission.run_pass import station_terminal, twin_receiver
-from satqkd.mission.terminal import TICKS_PER_S
-from satqkd.randomness import stream_bytes
-from satqkd.records import BEACON_CHANNEL, Tags
-
-CONTRACT = (
-    "pass_id satellite station start_utc duration_s max_elevation_deg min_range_km pulses detections "
-    "sifted_bits qber counts blocks frames frames_failed reconciliation_efficiency leaked_bits "
-    "authentication_bits_spent secret_bits epsilon_secrecy epsilon_correctness bound announcement "
-    "keys_match outcome reason timings_s classical processes seed origin"
-).split()
+CONTRACT = [
+    "pass_id",
+    "satellite",
+    "station",
+    "start_utc",
+    "duration_s",
+    "max_elevation_deg",
+    "min_range_km",
+    "pulses",
+    "detections",
+    "sifted_bits",
+    "qber",
+    "counts",
+    "blocks",
+    "frames",
+    "frames_failed",
+    "reconciliation_efficiency",
+    "leaked_bits",
+    "authentication_bits_spent",
+    "secret_bits",
+    "epsilon_secrecy",
+    "epsilon_correctness",
+    "bound",
+    "announcement",
+    "keys_match",
+    "outcome",
+    "reason",
+    "timings_s",
+    "classical",
+    "processes",
+    "seed",
+    "origin",
+]
 """Fields of `pass --json`, DESIGN 6."""
 
 

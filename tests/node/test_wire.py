@@ -37,7 +37,10 @@ def test_a_packet_comes_back(packet: Packet) -> None:
 
 def test_golden_bytes() -> None:
     data = encode(Packet(PacketKind.DONE, 1, FLAG_FINISHED, -200, 2, 3, b"light"))
-    assert data.hex() == "53515431" + "02" + "01" + "01" + "00" + "38ffffff" + "02000000" + "03000000" + b"light".hex()
+    assert (
+        data.hex()
+        == "53515431" + "02" + "01" + "01" + "00" + "38ffffff" + "02000000" + "03000000" + b"light".hex()
+    )
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def load(table: Table, struct: type[T], where: str, *, over: Table | None = None
         evidence += [each for each in below if each.path not in own]
     try:
         value = msgspec.convert(si_table, struct)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}") from None
     return Loaded(value, tuple(evidence))
 

@@ -105,6 +105,7 @@ class BlockHalf:
         self.errors: NDArray[np.int64] = np.zeros((2, 3), dtype=np.int64)
         self.frames: dict[int, Frames] = {}
         self.detections = 0
+        self.holds_key = self.errors_known = self.reported = False
         self._parameters = parameters
         self._keys = keys
         self._transcript = Transcript(opening)
@@ -164,8 +165,10 @@ class BlockHalf:
         return joined([self.frames[basis].bits for basis in self._parameters.keyed_bases])
 
     def _detection_table(self) -> NDArray[np.int64]:
-        """Kept detections by basis and class, int64 (2, 3)."""
-        return tabulate(self._known_rounds.basis, self._known_rounds.intensity_class)
+        """Kept detections by basis and class, int64 (2, 3); zeros before sifting."""
+        if self.rounds is None:
+            return np.zeros((2, 3), dtype=np.int64)
+        return tabulate(self.rounds.basis, self.rounds.intensity_class)
 
     def _account(self) -> tuple[dict[str, int], int]:
         """Leak by basis, and how much of it all reconciliation took."""
@@ -212,6 +215,10 @@ class BlockHalf:
         ]
         return to_bytes(joined(parts))
 
+    def interrupted(self, reason: str) -> BlockReport:
+        """The account of a block never closed: with its counts, and unconfirmed if a key was made."""
+        return self._report("unconfirmed" if self.holds_key else "no_key", reason)
+
     def _finish(
         self,
         outcome: Outcome,
@@ -222,10 +229,22 @@ class BlockHalf:
         keys_match: bool = False,
     ) -> None:
         """Report the block: nothing more will be said about it."""
+        report = self._report(outcome, reason, length=length, secret_bits=secret_bits, keys_match=keys_match)
+        self.events.append(BlockFinished(report))
+
+    def _report(
+        self,
+        outcome: Outcome,
+        reason: str,
+        *,
+        length: KeyLength | None = None,
+        secret_bits: int = 0,
+        keys_match: bool = False,
+    ) -> BlockReport:
         counts = class_counts(self._detection_table(), self.errors, self._parameters)
         keyed = [row for row in counts if self._carries_key(row.basis, row.class_name)]
         leak, reconciliation = self._account()
-        report = BlockReport(
+        return BlockReport(
             block=self.index,
             outcome=outcome,
             reason=reason,
@@ -233,6 +252,7 @@ class BlockHalf:
             counts=counts,
             sifted_bits=sum(row.detections for row in keyed),
             errors=sum(row.errors for row in keyed),
+            errors_known=self.errors_known,
             frames=sum(len(frames.lengths) for frames in self.frames.values()),
             frames_failed=sum(int(frames.failed.sum()) for frames in self.frames.values()),
             leaked_bits=leak,
@@ -241,7 +261,6 @@ class BlockHalf:
             length=length,
             keys_match=keys_match,
         )
-        self.events.append(BlockFinished(report))
 
     def _carries_key(self, basis: str, class_name: str) -> bool:
         protocol = self._parameters.protocol

@@ -27,7 +27,9 @@ class BlockReport(msgspec.Struct, frozen=True):
     sifted_bits: int
     """Keyed rounds."""
     errors: int
-    """Errors among them."""
+    """Errors among them, as far as known."""
+    errors_known: bool
+    """Whether the keyed rounds' errors were counted; not in a block that the link's end cut off early."""
     frames: int
     frames_failed: int
     leaked_bits: dict[str, int]

@@ -65,7 +65,7 @@ class SatelliteBlock(BlockHalf):
     ) -> None:
         super().__init__(index, parameters, keys, opening, State.COLLECTING)
         self._randbytes = randbytes
-        self._settings: list[Settings] = []
+        self._settings = {name: bytearray() for name in Settings.__struct_fields__}
         self._awaited = set(parameters.keyed_bases)
         self._length: KeyLength | None = None
         self._secret = b""
@@ -86,7 +86,8 @@ class SatelliteBlock(BlockHalf):
                 f"block {self.index}: more than {messages.MAXIMUM_BLOCK_DETECTIONS} detections announced"
             )
         self._transcript.add(self.RECEIVES, messages.encode_one(message))
-        self._settings.append(settings)
+        for name, column in self._settings.items():
+            column += getattr(settings, name).tobytes()
 
     def _on_bases(self, message: messages.Bases) -> State:
         if message.detections != self.detections:
@@ -95,8 +96,9 @@ class SatelliteBlock(BlockHalf):
                 f"{message.detections}; the session ends"
             )
         bases = bits_of(message.bases, self.detections, "bases")
-        self.rounds, answer = sift_at_satellite(_joined(self._settings), bases, self._parameters)
-        self._settings = []
+        settings = Settings(**{name: np.frombuffer(data, np.uint8) for name, data in self._settings.items()})
+        self._settings = {}
+        self.rounds, answer = sift_at_satellite(settings, bases, self._parameters)
         self._say(_numbered(answer, self.index))
         return State.SIFTED
 
@@ -150,6 +152,7 @@ class SatelliteBlock(BlockHalf):
             return State.FINISHED
         self._secret = self._distilled(lengths, seeds)
         self.events.append(SecretReady(self.index, sum(lengths), self._secret))
+        self.holds_key = True
         self._say(messages.Amplify(self.index, lengths, seeds, NO_TAG))
         return State.AMPLIFIED
 
@@ -203,16 +206,7 @@ class SatelliteBlock(BlockHalf):
                 f"block {self.index}: expected errors by 2 bases and 3 classes, none above its detections, "
                 f"got {errors}; the session ends"
             )
-        self.errors = table
-
-
-def _joined(parts: list[Settings]) -> Settings:
-    empty = np.empty(0, dtype=np.uint8)
-    return Settings(
-        intensity_class=np.concatenate([empty, *(part.intensity_class for part in parts)]),
-        basis=np.concatenate([empty, *(part.basis for part in parts)]),
-        bit=np.concatenate([empty, *(part.bit for part in parts)]),
-    )
+        self.errors, self.errors_known = table, True
 
 
 def _numbered(answer: messages.Sift, index: int) -> messages.Sift:

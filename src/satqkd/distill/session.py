@@ -24,7 +24,7 @@ from satqkd.distill.authenticate import (
     split_online_code,
 )
 from satqkd.distill.block import BlockHalf
-from satqkd.distill.outcome import BlockFinished, Event
+from satqkd.distill.outcome import BlockFinished, BlockReport, Event
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.satellite_block import SatelliteBlock
 from satqkd.distill.station_block import StationBlock
@@ -70,14 +70,17 @@ class Session:
         self._outgoing: deque[bytes] = deque()
         self._events: deque[Event] = deque()
         self._blocks: dict[int, BlockHalf] = {}
-        self._finished = 0
         self._hello = messages.Hello(node, peer, parameters.digest, keys.position_bits)
         self._send(self._hello)
 
     @property
     def finished(self) -> bool:
         """Whether every block of the pass has been reported."""
-        return self._finished == self.parameters.protocol.blocks
+        return sum(block.reported for block in self._blocks.values()) == self.parameters.protocol.blocks
+
+    def interrupted(self, reason: str) -> list[BlockReport]:
+        """Accounts of the blocks that are open and will not be closed any more."""
+        return [block.interrupted(reason) for block in self._blocks.values() if not block.reported]
 
     @property
     def authentication_bits_spent(self) -> int:
@@ -150,7 +153,8 @@ class Session:
 
     def _collect(self, block: BlockHalf) -> None:
         self._events.extend(block.events)
-        self._finished += sum(isinstance(event, BlockFinished) for event in block.events)
+        if any(isinstance(event, BlockFinished) for event in block.events):
+            block.reported = True
         block.events.clear()
 
     def _send(self, message: messages.AnyMessage | messages.BlockMessage) -> None:

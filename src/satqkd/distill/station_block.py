@@ -183,6 +183,7 @@ class StationBlock(BlockHalf):
             raise RemoteProtocolError(f"block {self.index}: expected Toeplitz seeds of {wanted} bytes")
         self._secret = self._distilled(lengths, message.seeds)
         self.events.append(SecretReady(self.index, sum(lengths), self._secret))
+        self.holds_key = True
         self._say(messages.Confirm(self.index, self._key_tag(TagUse.CONFIRM, self._secret)))
         return State.CONFIRMING
 
@@ -240,6 +241,7 @@ class StationBlock(BlockHalf):
         rounds = self._known_rounds
         wrong = rounds.keyed & (rounds.bit != reference)
         self.errors = self.errors + tabulate(rounds.basis[wrong], rounds.intensity_class[wrong])
+        self.errors_known = True
         self._profile(wrong)
 
     def _profile(self, wrong: NDArray[np.bool_]) -> None:

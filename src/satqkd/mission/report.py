@@ -87,7 +87,6 @@ def pass_report(
     """Both nodes' accounts as one. A block counts as key only where both ends confirmed it."""
     blocks = _both(satellite.blocks, station.blocks)
     counts = _summed(blocks)
-    sifted, errors = (sum(getattr(block, name) for block in blocks) for name in ("sifted_bits", "errors"))
     outcome, reason = _outcome(blocks, parameters.protocol.blocks)
     return PassReport(
         pass_id=parameters.pass_id,
@@ -99,8 +98,8 @@ def pass_report(
         min_range_km=float(contact.look.range_m[contact.quantum_rows].min()) / 1e3,
         pulses=contact.slots,
         detections=sum(block.detections for block in blocks),
-        sifted_bits=sifted,
-        qber=errors / sifted if sifted else None,
+        sifted_bits=sum(block.sifted_bits for block in blocks),
+        qber=_qber(blocks),
         counts=counts,
         blocks=tuple(_block_row(block) for block in blocks),
         frames=sum(block.frames for block in blocks),
@@ -138,6 +137,13 @@ def _both(satellite: tuple[BlockReport, ...], station: tuple[BlockReport, ...]) 
         )
         for block in station
     ]
+
+
+def _qber(blocks: list[BlockReport]) -> float | None:
+    """Error rate of the keyed rounds whose errors were counted."""
+    counted = [block for block in blocks if block.errors_known]
+    sifted = sum(block.sifted_bits for block in counted)
+    return sum(block.errors for block in counted) / sifted if sifted else None
 
 
 def _summed(blocks: list[BlockReport]) -> tuple[ClassCounts, ...]:

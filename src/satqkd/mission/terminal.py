@@ -33,7 +33,7 @@ from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction, Endpoint, LinkCounts
 from satqkd.mission.contact import Contact
-from satqkd.mission.report import NodeReport
+from satqkd.mission.report import UNFINISHED, NodeReport
 from satqkd.randomness import RandBytes
 from satqkd.sky import format_utc
 
@@ -101,11 +101,11 @@ class Terminal(ABC):
         return self._link.data_to_send(now_s)
 
     def report(self) -> NodeReport:
-        """What this end accounts for; blocks never finished are missing."""
+        """What this end accounts for; a block the link's end cut off is accounted for as it stands."""
         return NodeReport(
             node=self.NODE,
             pass_id=self.parameters.pass_id,
-            blocks=tuple(self.reports),
+            blocks=tuple(self.reports + self.session.interrupted(UNFINISHED)),
             profiles=tuple(self.profiles),
             confirmed_s=self.confirmed_s,
             stage_s=self.stage_s,
