@@ -168,7 +168,7 @@ class Pair:
 
     def open_block(self, block: int) -> None:
         """Close the announcements of a block and let it run to its end."""
-        self.station.end_block(block)
+        self.station.end_block(block, self.end_s(block))
         self.exchange(self.end_s(block))
 
     def fly(self) -> "Pair":

@@ -29,7 +29,7 @@ DIMENSIONLESS = {
     # counts that may be bounds or expectations, and ratios of like to like
     "bound", "count", "counts", "detections", "errors", "gap", "intensities", "intensity", "key",
     "keyed_singles", "lower", "mean", "mean_gap", "posterior", "pulses", "ratio",
-    "reconciliation_efficiency", "sifted", "test_errors", "test_singles", "trials", "upper",
+    "reconciliation_efficiency", "test_errors", "test_singles", "trials", "upper",
     "window_factor",
     # pure numbers of physics
     "delay_slope", "drift", "eccentricity", "zenith_optical_depth",

@@ -19,6 +19,7 @@ from satqkd.mission.emulator import LinkEmulator
 from satqkd.mission.report import pass_report
 from satqkd.mission.run_pass import TWIN, satellite_terminal, station_terminal, step_through
 from satqkd.mission.terminal import SatelliteTerminal, StationTerminal
+from satqkd.randomness import stream_bytes
 
 AT_UTC = "2016-12-19T16:52:13Z"
 PROTOCOL = Protocol(frame_bits=65536)
@@ -116,7 +117,15 @@ def fly_toy(
         ensure_authentication(above, below, contact, protocol)
         one = satellite_terminal(contact, protocol, above, seed=seed, randbytes=randbytes, log=log.append)
         light = None if receiver is None else receiver(contact)
-        other = station_terminal(contact, protocol, below, seed=seed, receiver=light, log=log.append)
+        other = station_terminal(
+            contact,
+            protocol,
+            below,
+            seed=seed,
+            receiver=light,
+            tie_bits=stream_bytes(seed, "station", "ties"),
+            log=log.append,
+        )
         before(one, other)
         link = LinkEmulator(contact, seed=seed, tap=lambda *datagram: datagrams.append(datagram))
         _let_through(link, on_the_way)

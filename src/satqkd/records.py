@@ -72,6 +72,9 @@ class Settings(msgspec.Struct, frozen=True, eq=False):
     def __len__(self) -> int:
         return self.bit.size
 
+    def __repr__(self) -> str:
+        return f"Settings({len(self)} slots)"
+
 
 class LinkSeries(msgspec.Struct, frozen=True, eq=False):
     """The optical link along a pass on an even time grid; what the twin takes for nature.

@@ -3,7 +3,10 @@
 Commands run in this process through `main`, so that exit codes and both streams are the real ones.
 """
 
+import errno
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from satqkd import cli
+from satqkd.keys import KeyStore
 
 
 class Command:
@@ -155,3 +159,92 @@ def test_an_existing_output_is_not_written_over_and_costs_no_key(satqkd: Command
     target.write_bytes(b"precious")
     line = satqkd.refusal(2, "encrypt", str(plain), "--store", str(tmp_path / "s.sqlite"), "--peer", "b")
     assert "no key was used" in line and target.read_bytes() == b"precious"
+
+
+Stores = dict[str, str]
+RELAY = ("--a", "beijing", "--b", "xian")
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Stores:
+    """A satellite and two stations with 1000 bytes of link key each, as paths."""
+    now = "2026-01-02T03:04:05Z"
+    paths = {name: str(tmp_path / f"{name}.sqlite") for name in ("sat", "beijing", "xian")}
+    with KeyStore.create(paths["sat"], "sat") as satellite:
+        for name in ("beijing", "xian"):
+            with KeyStore.create(paths[name], name) as station:
+                for store, peer in ((satellite, name), (station, "sat")):
+                    store.add_block(f"pass:{name}", peer=peer, kind="link", origin="hardware",
+                                    key=name[:1].encode() * 1000, state="confirmed", allocator="sat",
+                                    now_utc=now)  # fmt: skip
+    return paths
+
+
+def spent_bits(path: str) -> int:
+    with KeyStore.open(path, read_only=True) as store:
+        return sum(row.spent_bits for row in store.status())
+
+
+@pytest.mark.parametrize("place", ["taken", "nowhere/record", "x" * 250, "x" * 300])
+def test_a_relay_that_could_not_be_written_costs_no_key(
+    satqkd: Command, stores: Stores, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "taken").write_bytes(b"precious")
+    before = sorted(tmp_path.iterdir())
+    words = ("keys", "relay", "--store", stores["sat"], *RELAY, "--out", str(tmp_path / place))
+    assert "no key was used" in satqkd.refusal(2, *words)
+    assert sorted(tmp_path.iterdir()) == before and (tmp_path / "taken").read_bytes() == b"precious"
+    assert spent_bits(stores["sat"]) == 0
+
+
+def test_a_relay_lost_on_the_way_to_the_disk_is_repeated_by_its_id(
+    satqkd: Command, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "record"
+    words = ("keys", "relay", "--store", stores["sat"], *RELAY, "--out", str(out))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", disk_full)
+        line = satqkd.refusal(2, *words)
+    spent = spent_bits(stores["sat"])
+    assert spent == 2 * 8000 and not out.exists() and not list(tmp_path.glob("*.partial"))
+    (relay_id,) = re.findall(r"--relay-id (relay-[0-9a-f]+)", line)
+    code, _, err = satqkd(*words, "--relay-id", relay_id)
+    assert code == 0 and relay_id in err and spent_bits(stores["sat"]) == spent
+    for station in ("beijing", "xian"):
+        code, said, _ = satqkd("keys", "accept", str(out), "--store", stores[station], "--json")
+        assert (code, json.loads(said)["bits"]) == (0, 8000 - 256)
+
+
+def disk_full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_relay_without_key_says_so_and_leaves_no_file(
+    satqkd: Command, stores: Stores, tmp_path: Path
+) -> None:
+    words = ("keys", "relay", "--store", stores["sat"], *RELAY, "--relay-id", "r1")
+    assert satqkd(*words, "--out", str(tmp_path / "first"))[0] == 0
+    again = ("keys", "relay", "--store", stores["sat"], *RELAY, "--relay-id", "r2")
+    line = satqkd.refusal(3, *again, "--out", str(tmp_path / "second"))
+    assert "relay r2" in line and "asked for" in line
+    assert not list(tmp_path.glob("second*"))
+
+
+def test_decrypting_looks_at_its_target_before_the_pad_is_used(
+    satqkd: Command, stores: Stores, tmp_path: Path
+) -> None:
+    record, plain, sealed = (tmp_path / name for name in ("record", "plain", "sealed"))
+    plain.write_bytes(b"text")
+    satqkd("keys", "relay", "--store", stores["sat"], *RELAY, "--out", str(record))
+    for station in ("beijing", "xian"):
+        satqkd("keys", "accept", str(record), "--store", stores[station])
+    words = ("encrypt", str(plain), "--store", stores["beijing"], "--peer", "xian", "--out", str(sealed))
+    assert satqkd(*words)[0] == 0
+    before = spent_bits(stores["xian"])
+    words = ("decrypt", str(sealed), "--store", stores["xian"], "--peer", "beijing")
+    for place in (str(plain), str(tmp_path / "nowhere" / "x"), str(tmp_path / ("x" * 250))):
+        assert "no key was used" in satqkd.refusal(2, *words, "--out", place)
+    assert spent_bits(stores["xian"]) == before
+    back = tmp_path / "back"
+    assert satqkd(*words, "--out", str(back))[0] == 0
+    assert back.read_bytes() == b"text" and not list(tmp_path.glob("*.partial"))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satqkd.distill.authenticate import (
-    MAXIMUM_SKIP_BITS,
+    MAXIMUM_SKIPPED_PASSES,
     PassKeys,
     TagUse,
     Transcript,
@@ -63,18 +63,19 @@ def test_text_form_hides_the_key() -> None:
 
 
 def test_both_ends_agree_on_the_later_position() -> None:
-    assert agreed_position(800, 400) == agreed_position(400, 800) == 800
+    assert agreed_position(800, 400, 1) == agreed_position(400, 800, 1) == 800
 
 
 def test_a_position_absurdly_far_is_refused() -> None:
-    assert agreed_position(0, MAXIMUM_SKIP_BITS) == MAXIMUM_SKIP_BITS
-    with pytest.raises(AuthenticationError, match="check both"):
-        agreed_position(0, MAXIMUM_SKIP_BITS + 8)
+    limit = MAXIMUM_SKIPPED_PASSES * pass_key_bits(2)
+    assert agreed_position(80, 80 + limit, 2) == 80 + limit
+    with pytest.raises(AuthenticationError, match="bits past ours"):
+        agreed_position(80, 80 + limit + 8, 2)
 
 
 def test_a_position_inside_a_byte_is_refused() -> None:
     with pytest.raises(RemoteProtocolError):
-        agreed_position(0, 3)
+        agreed_position(0, 3, 1)
 
 
 Log = list[tuple[bool, bytes]]

@@ -13,7 +13,8 @@ from test_messages import ONE_OF_EACH
 import wiretap
 from satqkd.distill import block, messages, reconcile, satellite_block, station_block
 from satqkd.distill.authenticate import PassKeys, pass_key_bits
-from satqkd.distill.block import BlockHalf, Frames, bits_of, joined, split
+from satqkd.distill.block import BlockHalf, Frames, joined, split
+from satqkd.distill.outcome import SecretRefused
 from satqkd.errors import RemoteProtocolError
 from satqkd.randomness import stream
 from satqkd.results import KeyLength
@@ -65,9 +66,9 @@ def test_split_undoes_joined(lengths: list[int]) -> None:
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_bit_string_of_another_length_is_refused(size: int) -> None:
-    assert bits_of(b"\x05\x01", 9, "x").tolist() == [1, 0, 1, 0, 0, 0, 0, 0, 1]
+    assert messages.bits_of(b"\x05\x01", 9, "x").tolist() == [1, 0, 1, 0, 0, 0, 0, 0, 1]
     with pytest.raises(RemoteProtocolError, match="verdicts: expected 2 bytes for 9 bits"):
-        bits_of(bytes(size), 9, "verdicts")
+        messages.bits_of(bytes(size), 9, "verdicts")
 
 
 def test_frames_hold_every_bit_once_and_charge_failures_whole() -> None:
@@ -167,6 +168,7 @@ def test_one_flipped_bit_makes_both_say_no(liar: str, monkeypatch: pytest.Monkey
         assert (report.outcome, report.keys_match, report.secret_bits) == ("unconfirmed", False, 0)
         assert "differ" in report.reason
         assert pair.confirmed(way) == set()
+        assert [each.block for each in pair.events[way] if isinstance(each, SecretRefused)] == [0]
 
 
 def test_a_wrong_correction_is_caught_by_the_tag(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,8 +35,10 @@ def columns(n: int, seed: int) -> dict[str, Any]:
 def test_both_ends_agree_with_a_count_by_hand(n: int, seed: int, choice: dict[str, Any]) -> None:
     agreed, c = parameters(**choice), columns(n, seed)
     sent = Settings(c["k"], c["b"], c["bit"])
-    ours, answer = sift_at_satellite(sent, c["bases"], agreed)
-    theirs, errors, keep = sift_at_station(c["bases"], c["bits"], answer, agreed)
+    ours, answer = sift_at_satellite(sent, c["bases"], agreed, block=7)
+    theirs, wrong, keep = sift_at_station(c["bases"], c["bits"], answer, agreed)
+    errors = tabulate(theirs.basis[wrong], theirs.intensity_class[wrong])
+    assert answer.block == 7
 
     kept = [i for i in range(n) if c["b"][i] == c["bases"][i]]
     keyed = [
@@ -65,7 +67,7 @@ def test_both_ends_agree_with_a_count_by_hand(n: int, seed: int, choice: dict[st
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\x00"])
 def test_an_answer_of_another_length_is_refused(field: str, change: Any) -> None:
     agreed, c = parameters(), columns(100, 1)
-    _, answer = sift_at_satellite(Settings(c["k"], c["b"], c["bit"]), c["bases"], agreed)
+    _, answer = sift_at_satellite(Settings(c["k"], c["b"], c["bit"]), c["bases"], agreed, block=0)
     changed = msgspec.structs.replace(answer, **{field: change(getattr(answer, field))})
     with pytest.raises(RemoteProtocolError, match="expected"):
         sift_at_station(c["bases"], c["bits"], changed, agreed)

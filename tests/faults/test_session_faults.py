@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satqkd.distill import gaps, messages
+from satqkd.distill.authenticate import MAXIMUM_SKIPPED_PASSES, pass_key_bits
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.session import Session
-from satqkd.errors import AuthenticationError, KeyExhausted, RemoteProtocolError
+from satqkd.distill.station_block import StationBlock
+from satqkd.errors import AuthenticationError, KeyExhausted, LocalProtocolError, RemoteProtocolError
 from session_pair import (
     DOWN,
     LIGHT_TIME_S,
@@ -236,6 +238,19 @@ def test_who_breaks_the_code_on_line_still_meets_the_one_time_tags(kind: str) ->
     assert all(report.secret_bits == 0 for way in (UP, DOWN) for report in mine.reports(way))
 
 
+def test_a_verdict_turned_round_under_a_fitting_code_confirms_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The satellite found another key and says so; on the way its no becomes a yes."""
+    true = StationBlock._distilled
+    monkeypatch.setattr(StationBlock, "_distilled", lambda *args: flipped(true(*args), 5))
+    mine = pair()
+    yes = changed(matches=lambda _: True)
+    mine.hook = Nth(KINDS["Confirmed"], lambda way, data: with_message(sender(mine, way), data, yes))
+    mine.fly()
+    assert mine.confirmed(UP) == mine.confirmed(DOWN) == set()
+
+
 def test_no_seed_leaves_before_the_close_is_verified() -> None:
     mine, drawn = pair(), []
     source = mine.satellite._randbytes
@@ -333,7 +348,7 @@ OUT_OF_TURN: list[tuple[str, Any, str]] = [
     (UP, announced([700], 600), "expected"),
     (UP, messages.Announce(0, 0, 2, announced([3], 0).gaps), "expected 2 slots"),
     (UP, messages.Announce(0, 0, 1, b""), "announcement"),
-    (UP, messages.Announce(0, 0, 2**39, announced([3], 0).gaps), "slots, got 1"),
+    (UP, messages.Announce(0, 0, messages.MAXIMUM_ANNOUNCED + 1, announced([3], 0).gaps), "cannot be read"),
     (UP, messages.Bases(1, 0, b""), "before its last slot"),
     (UP, messages.Bases(2, 0, b""), r"block 2 of|before"),
 ]
@@ -410,7 +425,9 @@ def test_bases_are_refused_until_the_last_light_is_down(early_s: float, refused:
     mine = pair(SMALL)
     mine.greet()
     mine.announce(0)
-    mine.station.end_block(0)
+    with pytest.raises(LocalProtocolError, match="still in flight"):
+        mine.station.end_block(0, SMALL.end_s(0) + LIGHT_TIME_S - 1e-5)
+    mine.station.end_block(0, SMALL.end_s(0) + LIGHT_TIME_S)
     (bases,) = mine.station.data_to_send()
     now_s = SMALL.end_s(0) + LIGHT_TIME_S - early_s
     if not refused:
@@ -431,7 +448,10 @@ def test_too_little_authentication_key_ends_the_pass() -> None:
 
 
 def test_a_hello_far_ahead_burns_at_most_the_cap() -> None:
-    mine = pair(SMALL, pools=(Pool(position_bits=0), Pool(position_bits=65536 + 8)))
+    mine = pair(
+        SMALL,
+        pools=(Pool(position_bits=0), Pool(position_bits=MAXIMUM_SKIPPED_PASSES * pass_key_bits(1) + 8)),
+    )
     with pytest.raises(AuthenticationError, match="bits past ours"):
         mine.greet()
     assert mine.pools[0].drawn == []

@@ -148,3 +148,27 @@ def test_pools_that_differ_are_refused(pair: Pair, make_store: MakeStore) -> Non
         provision(make_store("sat"), beijing, 256, randbytes=secrets.token_bytes, now_utc=NOW)
     with pytest.raises(ConfigError, match="two nodes"):
         provision(beijing, beijing, 256, randbytes=secrets.token_bytes, now_utc=NOW)
+
+
+def test_provisioning_makes_positions_meet_that_drifted_apart(pair: Pair) -> None:
+    """One end drew for passes the other never heard of; whichever it was, both go on together."""
+    sat, beijing = pair
+    draw(sat, 512)
+    for ahead, other in ((sat, "beijing"), (beijing, "sat")):
+        draw(ahead, ahead.auth_position(other), 128)
+        provision(sat, beijing, 256, randbytes=secrets.token_bytes, now_utc=NOW)
+        assert sat.auth_position("beijing") == beijing.auth_position("sat")
+        assert sat.available_bits("beijing", "auth") == beijing.available_bits("sat", "auth")
+    position = sat.auth_position("beijing")
+    assert position == 512 + 256 + 128 + 128
+    assert draw(sat, position, 512) == draw(beijing, position, 512)
+    assert [store.status()[0].live_bits for store in pair] == [0, 0]
+    assert all(store.check().balanced for store in pair)
+
+
+def test_provisioning_wipes_nothing_where_positions_agree(pair: Pair) -> None:
+    for store in pair:
+        draw(store, 256)
+    provision(*pair, 256, randbytes=secrets.token_bytes, now_utc=NOW)
+    assert draw(pair[0], 0) == draw(pair[1], 0)
+    assert not [entry for entry in pair[0].audit_entries() if entry["event"] == "skip"]

@@ -26,9 +26,13 @@ from satqkd.keys import (
     accept_relay,
     decrypt,
     encrypt,
+    find_relay,
     largest_plaintext_bytes,
+    largest_relay_bits,
     make_relay,
+    plaintext_bytes_of,
 )
+from satqkd.keys.model import MAXIMUM_RANGES
 from satqkd.keys.onetime_mac import ATTEMPTS, tag
 from satqkd.keys.relay_record import read_record
 from satqkd.keys.secret import Secret
@@ -187,10 +191,29 @@ def test_a_changed_record_is_refused_and_the_true_one_still_works(network: Netwo
     assert store.check().balanced
 
 
-def test_wrong_tags_are_counted_and_the_key_ends_as_spent(network: Network) -> None:
+@pytest.fixture
+def few_attempts(monkeypatch: pytest.MonkeyPatch) -> int:
+    """So few wrong tags use a key up that a test can make them."""
+    monkeypatch.setattr("satqkd.keys.onetime_mac.ATTEMPTS", 6)
+    return 6
+
+
+def test_some_bad_copies_kill_neither_record_nor_bound(network: Network) -> None:
+    """Eight of them did when eight were allowed; 2^16 leave 2^-63 for the longest record."""
+    assert ATTEMPTS * 8 * (2**28 // 16) / 2**106 == 2**-63
+    record, store = relay(network, bits=800), network["beijing"]
+    for _ in range(20):
+        with pytest.raises(AuthenticationError):
+            accept_relay(store, tampered_records(record.data)["combined"], now_utc=NOW)
+    assert accept_relay(store, record.data, now_utc=NOW).bits == 800
+    noted = [entry["failures"] for entry in store.audit_entries() if entry["event"] == "wrong tag"]
+    assert noted == [1, 2, 4, 8, 16]
+
+
+def test_wrong_tags_are_counted_and_the_key_ends_as_spent(network: Network, few_attempts: int) -> None:
     record, store = relay(network), network["beijing"]
     forged = tampered_records(record.data)["combined"]
-    for _ in range(ATTEMPTS):
+    for _ in range(few_attempts):
         with pytest.raises(AuthenticationError):
             accept_relay(store, forged, now_utc=NOW)
     for data in (forged, record.data):
@@ -208,6 +231,62 @@ def test_another_record_of_an_accepted_relay_is_refused(network: Network) -> Non
         accept_relay(store, tampered_records(record.data)["combined"], now_utc=NOW)
     with pytest.raises(KeyAlreadyUsed):
         accept_relay(store, tampered_records(record.data)["relay id"], now_utc=NOW)
+
+
+def test_the_other_ends_tag_makes_no_other_record(network: Network) -> None:
+    """Nobody checks it here, so a copy that was changed there must not shut out the true one."""
+    record, store = relay(network), network["beijing"]
+    _, envelope = read_record(record.data)
+    changed = msgspec.structs.replace(envelope, tag_b=flip(envelope.tag_b))
+    assert not accept_relay(store, msgspec.msgpack.encode(changed), now_utc=NOW).repeated
+    assert accept_relay(store, record.data, now_utc=NOW).repeated
+    assert accept_relay(network["stellenbosch"], record.data, now_utc=NOW).bits == BITS
+
+
+def test_the_largest_relay_leaves_just_the_tags_key(network: Network) -> None:
+    satellite = network["sat"]
+    satellite.spend("beijing", "link", 800, purpose="test", reference="")
+    largest = largest_relay_bits(satellite, "beijing", "stellenbosch")
+    assert largest == 8 * 4096 - 800 - 256
+    with pytest.raises(KeyExhausted):
+        relay(network, bits=largest + 8)
+    assert relay(network, bits=largest).bits == largest
+    for other in ("stellenbosch", "nowhere"):
+        assert largest_relay_bits(satellite, "beijing", other) == 0
+
+
+def test_a_relay_is_found_by_its_id(network: Network) -> None:
+    assert find_relay(network["sat"], "r1") is None
+    record = relay(network)
+    assert find_relay(network["sat"], "r1") == record
+    accept_relay(network["beijing"], record.data, now_utc=NOW)
+    assert find_relay(network["beijing"], "r1") is None
+
+
+def test_too_many_ranges_are_refused_before_the_store_is_asked(network: Network) -> None:
+    record = relay(network, bits=8000).data
+    many = tuple(KeyRange("pass:beijing", 8 * i, 8) for i in range(MAXIMUM_RANGES + 1))
+    end_a = msgspec.structs.replace(read_record(record)[0].end_a, key_ranges=many)
+    named = reseal(record, end_a=end_a, combined=bytes(len(many)))
+    with pytest.raises(DataFormatError, match="4096"):
+        accept_relay(network["beijing"], named, now_utc=NOW)
+    header = msgspec.msgpack.encode(("beijing", "stellenbosch", many, MAXIMUM_RANGES + 1 - 32))
+    data = b"SQOTP1" + len(header).to_bytes(4, "little") + header + bytes(MAXIMUM_RANGES + 1 - 32 + 16)
+    with pytest.raises(DataFormatError, match="4096"):
+        decrypt(network["stellenbosch"], data)
+
+
+def test_no_use_takes_more_ranges_than_a_reader_allows(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        relay_and_accept(network, f"r{number}", 1600)
+    monkeypatch.setattr("satqkd.keys.ledger.MAXIMUM_RANGES", 2)
+    east = network["beijing"]
+    assert largest_plaintext_bytes(east, "stellenbosch") == 200 - 32
+    with pytest.raises(KeyExhausted):
+        encrypt(east, "stellenbosch", bytes(200 - 32 + 1))
+    assert decrypt(network["stellenbosch"], encrypt(east, "stellenbosch", bytes(200 - 32))) == bytes(200 - 32)
 
 
 def test_a_record_for_others_and_a_cut_one(network: Network, make_store: Callable[[str], KeyStore]) -> None:
@@ -305,6 +384,16 @@ def test_file_is_xor_with_the_named_key_and_a_tag(network: Network) -> None:
     assert f"{BITS // 2}" in str(msgspec.msgpack.decode(other_way[10 : 10 + other_way[6]])[2])
 
 
+@pytest.mark.parametrize("bits", [512, 520, 1600, 1608, BITS])
+def test_what_a_relay_lets_either_end_encrypt(network: Network, bits: int) -> None:
+    relay_and_accept(network, bits=bits)
+    pairs = (("beijing", "stellenbosch"), ("stellenbosch", "beijing"))
+    assert plaintext_bytes_of(bits) == min(largest_plaintext_bytes(network[a], b) for a, b in pairs)
+    data = encrypt(network["beijing"], "stellenbosch", bytes(plaintext_bytes_of(bits)))
+    assert decrypt(network["stellenbosch"], data) == bytes(plaintext_bytes_of(bits))
+    assert plaintext_bytes_of(256) == plaintext_bytes_of(0) == 0
+
+
 def test_a_file_is_decrypted_once(network: Network) -> None:
     relay_and_accept(network)
     data = encrypt(network["beijing"], "stellenbosch", b"once")
@@ -330,10 +419,7 @@ def test_files_may_span_relays_and_run_out(network: Network) -> None:
         encrypt(east, "stellenbosch", b"")
 
 
-def test_every_changed_byte_is_noticed_and_the_true_file_still_opens(
-    network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("satqkd.keys.onetime_mac.ATTEMPTS", 10_000)
+def test_every_changed_byte_is_noticed_and_the_true_file_still_opens(network: Network) -> None:
     relay_and_accept(network)
     store = network["stellenbosch"]
     data = encrypt(network["beijing"], "stellenbosch", b"attack at dawn")
@@ -349,12 +435,12 @@ def test_every_changed_byte_is_noticed_and_the_true_file_still_opens(
     assert store.check().balanced
 
 
-def test_a_forged_file_cannot_burn_the_pad(network: Network) -> None:
+def test_a_forged_file_cannot_burn_the_pad(network: Network, few_attempts: int) -> None:
     relay_and_accept(network)
     store = network["stellenbosch"]
     true = encrypt(network["beijing"], "stellenbosch", bytes(500))
     forged = true[:-1] + flip(true[-1:])
-    for _ in range(ATTEMPTS):
+    for _ in range(few_attempts):
         with pytest.raises(AuthenticationError):
             decrypt(store, forged)
     with pytest.raises(KeyAlreadyUsed):

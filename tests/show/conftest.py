@@ -145,6 +145,7 @@ def course_dict() -> dict[str, Any]:
         "expected_detection_hz": 2.1 * sifted_hz,
         "expected_sifted_hz": sifted_hz,
         "expected_qber": 0.0085 + 20.0 / sifted_hz,
+        "expected_decoy_qber": 0.0085 + 160.0 / sifted_hz,
     }
     evidence = [
         {"path": "source.pulse_rate_hz", "mark": "inferred", "source": "press", "preset": "jinan-1"},
@@ -170,11 +171,13 @@ def station_dict(seed: int = 1) -> dict[str, Any]:
     columns = course_dict()["columns"]
     seconds = range(int(DURATION_S))
     sifted = rng.poisson([columns["expected_sifted_hz"][s] for s in seconds])
-    errors = rng.binomial(sifted, [columns["expected_qber"][s] for s in seconds])
+    revealed = rng.poisson([columns["expected_sifted_hz"][s] / 16 for s in seconds])
+    errors = rng.binomial(revealed, [columns["expected_decoy_qber"][s] for s in seconds])
     profile = {
         "block": 0,
         "second": list(seconds),
         "sifted": sifted.tolist(),
+        "revealed": revealed.tolist(),
         "errors": errors.tolist(),
     }
     return {"node": "stellenbosch", "profiles": [profile]}

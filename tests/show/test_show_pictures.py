@@ -23,9 +23,11 @@ from satqkd.show import (
     rate_picture,
     read_pass,
 )
+from satqkd.show import pictures as show_pictures
+from satqkd.show.bins import bin_profiles, merged, poisson_limits
 from satqkd.show.files import Profile
-from satqkd.show.pictures import bin_profiles, poisson_limits
-from satqkd.show.style import spread
+from satqkd.show.pictures import FEWEST_REVEALED
+from satqkd.show.style import spread, write_png
 
 
 @pytest.fixture
@@ -56,13 +58,60 @@ def test_rates_follow_the_counts(files: PassFiles, tmp_path: Path):
     first = rate_picture(tmp_path / "a.png", scene, files.profiles, course)
     assert size_of(first) == (1200, 700)
     (profile,) = files.profiles
-    for name in ("sifted", "errors"):
+    for name in ("sifted", "revealed", "errors"):
         more = tuple(value * 6 // 5 for value in getattr(profile, name))
+        if name == "errors":
+            more = tuple(min(pair) for pair in zip(profile.revealed, (n + 1 for n in more), strict=True))
         other = msgspec.structs.replace(profile, **{name: more})
         changed = rate_picture(tmp_path / "b.png", scene, [other], course)
         assert changed.read_bytes() != first.read_bytes(), name
     without = rate_picture(tmp_path / "c.png", scene, files.profiles, None)
     assert without.read_bytes() != first.read_bytes()
+
+
+class Panel:
+    """What a rate picture drew into its lower panel."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, *words, **options) -> None:
+        drawn = []
+
+        def keep(path, draw, **size):
+            return write_png(path, lambda figure: (draw(figure), drawn.append(figure)), **size)
+
+        monkeypatch.setattr(show_pictures, "write_png", keep)
+        rate_picture(path, *words, **options)
+        axes = drawn[0].axes[1]
+        self.y_label = axes.get_ylabel()
+        self.lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+        self.points = [container.lines[0].get_xydata() for container in axes.containers]
+        self.texts = " ".join(text.get_text() for text in axes.texts)
+        self.highest = axes.get_ylim()[1]
+
+
+def test_the_lower_panel_is_of_revealed_decoys(files: PassFiles, tmp_path: Path, monkeypatch):
+    scene, course = files.report.scene, files.course.columns
+    panel = Panel(monkeypatch, tmp_path / "a.png", scene, files.profiles, course, qber=0.0105)
+    bins = merged(bin_profiles(files.profiles, scene.duration_s), FEWEST_REVEALED)
+    (points,) = panel.points
+    np.testing.assert_allclose(points[:, 1], 100 * bins.errors / bins.revealed)
+    assert not np.allclose(points[:, 1], 100 * bins.errors / bins.sifted), "keyed rounds are no divisor"
+    assert panel.y_label == "QBER of revealed decoys, %"
+    shown = course.array("t_s") <= scene.duration_s
+    np.testing.assert_allclose(panel.lines["expected"], 100 * course.array("expected_decoy_qber")[shown])
+    np.testing.assert_allclose(panel.lines["keyed rounds, whole pass: 1.05 %"], 1.05)
+    assert "errors of keyed rounds" in panel.texts
+
+
+def test_a_pass_without_revealed_decoys_says_so(files: PassFiles, tmp_path: Path, monkeypatch):
+    scene, course = files.report.scene, files.course.columns
+    none = (0,) * len(files.profiles[0].second)
+    keyed = msgspec.structs.replace(files.profiles[0], revealed=none, errors=none)
+    panel = Panel(monkeypatch, tmp_path / "a.png", scene, [keyed], course, qber=0.03)
+    assert panel.points == [] and "expected" not in panel.lines
+    assert "no decoy was revealed" in panel.texts
+    assert panel.highest > 3.0
+    bare = Panel(monkeypatch, tmp_path / "b.png", scene, [keyed], None)
+    assert not any(label.startswith("keyed") for label in bare.lines)
 
 
 def test_rates_of_a_pass_that_kept_nothing(files: PassFiles, tmp_path: Path):
@@ -72,7 +121,7 @@ def test_rates_of_a_pass_that_kept_nothing(files: PassFiles, tmp_path: Path):
 def test_a_course_with_nulls_is_drawn(files: PassFiles, tmp_path: Path):
     columns = files.course.columns
     rows = len(columns.t_s)
-    empty = dict.fromkeys(("total_db", "atmosphere_db", "expected_qber"), (None,) * rows)
+    empty = dict.fromkeys(("total_db", "atmosphere_db", "expected_decoy_qber"), (None,) * rows)
     hollow = msgspec.structs.replace(columns, **empty, pointing_db=(math.inf,) * rows)
     scene = files.report.scene
     assert size_of(loss_picture(tmp_path / "a.png", scene, hollow)) == (1200, 700)
@@ -110,10 +159,13 @@ def test_bins_keep_every_count_and_second(duration_s: float):
     rng = np.random.default_rng(3)
     seconds = tuple(range(math.ceil(duration_s)))
     sifted = rng.poisson(200, len(seconds))
-    errors = rng.binomial(sifted, 0.01)
-    profiles = [Profile(block, seconds, tuple(sifted.tolist()), tuple(errors.tolist())) for block in range(2)]
+    revealed = rng.poisson(20, len(seconds))
+    errors = rng.binomial(revealed, 0.05)
+    columns = [tuple(column.tolist()) for column in (sifted, revealed, errors)]
+    profiles = [Profile(block, seconds, *columns) for block in range(2)]
     binned = bin_profiles(profiles, duration_s)
     assert binned.sifted.sum() == 2 * sifted.sum() and binned.errors.sum() == 2 * errors.sum()
+    assert binned.revealed.sum() == 2 * revealed.sum()
     assert binned.width_s.sum() == pytest.approx(duration_s)
     assert binned.width_s[:-1].min(initial=5) >= 5 and binned.start_s.size <= 60
     first = slice(0, math.ceil(binned.width_s[0]))
@@ -122,7 +174,23 @@ def test_bins_keep_every_count_and_second(duration_s: float):
 
 def test_seconds_outside_the_pass_are_refused():
     with pytest.raises(DataFormatError, match="expected seconds from 0 to 300"):
-        bin_profiles([Profile(0, (302,), (1,), (0,))], 300.0)
+        bin_profiles([Profile(0, (302,), (1,), (1,), (0,))], 300.0)
+
+
+@pytest.mark.parametrize("per_second", [0.0, 0.05, 1.0, 7.0, 500.0])
+def test_merged_bins_hold_enough_and_lose_nothing(per_second: float):
+    rng = np.random.default_rng(4)
+    seconds = tuple(range(300))
+    revealed = rng.poisson(per_second, 300)
+    errors = rng.binomial(revealed, 0.03)
+    profile = Profile(0, seconds, (9,) * 300, tuple(revealed.tolist()), tuple(errors.tolist()))
+    fine = bin_profiles([profile], 299.6)
+    wide = merged(fine, 100)
+    for name in ("width_s", "sifted", "revealed", "errors"):
+        assert getattr(wide, name).sum() == pytest.approx(getattr(fine, name).sum())
+    np.testing.assert_allclose(wide.start_s[1:], np.cumsum(wide.width_s)[:-1])
+    assert (wide.revealed >= 100).all() or wide.start_s.size == 1
+    assert per_second < 500 or wide.start_s.size == fine.start_s.size, "full bins stay as they are"
 
 
 def test_poisson_limits_against_the_exact_ones():

@@ -159,6 +159,13 @@ def test_a_pass_without_key_is_reported_with_its_reason(demo_folder: Path):
     assert any("is missing from the folder" in piece for piece in text)
 
 
+def test_the_report_says_whose_errors_are_drawn(demo_folder: Path):
+    told = "Where the errors of keyed rounds lie depends on the key"
+    with_profiles, without = (" ".join(read(pass_report(demo_folder / name)).text) for name in "ab")
+    assert told in with_profiles and "error rate of revealed decoys" in with_profiles
+    assert told not in without
+
+
 def test_images_that_differ_are_said_to_differ(demo_folder: Path, samples: SimpleNamespace):
     image = samples.demo["image"] | {"sha256_after": "00" * 32}
     path = write_report(demo_folder, samples.demo | {"image": image}, [read_pass(demo_folder / "a")])
@@ -206,13 +213,25 @@ def test_a_report_may_come_as_a_struct_and_with_fields_unknown_here(samples: Sim
     assert pass_view(grown).qber is None
 
 
+def profile_of(**changes: list[int]) -> str:
+    """A station's file with one profile of one second, changed."""
+    columns = {"second": [1], "sifted": [90], "revealed": [4], "errors": [1]} | changes
+    return json.dumps({"profiles": [{"block": 0, **columns}]})
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
         ("pass.json", "{", "pass.json: "),
         ("pass.json", '{"pass_id": 7}', "pass.json: Expected `str`, got `int`"),
         ("course.json", '{"columns": {}}', "course.json: Object missing"),
-        ("station.json", '{"profiles": [{"block": 0, "second": [1], "sifted": [], "errors": []}]}', "length"),
+        ("station.json", profile_of(second=[1, 2]), "one length"),
+        ("station.json", profile_of(errors=[5]), "errors among the revealed"),
+        (
+            "station.json",
+            '{"profiles": [{"block": 0, "second": [], "sifted": [], "errors": []}]}',
+            "revealed",
+        ),
         ("station.json", b"\xff\xfe", "station.json: "),
     ],
 )

@@ -5,6 +5,7 @@ stderr. Exit codes: 0 done; 1 no key or a failed check; 2 bad input or environme
 4 the peer or the link failed. Each command is one file; what it needs is imported when it runs.
 """
 
+import signal
 import sys
 from typing import Final
 
@@ -53,6 +54,7 @@ UsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run a command; every refusal ends in one line on stderr and its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))  # so that children and scratch folders are cleared
     try:
         code = app(prog_name="satqkd", standalone_mode=False)
     except Error as error:
@@ -64,7 +66,7 @@ def main() -> None:
             sys.exit(2)
         _end(f"{_words_of(error)} (try `satqkd --help`)", 2)
     except (KeyboardInterrupt, typer.Abort):
-        _end("interrupted; nothing half-written is kept", 4)
+        _end("interrupted; no partial key was stored", 4)
     except OSError as error:
         _end(f"{error.filename or 'system'}: {error.strerror}; check the path and its permissions", 2)
     sys.exit(code if isinstance(code, int) else 0)

@@ -43,6 +43,6 @@ def budget(
 
 
 def _text(name: str, value: float) -> str:
-    if name == "expected_qber":
+    if name.endswith("qber"):
         return f"{100 * value:.2f} %"
     return f"{value:.0f}" if name.endswith(("_hz", "_km")) else f"{value:.1f}"

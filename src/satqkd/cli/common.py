@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,9 @@ _UNBOUNDED = 4000
 """Columns of a file or pipe: tables are never cut there."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything simulated; printed with the result.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**53 - 1, help="Seed of everything simulated; printed with the result.")
+]
 At = Annotated[
     str | None,
     typer.Option(help="UTC, ISO 8601 with Z: the pass that contains it, else the next by night."),
@@ -92,3 +95,42 @@ def made_folder(path: Path) -> Path:
     except OSError as error:
         raise ResourceError(f"{path}: cannot be made ({error.strerror}); choose another --out") from None
     return path
+
+
+@contextmanager
+def new_file(target: Path, *, afterwards: str) -> Iterator[Callable[[bytes], None]]:
+    """A file that costs key: `with new_file(...) as write` refuses its place before the key is used.
+
+    The file is there whole or not at all; nothing is left of it when the block fails. afterwards: what to
+    do when writing fails although the place was good, with the key already used. Raises ResourceError.
+    """
+    partial = target.with_name(target.name + ".partial")
+    try:
+        refuse_existing(target)
+        partial.touch()
+    except OSError as error:
+        raise ResourceError(
+            f"{target}: cannot be written ({error.strerror}); choose another --out (no key was used)"
+        ) from None
+
+    def write(data: bytes) -> None:
+        try:
+            partial.write_bytes(data)
+            partial.replace(target)
+        except OSError as error:
+            raise ResourceError(
+                f"{target}: cannot be written ({error.strerror}); the key is used; {afterwards}"
+            ) from None
+
+    try:
+        yield write
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def refuse_existing(target: Path) -> None:
+    """Before any key is used: a target that is there is not written over. Raises ResourceError."""
+    if target.exists():
+        raise ResourceError(f"{target} exists; choose another --out (no key was used)")
+    if not target.parent.is_dir():
+        raise ResourceError(f"{target.parent} is no folder; choose another --out (no key was used)")

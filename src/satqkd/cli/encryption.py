@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, print_json, say
+from satqkd.cli.common import Demo, Json, StorePath, new_file, print_json, say
 
 Out = Annotated[Path | None, typer.Option(help="Where to write; see the command's help for the default.")]
 Peer = Annotated[str, typer.Option(help="The station at the other end.")]
@@ -22,14 +22,15 @@ def encrypt(
     """Encrypt a file for a peer with key that is used once (default output: FILE.otp)."""
     from satqkd.keys import KeyStore
     from satqkd.keys import encrypt as seal
-    from satqkd.mission import write_whole
 
     plaintext = file.read_bytes()
     target = out or file.with_name(file.name + ".otp")
-    _refuse_existing(target)
-    with KeyStore.open(store) as opened:
+    with (
+        new_file(target, afterwards="encrypt again with other key") as write,
+        KeyStore.open(store) as opened,
+    ):
         data = seal(opened, peer, plaintext, reference=file.name, demo=demo)
-    write_whole(target, data)
+        write(data)
     _tell(json, target, len(plaintext), len(data))
 
 
@@ -46,7 +47,6 @@ def decrypt(
     from satqkd.keys import KeyStore
     from satqkd.keys import decrypt as open_sealed
     from satqkd.keys.otp import read_header
-    from satqkd.mission import write_whole
 
     data = file.read_bytes()
     header = read_header(data)
@@ -55,21 +55,13 @@ def decrypt(
             f"{file}: expected a file of {peer}, it says it is of {header.sender}; check --peer"
         )
     target = out or file.with_suffix("" if file.suffix == ".otp" else ".plain")
-    _refuse_existing(target)
-    with KeyStore.open(store) as opened:
+    with (
+        new_file(target, afterwards=f"ask {peer} to encrypt it again") as write,
+        KeyStore.open(store) as opened,
+    ):
         plaintext = open_sealed(opened, data, demo=demo)
-    write_whole(target, plaintext)
+        write(plaintext)
     _tell(json, target, len(data), len(plaintext))
-
-
-def _refuse_existing(target: Path) -> None:
-    """Before any key is used: a target that is there is not written over."""
-    from satqkd.errors import ResourceError
-
-    if target.exists():
-        raise ResourceError(f"{target} exists; choose another --out (no key was used)")
-    if not target.parent.is_dir():
-        raise ResourceError(f"{target.parent} is no folder; choose another --out (no key was used)")
 
 
 def _tell(json: bool, target: Path, bytes_in: int, bytes_out: int) -> None:

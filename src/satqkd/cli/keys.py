@@ -2,11 +2,15 @@
 
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, print_json, print_table, say
+from satqkd.cli.common import Demo, Json, StorePath, new_file, print_json, print_table, say
+from satqkd.errors import Error
+
+if TYPE_CHECKING:
+    from satqkd.keys import KeyStore
 
 app = typer.Typer(help="Look into a key store, provision authentication key, relay.", no_args_is_help=True)
 
@@ -75,8 +79,10 @@ def relay(
     store: StorePath,
     station_a: Annotated[str, typer.Option("--a", help="Station whose link key becomes the pair's.")],
     station_b: Annotated[str, typer.Option("--b", help="Station that recovers it.")],
-    out: Annotated[Path, typer.Option(help="Where the relay record is written; it is no secret.")],
-    bits: Annotated[int | None, typer.Option(help="Default: all that both links hold.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the relay record is written (no secret); must not exist.")],
+    bits: Annotated[
+        int | None, typer.Option(help="Default: the repeated record's, else all that both links hold.")
+    ] = None,
     relay_id: Annotated[
         str | None, typer.Option(help="Default: random. The same id repeats the record.")
     ] = None,
@@ -85,16 +91,19 @@ def relay(
 ) -> None:
     """At the satellite: combine key of two links into a relay record (c = a xor b, a tag for each end)."""
     from satqkd.keys import KeyStore, make_relay
-    from satqkd.mission import write_whole
-    from satqkd.mission.relay import largest_relay_bits
 
-    with KeyStore.open(store) as satellite:
-        size = largest_relay_bits(satellite, station_a, station_b, demo=demo) if bits is None else bits
-        name = relay_id or f"relay-{secrets.token_hex(6)}"
-        record = make_relay(
-            satellite, station_a, station_b, size, relay_id=name, now_utc=_now_utc(), demo=demo
-        )
-    write_whole(out, record.data)
+    name = relay_id or f"relay-{secrets.token_hex(6)}"
+    stations = (station_a, station_b)
+    try:
+        with (
+            new_file(out, afterwards=f"repeat the record with --relay-id {name}") as write,
+            KeyStore.open(store) as satellite,
+        ):
+            size = _relay_bits(satellite, stations, name, demo=demo) if bits is None else bits
+            record = make_relay(satellite, *stations, size, relay_id=name, now_utc=_now_utc(), demo=demo)
+            write(record.data)
+    except Error as error:
+        raise type(error)(f"relay {name}: {error}") from None
     if json:
         print_json(
             {
@@ -106,6 +115,15 @@ def relay(
         )
     else:
         say(f"{record.relay_id}: {record.bits} bits for {station_a} and {station_b}, written to {out}")
+
+
+def _relay_bits(satellite: "KeyStore", stations: tuple[str, str], name: str, *, demo: bool) -> int:
+    from satqkd.keys import find_relay, largest_relay_bits
+
+    earlier = find_relay(satellite, name)
+    if earlier is not None:
+        return earlier.bits
+    return max(8, largest_relay_bits(satellite, *stations, demo=demo))  # at none left, 8 are refused in words
 
 
 @app.command()

@@ -17,11 +17,14 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 from satqkd.errors import AuthenticationError, RemoteProtocolError
 
 Buffer = bytes | bytearray
+TO_STATION: Final = b"sat>sta"
+TO_SATELLITE: Final = b"sta>sat"
+"""Directions, as codes and transcripts name them."""
 ONLINE_KEY_BITS: Final = 256
 TAG_KEY_BITS: Final = 256
 ONLINE_CODE_BYTES: Final = 16
-MAXIMUM_SKIP_BITS: Final = 64 * 1024
-"""How far a peer's hello may move the position forward: what a jammed or forged hello can burn."""
+MAXIMUM_SKIPPED_PASSES: Final = 16
+"""How many passes' key a peer's hello may skip: what lost, jammed or forged hellos can burn at once."""
 
 
 class TagUse(IntEnum):
@@ -49,16 +52,18 @@ def pass_key_bits(blocks: int) -> int:
     return ONLINE_KEY_BITS + blocks * len(TagUse) * TAG_KEY_BITS
 
 
-def agreed_position(ours: int, theirs: int) -> int:
+def agreed_position(ours: int, theirs: int, blocks: int) -> int:
     """The later of both positions; raises RemoteProtocolError or AuthenticationError for an odd one."""
     if theirs % 8:
         raise RemoteProtocolError(
             f"peer's authentication position {theirs} is not on a byte; the session ends"
         )
-    if theirs - ours > MAXIMUM_SKIP_BITS:
+    limit = MAXIMUM_SKIPPED_PASSES * pass_key_bits(blocks)
+    if theirs - ours > limit:
         raise AuthenticationError(
-            f"peer's authentication position {theirs} is more than {MAXIMUM_SKIP_BITS} bits past ours "
-            f"({ours}): a forged hello, or stores of different pairs; check both with `satqkd keys status`"
+            f"peer's authentication position {theirs} is more than {limit} bits past ours ({ours}): a forged "
+            f"hello, or passes that one end never heard of; bring both stores together with `satqkd keys "
+            f"provision`"
         )
     return max(ours, theirs)
 
@@ -96,7 +101,7 @@ class Transcript:
 
     def __init__(self, opening: bytes) -> None:
         self._opening = opening
-        self._streams = {b"sat>sta": bytearray(), b"sta>sat": bytearray()}
+        self._streams = {TO_STATION: bytearray(), TO_SATELLITE: bytearray()}
 
     def add(self, direction: bytes, data: bytes) -> None:
         """Append one message's bytes, length first, to its direction."""

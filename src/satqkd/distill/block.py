@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.bits import Bits, from_bytes, to_bytes
+from satqkd.bits import Bits, to_bytes
 from satqkd.distill import amplify, codes, messages, reconcile
 from satqkd.distill.authenticate import PassKeys, TagUse, Transcript, require_equal
 from satqkd.distill.outcome import BlockFinished, BlockReport, Event, Outcome, StageEntered
@@ -29,15 +29,6 @@ NO_KEY_REASON: Final = "the bound gives no secret bits for these counts and this
 KEYS_DIFFER_REASON: Final = "the keys of both ends differ under one-time tags"
 Transitions = Mapping[tuple[Any, type[messages.Message]], tuple[Any, ...]]
 Handler = Callable[[Any, Any], Any]
-
-
-def bits_of(data: bytes, n_bits: int, what: str) -> Bits:
-    """A peer's bit string; raises RemoteProtocolError unless it has just the bytes for its bits."""
-    if len(data) != (n_bits + 7) // 8:
-        raise RemoteProtocolError(
-            f"{what}: expected {(n_bits + 7) // 8} bytes for {n_bits} bits, got {len(data)}; the session ends"
-        )
-    return from_bytes(data, n_bits)
 
 
 def seed_bytes(n_bits: int, secret_bits: int) -> int:
@@ -151,8 +142,10 @@ class BlockHalf:
         got: bytes = message.transcript_tag  # type: ignore[attr-defined]
         require_equal(self._tag(message, use), got, f"transcript of block {self.index}")
 
-    def _key_tag(self, use: TagUse, secret: bytes) -> bytes:
-        return self._keys.one_time_tag(self.index, use, self.index.to_bytes(4, "little") + secret)
+    def _key_tag(self, use: TagUse, secret: bytes, *, matches: bool) -> bytes:
+        """One-time tag of block number, verdict and key."""
+        head = self.index.to_bytes(4, "little") + bytes([matches])
+        return self._keys.one_time_tag(self.index, use, head, secret)
 
     @property
     def _known_rounds(self) -> Rounds:

@@ -11,12 +11,15 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from satqkd.bits import Bits, from_bytes
 from satqkd.errors import RemoteProtocolError
 
 VERSION: Final = 1
 MAXIMUM_MESSAGE_BYTES: Final = 4 * 1024 * 1024
-MAXIMUM_BLOCK_DETECTIONS: Final = 4 * (MAXIMUM_MESSAGE_BYTES - 4096)
-"""The sift answer, at most two bits a detection, must fit one message."""
+MAXIMUM_BLOCK_DETECTIONS: Final = 12_000_000
+"""The sift answer, a bit a detection and up to three for each of the half that is kept, fits a message."""
+MAXIMUM_ANNOUNCED: Final = 2**16
+"""Detections in one announcement; a station splits longer ones."""
 
 Name = Annotated[str, Meta(max_length=128)]
 Text = Annotated[str, Meta(max_length=512)]
@@ -66,7 +69,7 @@ class Announce(BlockMessage, frozen=True, array_like=True):
     """Station: slot numbers of detections, Rice-coded gaps from `start_slot`; neither basis nor bit."""
 
     start_slot: Count
-    detections: Count
+    detections: Annotated[int, Meta(ge=0, le=MAXIMUM_ANNOUNCED)]
     gaps: Blob
 
 
@@ -239,3 +242,12 @@ def decode(data: bytes) -> Envelope:
 def encode_one(message: Message) -> bytes:
     """One message alone, as transcripts hold it."""
     return _encoder.encode(message)
+
+
+def bits_of(data: bytes, n_bits: int, what: str) -> Bits:
+    """A peer's bit string; raises RemoteProtocolError unless it has just the bytes for its bits."""
+    if len(data) != (n_bits + 7) // 8:
+        raise RemoteProtocolError(
+            f"{what}: expected {(n_bits + 7) // 8} bytes for {n_bits} bits, got {len(data)}; the session ends"
+        )
+    return from_bytes(data, n_bits)

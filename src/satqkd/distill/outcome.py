@@ -71,12 +71,26 @@ class BlockFinished(msgspec.Struct, frozen=True):
 
 
 class ErrorProfile(msgspec.Struct, frozen=True):
-    """Keyed rounds and their errors in each second of the pass that has any: counts for pictures."""
+    """Counts in each second of the pass that has any, for pictures: of what the transcript tells anyway.
+
+    Where the errors of keyed rounds lie is not told: by the charge for announced counts it would cost
+    some thousand bits.
+    """
 
     block: int
     second: tuple[int, ...]
     sifted: tuple[int, ...]
+    """Keyed rounds."""
+    revealed: tuple[int, ...]
+    """Decoy rounds whose values were revealed."""
     errors: tuple[int, ...]
+    """Errors among the revealed."""
+
+
+class SecretRefused(msgspec.Struct, frozen=True):
+    """The peer holds another key than this end: the block's key is to be discarded."""
+
+    block: int
 
 
 class StageEntered(msgspec.Struct, frozen=True):
@@ -86,4 +100,4 @@ class StageEntered(msgspec.Struct, frozen=True):
     stage: str
 
 
-Event = SecretReady | SecretConfirmed | BlockFinished | ErrorProfile | StageEntered
+Event = SecretReady | SecretConfirmed | SecretRefused | BlockFinished | ErrorProfile | StageEntered

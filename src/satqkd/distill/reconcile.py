@@ -52,6 +52,9 @@ class Decoded(msgspec.Struct, frozen=True, eq=False):
     iterations: int
     """Layered iterations used."""
 
+    def __repr__(self) -> str:
+        return f"Decoded({self.bits.size} bits, converged={self.converged}, iterations={self.iterations})"
+
 
 def syndrome_bits(frame_length: int, leak_class: int) -> int:
     """Bits of a frame's syndrome, all of which are sent; never more than the frame's own length."""

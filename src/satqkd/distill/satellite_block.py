@@ -1,7 +1,8 @@
 """The satellite's half of a block: it holds the reference string and sends the syndromes.
 
-It answers slot numbers with nothing, bases with matches and classes, and it lets a seed go only when
-its own clock says that the block's last slot is past. See `block.py` for what both halves share.
+It answers slot numbers with nothing, bases with matches and classes. The session opens the bases to it
+only when the satellite's clock says that the block's last slot is past. See `block.py` for what both
+halves share.
 """
 
 from enum import Enum
@@ -10,18 +11,17 @@ import numpy as np
 
 from satqkd.bits import to_bytes
 from satqkd.distill import codes, messages, reconcile, verify
-from satqkd.distill.authenticate import PassKeys, TagUse
+from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, PassKeys, TagUse
 from satqkd.distill.block import (
     KEYS_DIFFER_REASON,
     NO_KEY_REASON,
     NO_TAG,
     BlockHalf,
     Frames,
-    bits_of,
     joined,
     seed_bytes,
 )
-from satqkd.distill.outcome import Outcome, SecretConfirmed, SecretReady
+from satqkd.distill.outcome import Outcome, SecretConfirmed, SecretReady, SecretRefused
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.sift import sift_at_satellite
 from satqkd.errors import RemoteProtocolError
@@ -46,8 +46,8 @@ class State(Enum):
 class SatelliteBlock(BlockHalf):
     """One block at the satellite."""
 
-    SENDS = b"sat>sta"
-    RECEIVES = b"sta>sat"
+    SENDS = TO_STATION
+    RECEIVES = TO_SATELLITE
     TRANSITIONS = {
         (State.COLLECTING, messages.Bases): (State.SIFTED,),
         (State.SIFTED, messages.ChooseCodes): (State.RECONCILING,),
@@ -74,17 +74,20 @@ class SatelliteBlock(BlockHalf):
         self._outcome: Outcome = "unconfirmed"
         self._reason = ""
 
-    def announced(self, message: messages.Announce, settings: Settings) -> None:
-        """Take a report of detections, with this side's settings of those slots."""
+    def expect(self, detections: int) -> None:
+        """Whether a report of so many detections may come: asked before anything is built from it."""
         if self.state is not State.COLLECTING:
             raise RemoteProtocolError(
                 f"block {self.index} is {self.state.name} and cannot take Announce; the session ends"
             )
-        self.detections += len(settings)
-        if self.detections > messages.MAXIMUM_BLOCK_DETECTIONS:
+        if self.detections + detections > messages.MAXIMUM_BLOCK_DETECTIONS:
             raise RemoteProtocolError(
                 f"block {self.index}: more than {messages.MAXIMUM_BLOCK_DETECTIONS} detections announced"
             )
+
+    def announced(self, message: messages.Announce, settings: Settings) -> None:
+        """Take a report of detections, with this side's settings of those slots."""
+        self.detections += len(settings)
         self._transcript.add(self.RECEIVES, messages.encode_one(message))
         for name, column in self._settings.items():
             column += getattr(settings, name).tobytes()
@@ -95,11 +98,11 @@ class SatelliteBlock(BlockHalf):
                 f"block {self.index}: {self.detections} detections were announced, bases came for "
                 f"{message.detections}; the session ends"
             )
-        bases = bits_of(message.bases, self.detections, "bases")
+        bases = messages.bits_of(message.bases, self.detections, "bases")
         settings = Settings(**{name: np.frombuffer(data, np.uint8) for name, data in self._settings.items()})
         self._settings = {}
-        self.rounds, answer = sift_at_satellite(settings, bases, self._parameters)
-        self._say(_numbered(answer, self.index))
+        self.rounds, answer = sift_at_satellite(settings, bases, self._parameters, block=self.index)
+        self._say(answer)
         return State.SIFTED
 
     def _on_choose(self, message: messages.ChooseCodes) -> State:
@@ -122,7 +125,7 @@ class SatelliteBlock(BlockHalf):
             raise RemoteProtocolError(f"block {self.index}: verdicts of basis {message.basis} not awaited")
         self._awaited.discard(message.basis)
         frames = self.frames[message.basis]
-        frames.failed = bits_of(message.decoded, len(frames.lengths), "verdicts") == 0
+        frames.failed = messages.bits_of(message.decoded, len(frames.lengths), "verdicts") == 0
         failed = [part for part, bad in zip(frames.parts, frames.failed, strict=True) if bad]
         if failed:
             self._say(messages.Reveal(self.index, message.basis, to_bytes(joined(failed))))
@@ -157,11 +160,12 @@ class SatelliteBlock(BlockHalf):
         return State.AMPLIFIED
 
     def _on_confirm(self, message: messages.Confirm) -> State:
-        expected = self._key_tag(TagUse.CONFIRM, self._secret)
-        self._keys_match = verify.matches(expected, message.key_tag)
-        self._say(
-            messages.Confirmed(self.index, self._keys_match, self._key_tag(TagUse.CONFIRMED, self._secret))
-        )
+        expected = self._key_tag(TagUse.CONFIRM, self._secret, matches=True)
+        self._keys_match = matches = verify.matches(expected, message.key_tag)
+        tag = self._key_tag(TagUse.CONFIRMED, self._secret, matches=matches)
+        self._say(messages.Confirmed(self.index, matches, tag))
+        if not matches:
+            self.events.append(SecretRefused(self.index))
         return State.CONFIRMING
 
     def _on_done(self, message: messages.Done) -> State:
@@ -207,7 +211,3 @@ class SatelliteBlock(BlockHalf):
                 f"got {errors}; the session ends"
             )
         self.errors, self.errors_known = table, True
-
-
-def _numbered(answer: messages.Sift, index: int) -> messages.Sift:
-    return messages.Sift(index, answer.keep, answer.is_signal, answer.is_vacuum, answer.values)

@@ -1,9 +1,10 @@
 """One pass at one end: hello, acquisition, announcements, and the routing of messages to blocks.
 
-Five verbs, no input or output: `receive(data, now_s)`, `data_to_send()`, `next_event()`,
-`handle_timer(now_s)`, `next_timer_s()`. Times are pass time, seconds since slot 0 on the satellite's
-clock. Messages arrive in order and once (the laser link's business); anything else ends the session.
-A node handles the events before it sends what the session wants sent: commit, then speak.
+No input or output: `receive(data, now_s)`, `next_event()`, `data_to_send()`; the station's session adds
+`announce` and `end_block`. There are no timers: silence is the laser link's and the node's business. Times
+are pass time, seconds since slot 0 on the satellite's clock. Messages arrive in order and once (the laser
+link's business too); anything else ends the session. A node handles the events before it sends what the
+session wants sent: commit, then speak.
 """
 
 from collections import deque
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from satqkd.bits import Bits
 from satqkd.distill import gaps, messages
 from satqkd.distill.authenticate import (
+    TO_SATELLITE,
+    TO_STATION,
     AuthenticationKeys,
     PassKeys,
     agreed_position,
@@ -28,12 +31,9 @@ from satqkd.distill.outcome import BlockFinished, BlockReport, Event
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.satellite_block import SatelliteBlock
 from satqkd.distill.station_block import StationBlock
-from satqkd.errors import RemoteProtocolError
+from satqkd.errors import LocalProtocolError, RemoteProtocolError
 from satqkd.randomness import RandBytes
 from satqkd.records import Settings
-
-TO_STATION = b"sat>sta"
-TO_SATELLITE = b"sta>sat"
 
 
 class SessionState(Enum):
@@ -125,10 +125,10 @@ class Session:
                 f"{hello.node} has other parameters for pass {self.parameters.pass_id}: give both ends the "
                 f"same preset, protocol settings and version"
             )
-        position = agreed_position(
-            self._hello.authentication_position_bits, hello.authentication_position_bits
-        )
         blocks = self.parameters.protocol.blocks
+        position = agreed_position(
+            self._hello.authentication_position_bits, hello.authentication_position_bits, blocks
+        )
         self._keys = PassKeys(self._store.draw(position, pass_key_bits(blocks)), blocks)
         hellos = sorted((self._hello, hello), key=lambda each: each.node)
         self._opening = b"".join(map(messages.encode_one, hellos)) + self.parameters.pass_id.encode()
@@ -241,13 +241,9 @@ class SatelliteSession(Session):
                 f"announcement of block {message.block} starts at slot {message.start_slot}, which is told "
                 f"already or outside its block; the session ends"
             )
+        block = self._open_block(message.block)
+        block.expect(message.detections)
         sent = int(now_s * self.parameters.source.pulse_rate_hz)
-        horizon = self._transmitter.horizon_slots
-        if horizon is not None and message.start_slot < sent - horizon:
-            raise RemoteProtocolError(
-                f"announcement starts at slot {message.start_slot}, the source remembers {horizon} slots "
-                f"and has sent {sent}: the link was interrupted too long; the session ends"
-            )
         slots = gaps.decode(
             message.gaps,
             start_slot=message.start_slot,
@@ -256,8 +252,19 @@ class SatelliteSession(Session):
         )
         if slots.size != message.detections:
             raise RemoteProtocolError(f"expected {message.detections} slots, got {slots.size}")
-        self._next_slot = int(slots[-1]) + 1 if slots.size else message.start_slot
-        self._open_block(message.block).announced(message, self._transmitter.settings(slots))
+        if slots.size == 0:
+            return
+        self._require_remembered(int(slots[0]), sent)
+        self._next_slot = int(slots[-1]) + 1
+        block.announced(message, self._transmitter.settings(slots))
+
+    def _require_remembered(self, slot: int, sent: int) -> None:
+        horizon = self._transmitter.horizon_slots
+        if horizon is not None and slot < sent - horizon:
+            raise RemoteProtocolError(
+                f"slot {slot} is announced, the source remembers {horizon} slots and has sent {sent}: "
+                f"the link was interrupted too long; the session ends"
+            )
 
     def _open_block(self, index: int) -> SatelliteBlock:
         if index not in self._blocks:
@@ -308,26 +315,37 @@ class StationSession(Session):
     def announce(self, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
         """Tell the slots of detections (increasing, after all told before), keep bases and bits.
 
-        Slots outside the pass are no detections: they are cut. One message a block touched.
+        Slots outside the pass are no detections: they are cut. Messages end at block edges.
         """
         blocks = self.parameters.protocol.blocks
         edges = np.searchsorted(slots, [self.parameters.first_slot(block) for block in range(blocks + 1)])
         for index in range(blocks):
-            part = slice(int(edges[index]), int(edges[index + 1]))
-            if part.stop > part.start:
+            for start in range(int(edges[index]), int(edges[index + 1]), messages.MAXIMUM_ANNOUNCED):
+                part = slice(start, min(start + messages.MAXIMUM_ANNOUNCED, int(edges[index + 1])))
                 self._announce_in(index, slots[part], bases[part], bits[part])
 
-    def end_block(self, index: int) -> None:
-        """All detections of the block are told and its last slot is past: say its bases."""
+    def end_block(self, index: int, now_s: float) -> None:
+        """All detections of the block are told and its last slot is past: say its bases.
+
+        Raises LocalProtocolError before the last slot can have arrived: bases said are said.
+        """
+        if now_s < self.parameters.end_s(index) + self.parameters.maximum_light_time_s:
+            raise LocalProtocolError(f"block {index} is still in flight at {now_s:.3f} s: bases must wait")
         block = self._open_block(index)
         for message in block.end():
             self._send(message)
         self._collect(block)
 
     def _announce_in(self, index: int, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
+        """One message; a block that is full is cut here, whatever comes after."""
+        block = self._open_block(index)
+        room = messages.MAXIMUM_BLOCK_DETECTIONS - block.detections
+        slots, bases, bits = slots[:room], bases[:room], bits[:room]
+        if slots.size == 0:
+            return
         start = max(self._next_slot, self.parameters.first_slot(index))
         message = messages.Announce(index, start, slots.size, gaps.encode(slots, start_slot=start))
-        self._send(self._open_block(index).collect(message, slots, bases, bits))
+        self._send(block.collect(message, slots, bases, bits))
         self._next_slot = int(slots[-1]) + 1
 
     def _open_block(self, index: int) -> StationBlock:

@@ -9,10 +9,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.bits import Bits, from_bytes, to_bytes
-from satqkd.distill.messages import Sift
+from satqkd.bits import Bits, to_bytes
+from satqkd.distill.messages import Sift, bits_of
 from satqkd.distill.parameters import Parameters
-from satqkd.errors import RemoteProtocolError
 from satqkd.records import BASIS_NAMES, CLASS_NAMES, DECOY, SIGNAL, VACUUM, Settings
 from satqkd.results import ClassCounts
 
@@ -28,14 +27,19 @@ class Rounds(msgspec.Struct, frozen=True, eq=False):
     """This end's values."""
     keyed: Mask
 
+    def __repr__(self) -> str:
+        return f"Rounds({self.bit.size} rounds)"
+
     def keyed_bits(self, basis: int) -> Bits:
         """This end's values of the keyed rounds of a basis, uint8 (n,), in order of slot."""
         values: Bits = self.bit[self.keyed & (self.basis == basis)]
         return values
 
 
-def sift_at_satellite(settings: Settings, bases: Bits, parameters: Parameters) -> tuple[Rounds, Sift]:
-    """The satellite's rounds, and its answer (block number 0; the caller sets it).
+def sift_at_satellite(
+    settings: Settings, bases: Bits, parameters: Parameters, *, block: int
+) -> tuple[Rounds, Sift]:
+    """The satellite's rounds, and its answer.
 
     settings: of the announced detections; bases: the station's, uint8 (n,).
     """
@@ -43,7 +47,7 @@ def sift_at_satellite(settings: Settings, bases: Bits, parameters: Parameters) -
     basis, classes, bit = settings.basis[keep], settings.intensity_class[keep], settings.bit[keep]
     keyed = _keyed(basis, classes, parameters)
     answer = Sift(
-        block=0,
+        block=block,
         keep=to_bytes(keep.astype(np.uint8)),
         is_signal=to_bytes((classes == SIGNAL).astype(np.uint8)),
         is_vacuum=to_bytes((classes[classes != SIGNAL] == VACUUM).astype(np.uint8)),
@@ -54,23 +58,22 @@ def sift_at_satellite(settings: Settings, bases: Bits, parameters: Parameters) -
 
 def sift_at_station(
     bases: Bits, bits: Bits, answer: Sift, parameters: Parameters
-) -> tuple[Rounds, NDArray[np.int64], Mask]:
-    """The station's rounds, the errors of revealed rounds, int64 (2 bases, 3 classes), the keep mask.
+) -> tuple[Rounds, Mask, Mask]:
+    """The station's rounds, which of them are revealed as errors, and which detections are kept.
 
     bases, bits: what the station measured, uint8 (n,) each. Raises RemoteProtocolError when the
     answer's lengths do not fit.
     """
-    keep = _unpack(answer.keep, bases.size).astype(bool)
-    is_signal = _unpack(answer.is_signal, int(keep.sum())).astype(bool)
+    keep = bits_of(answer.keep, bases.size, "sift answer").astype(bool)
+    is_signal = bits_of(answer.is_signal, int(keep.sum()), "sift answer").astype(bool)
     classes = np.full(is_signal.size, SIGNAL, dtype=np.uint8)
-    is_vacuum = _unpack(answer.is_vacuum, int((~is_signal).sum()))
+    is_vacuum = bits_of(answer.is_vacuum, int((~is_signal).sum()), "sift answer")
     classes[~is_signal] = np.where(is_vacuum == 1, VACUUM, DECOY)
     basis, bit = bases[keep], bits[keep]
     keyed = _keyed(basis, classes, parameters)
-    revealed = _unpack(answer.values, int((~keyed).sum()))
-    wrong = revealed != bit[~keyed]
-    errors = tabulate(basis[~keyed][wrong], classes[~keyed][wrong])
-    return Rounds(basis, classes, bit, keyed), errors, keep
+    wrong = np.zeros(bit.size, dtype=np.bool_)
+    wrong[~keyed] = bits_of(answer.values, int((~keyed).sum()), "sift answer") != bit[~keyed]
+    return Rounds(basis, classes, bit, keyed), wrong, keep
 
 
 def tabulate(basis: Bits, classes: Bits) -> NDArray[np.int64]:
@@ -132,11 +135,3 @@ def _keyed(basis: Bits, classes: Bits, parameters: Parameters) -> Mask:
             if parameters.is_keyed(b, k):
                 keyed |= (basis == b) & (classes == k)
     return keyed
-
-
-def _unpack(data: bytes, n_bits: int) -> Bits:
-    if len(data) != (n_bits + 7) // 8:
-        raise RemoteProtocolError(
-            f"sift answer: expected {(n_bits + 7) // 8} bytes for {n_bits} bits, got {len(data)}"
-        )
-    return from_bytes(data, n_bits)

@@ -11,23 +11,22 @@ from numpy.typing import NDArray
 
 from satqkd.bits import Bits, to_bytes
 from satqkd.distill import codes, messages, reconcile, verify
-from satqkd.distill.authenticate import PassKeys, TagUse
+from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, PassKeys, TagUse
 from satqkd.distill.block import (
     KEYS_DIFFER_REASON,
     NO_KEY_REASON,
     NO_TAG,
     BlockHalf,
     Frames,
-    bits_of,
     joined,
     seed_bytes,
     split,
 )
-from satqkd.distill.outcome import ErrorProfile, GivenUp, Outcome, SecretConfirmed, SecretReady
+from satqkd.distill.outcome import ErrorProfile, GivenUp, Outcome, SecretConfirmed, SecretReady, SecretRefused
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.sift import estimate_qber, sift_at_station, tabulate
-from satqkd.errors import RemoteProtocolError
-from satqkd.records import BASIS_NAMES
+from satqkd.errors import LocalProtocolError, RemoteProtocolError
+from satqkd.records import BASIS_NAMES, DECOY
 from satqkd.results import KeyLength
 
 
@@ -47,8 +46,8 @@ class State(Enum):
 class StationBlock(BlockHalf):
     """One block at the station."""
 
-    SENDS = b"sta>sat"
-    RECEIVES = b"sat>sta"
+    SENDS = TO_SATELLITE
+    RECEIVES = TO_STATION
     TRANSITIONS = {
         (State.ANNOUNCED, messages.Sift): (State.CHOSEN, State.ABANDONED),
         (State.CHOSEN, messages.Syndromes): (State.CHOSEN, State.RECONCILED),
@@ -70,7 +69,6 @@ class StationBlock(BlockHalf):
         self._qber: dict[int, float] = {}
         self._length: KeyLength | None = None
         self._classes: tuple[int, ...] = ()
-        self._kept_slots: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._secret = b""
         self._outcome: Outcome = "unconfirmed"
         self._reason = ""
@@ -79,6 +77,7 @@ class StationBlock(BlockHalf):
         self, message: messages.Announce, slots: NDArray[np.int64], bases: Bits, bits: Bits
     ) -> messages.Announce:
         """Keep detections whose slots are now told by `message`; returns the message."""
+        self._require_collecting("announce")
         self.detections += slots.size
         self._slots.append(slots)
         self._bases.append(bases)
@@ -88,16 +87,22 @@ class StationBlock(BlockHalf):
 
     def end(self) -> list[messages.BlockMessage]:
         """The block's last slot is past and all its detections are told: say the bases."""
+        self._require_collecting("end")
         bases = np.concatenate(self._bases)
         self._say(messages.Bases(self.index, bases.size, to_bytes(bases)))
         self._enter(State.ANNOUNCED, (State.ANNOUNCED,))
         replies, self._replies = self._replies, []
         return replies
 
+    def _require_collecting(self, verb: str) -> None:
+        if self.state is not State.COLLECTING:
+            raise LocalProtocolError(f"block {self.index} is {self.state.name}: too late to {verb}")
+
     def _on_sift(self, message: messages.Sift) -> State:
         bases, bits = np.concatenate(self._bases), np.concatenate(self._bits)
-        self.rounds, self.errors, keep = sift_at_station(bases, bits, message, self._parameters)
-        self._kept_slots = np.concatenate(self._slots)[keep]
+        self.rounds, wrong, keep = sift_at_station(bases, bits, message, self._parameters)
+        self.errors = tabulate(self.rounds.basis[wrong], self.rounds.intensity_class[wrong])
+        self._profile(np.concatenate(self._slots)[keep], wrong)
         self._slots, self._bases, self._bits = [], [], []
         keyed_rounds = int(self.rounds.keyed.sum())
         if keyed_rounds == 0:
@@ -129,7 +134,7 @@ class StationBlock(BlockHalf):
         code_class = self._classes[self._parameters.keyed_bases.index(basis)]
         frames = Frames(self._measured[basis], code_class, self._parameters.protocol.frame_bits)
         rows = frames.syndrome_lengths
-        told = split(bits_of(message.syndromes, sum(rows), "syndromes"), rows)
+        told = split(messages.bits_of(message.syndromes, sum(rows), "syndromes"), rows)
         corrected: list[Bits] = []
         for index, (part, syndrome) in enumerate(zip(frames.parts, told, strict=True)):
             decoded = reconcile.decode(part, syndrome, code_class, self._qber[basis])
@@ -146,7 +151,7 @@ class StationBlock(BlockHalf):
             raise RemoteProtocolError(f"block {self.index}: no failed frames in basis {message.basis}")
         failed = np.repeat(frames.failed, frames.lengths)
         frames.bits = frames.bits.copy()
-        frames.bits[failed] = bits_of(message.values, int(failed.sum()), "revealed frames")
+        frames.bits[failed] = messages.bits_of(message.values, int(failed.sum()), "revealed frames")
         state: State = self.state  # type: ignore[assignment]
         return state
 
@@ -184,12 +189,13 @@ class StationBlock(BlockHalf):
         self._secret = self._distilled(lengths, message.seeds)
         self.events.append(SecretReady(self.index, sum(lengths), self._secret))
         self.holds_key = True
-        self._say(messages.Confirm(self.index, self._key_tag(TagUse.CONFIRM, self._secret)))
+        self._say(messages.Confirm(self.index, self._key_tag(TagUse.CONFIRM, self._secret, matches=True)))
         return State.CONFIRMING
 
     def _on_confirmed(self, message: messages.Confirmed) -> State:
-        expected = self._key_tag(TagUse.CONFIRMED, self._secret)
-        agreed = message.matches and verify.matches(expected, message.key_tag)
+        expected = self._key_tag(TagUse.CONFIRMED, self._secret, matches=message.matches)
+        same = verify.matches(expected, message.key_tag)
+        agreed = message.matches and same
         bits = 8 * len(self._secret)
         self._secret = b""
         self._say(messages.Done(self.index, agreed))
@@ -197,6 +203,8 @@ class StationBlock(BlockHalf):
             self.events.append(SecretConfirmed(self.index))
             self._finish("key", length=self._length, secret_bits=bits, keys_match=True)
         else:
+            if not same:
+                self.events.append(SecretRefused(self.index))
             self._finish("unconfirmed", KEYS_DIFFER_REASON, length=self._length)
         return State.FINISHED
 
@@ -208,7 +216,7 @@ class StationBlock(BlockHalf):
         reference = rounds.bit.copy()
         for basis, data in zip(bases, message.values, strict=True):
             mask = rounds.keyed & (rounds.basis == basis)
-            reference[mask] = bits_of(data, int(mask.sum()), "values")
+            reference[mask] = messages.bits_of(data, int(mask.sum()), "values")
         self._add_keyed_errors(reference)
         self._say(messages.Errors(self.index, self._error_table()))
         self._finish(self._outcome, self._reason)
@@ -242,20 +250,19 @@ class StationBlock(BlockHalf):
         wrong = rounds.keyed & (rounds.bit != reference)
         self.errors = self.errors + tabulate(rounds.basis[wrong], rounds.intensity_class[wrong])
         self.errors_known = True
-        self._profile(wrong)
 
-    def _profile(self, wrong: NDArray[np.bool_]) -> None:
-        """Tell the node how keyed rounds and errors lie in time."""
-        keyed = self._known_rounds.keyed
-        second = (self._kept_slots / self._parameters.source.pulse_rate_hz).astype(np.int64)
-        sifted = np.bincount(second[keyed])
-        errors = np.bincount(second[wrong], minlength=sifted.size)
-        held = np.flatnonzero(sifted)
-        self.events.append(
-            ErrorProfile(
-                self.index, *(tuple(column.tolist()) for column in (held, sifted[held], errors[held]))
-            )
-        )
+    def _profile(self, slots: NDArray[np.int64], wrong: NDArray[np.bool_]) -> None:
+        """Tell the node how keyed and revealed rounds lie in time."""
+        rounds = self._known_rounds
+        second = (slots / self._parameters.source.pulse_rate_hz).astype(np.int64)
+        decoy = (rounds.intensity_class == DECOY) & ~rounds.keyed
+        seconds = int(second.max(initial=-1)) + 1
+        columns = [
+            np.bincount(second[mask], minlength=seconds) for mask in (rounds.keyed, decoy, decoy & wrong)
+        ]
+        held = np.flatnonzero(columns[0] + columns[1])
+        told = (tuple(column[held].tolist()) for column in columns)
+        self.events.append(ErrorProfile(self.index, tuple(held.tolist()), *told))
 
     def _keyed_table(self) -> NDArray[np.bool_]:
         return np.array([[self._parameters.is_keyed(b, k) for k in range(3)] for b in range(2)])

@@ -15,9 +15,16 @@ from satqkd.keys.model import (
     StatusRow,
     weakest_origin,
 )
-from satqkd.keys.otp import decrypt, encrypt, largest_plaintext_bytes
+from satqkd.keys.otp import decrypt, encrypt, largest_plaintext_bytes, plaintext_bytes_of
 from satqkd.keys.provision import AuthenticationPool, provision
-from satqkd.keys.relay import AcceptedRelay, RelayRecord, accept_relay, make_relay
+from satqkd.keys.relay import (
+    AcceptedRelay,
+    RelayRecord,
+    accept_relay,
+    find_relay,
+    largest_relay_bits,
+    make_relay,
+)
 from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
 
@@ -36,8 +43,11 @@ __all__ = [
     "accept_relay",
     "decrypt",
     "encrypt",
+    "find_relay",
     "largest_plaintext_bytes",
+    "largest_relay_bits",
     "make_relay",
+    "plaintext_bytes_of",
     "provision",
     "weakest_origin",
 ]

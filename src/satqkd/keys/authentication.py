@@ -44,7 +44,7 @@ def draw(connection: Connection, peer: str, position_bits: int, bits: int, use: 
     if position_bits + bits > end:
         raise KeyExhausted(
             f"authentication key with {peer!r}: position {position_bits} + {bits} bits is past the {end} "
-            f"provisioned; run `satqkd keys provision`"
+            f"provisioned; run `satqkd keys provision`, which also brings both ends to one position"
         )
     ranges = _ranges(connection, peer, position_bits, position_bits + bits)
     blocks = ledger.locate(connection, peer, "auth", ranges)
@@ -63,7 +63,8 @@ def skip(connection: Connection, peer: str, position_bits: int, use: ledger.Use)
     if position_bits > end:
         raise KeyExhausted(
             f"authentication key with {peer!r}: asked to skip to {position_bits}, only {end} bits were "
-            f"provisioned; the stores are no pair, or run `satqkd keys provision`"
+            f"provisioned; run `satqkd keys provision`, which also brings both ends to one position "
+            f"(it refuses stores that are no pair)"
         )
     ranges = [
         gap for piece in _ranges(connection, peer, 0, position_bits) for gap in _gaps(connection, piece)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, func, insert, select, update
 from satqkd.errors import ConfigError, KeyAlreadyUsed, KeyExhausted, KeyNotFound, KeyStoreError, OriginRefused
 from satqkd.keys import audit
 from satqkd.keys.database import raw
-from satqkd.keys.model import DEMO_ORIGINS, KeyRange, Spent, weakest_origin
+from satqkd.keys.model import DEMO_ORIGINS, MAXIMUM_RANGES, KeyRange, Spent, weakest_origin
 from satqkd.keys.schema import BLOCKS, MATERIAL, SPENDS
 from satqkd.keys.secret import Secret
 
@@ -53,8 +53,13 @@ def own_part(node_id: str, peer: str, kind: str, allocator: str | None, bits: in
         return (0, bits) if allocator == node_id else (0, 0)
     if kind == "link":
         raise ConfigError("allocator: link key needs one, the satellite: it alone decides what is relayed")
-    half = bits // 16 * 8
+    half = half_bits(bits)
     return (0, half) if node_id < peer else (half, bits)
+
+
+def half_bits(bits: int) -> int:
+    """What the end that allocates less of a pair block allocates."""
+    return bits // 16 * 8
 
 
 def store_block(connection: Connection, new: NewBlock, key: bytes | bytearray | memoryview) -> int:
@@ -128,14 +133,15 @@ def own_free(connection: Connection, block: Block) -> KeyRange | None:
 
 
 def free(connection: Connection, peer: str, kind: str, *, demo: bool) -> list[tuple[KeyRange, str]]:
-    """What this end may allocate with a peer, oldest block first, each with its origin."""
+    """What this end may allocate with a peer at once, oldest block first, each with its origin."""
     rows = connection.execute(
         select(BLOCKS)
         .where(and_(BLOCKS.c.peer == peer, BLOCKS.c.kind == kind, BLOCKS.c.state == "confirmed"))
         .order_by(BLOCKS.c.pk)
     ).all()
     pieces = [(own_free(connection, row), row.origin) for row in rows]
-    return [(piece, origin) for piece, origin in pieces if piece and (demo or origin not in DEMO_ORIGINS)]
+    allowed = [(piece, origin) for piece, origin in pieces if piece and (demo or origin not in DEMO_ORIGINS)]
+    return allowed[:MAXIMUM_RANGES]
 
 
 def allocate(connection: Connection, peer: str, kind: str, bits: int, *, demo: bool) -> list[KeyRange]:

@@ -25,6 +25,8 @@ DEMO_ORIGINS: Final = ("twin", "recorded")
 """Not secret: the twin's dice can be thrown again, recorded tags can be distilled again."""
 MAC_KEY_BITS: Final = 256
 """One-time key of one Poly1305 tag: r and s."""
+MAXIMUM_RANGES: Final = 4096
+"""Key ranges of one use, so also what a file or record from outside may name: each costs a look-up."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _BLOCK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")

@@ -3,9 +3,11 @@
 A forger who sees one message and its tag passes another message with probability at most
 8 ceil(L / 16) / 2^106 an attempt, L the bytes of the longer one (Bernstein 2005, theorem 3.3; a
 Wegman-Carter code, as s is as long as the tag and used once). Files and relay records come over ground
-paths that anybody can write to, so a wrong one must not kill the right one: the receiver allows
-`ATTEMPTS` wrong tags per key, counted durably before the verdict is told, which costs the bound that
-factor; with the last of them the key counts as spent.
+paths that anybody can write to, so wrong ones must not kill the right one: the receiver allows
+`ATTEMPTS` = 2^16 wrong tags per key, counted durably before the verdict is told; with the last of them
+the key counts as spent. All of them together pass with probability at most 2^16 times the bound of one:
+2^(16 + 3 + 16 - 106) = 2^-71 for 1 MiB (2^16 pieces of 16 bytes), and 2^(16 + 3 + 24 - 106) = 2^-63 for
+the longest relay record, 2^28 bytes.
 """
 
 import hmac
@@ -21,7 +23,7 @@ from satqkd.keys.schema import FAILED_TAGS
 from satqkd.keys.secret import Secret
 
 TAG_BYTES: Final = 16
-ATTEMPTS: Final = 8
+ATTEMPTS: Final = 1 << 16
 
 
 def tag(key: Secret, data: bytes) -> bytes:
@@ -62,9 +64,10 @@ def _count_failure(
             block_pk=blocks[0].pk, offset_bits=ranges[0].offset_bits, failures=failures
         )
     )
-    audit.append(
-        connection, "wrong tag", use.utc, purpose=use.purpose, ranges=list(ranges), failures=failures
-    )
+    if failures & (failures - 1) == 0 or failures == ATTEMPTS:  # a flood must not fill the log
+        audit.append(
+            connection, "wrong tag", use.utc, purpose=use.purpose, ranges=list(ranges), failures=failures
+        )
     if failures >= ATTEMPTS:
         refused = ledger.Use("refused tag", use.reference, use.utc)
         ledger.take(connection, blocks, ranges, refused).key.wipe()

@@ -16,7 +16,7 @@ from msgspec import Meta
 from satqkd.errors import AuthenticationError, ConfigError, DataFormatError, KeyNotFound
 from satqkd.keys import ledger, onetime_mac
 from satqkd.keys.ledger import Use
-from satqkd.keys.model import MAC_KEY_BITS, KeyRange, Spent, check_name, cut
+from satqkd.keys.model import MAC_KEY_BITS, MAXIMUM_RANGES, KeyRange, Spent, check_name, cut
 from satqkd.keys.store import KeyStore
 
 MAGIC: Final = b"SQOTP1"
@@ -31,7 +31,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
     sender: _Name
     receiver: _Name
-    ranges: tuple[KeyRange, ...]
+    ranges: Annotated[tuple[KeyRange, ...], Meta(max_length=MAXIMUM_RANGES)]
     plaintext_bytes: Annotated[int, Meta(ge=0)]
 
 
@@ -152,4 +152,13 @@ def largest_plaintext_bytes(store: KeyStore, peer: str, *, demo: bool = False) -
     check_name(peer, "peer")
     if peer == store.node_id:
         raise ConfigError(f"peer: expected another node than {peer!r}, the owner of this store")
-    return max(0, store.available_bits(peer, "pair", demo=demo) - MAC_KEY_BITS) // 8
+    return _bytes_under(store.available_bits(peer, "pair", demo=demo))
+
+
+def plaintext_bytes_of(pair_bits: int) -> int:
+    """How long a file either end can encrypt with one unused pair block of so many bits."""
+    return _bytes_under(ledger.half_bits(pair_bits))
+
+
+def _bytes_under(key_bits: int) -> int:
+    return max(0, key_bits - MAC_KEY_BITS) // 8

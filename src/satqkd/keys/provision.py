@@ -2,7 +2,8 @@
 
 Both get the same fresh block or neither uses it. Two files cannot be changed in one transaction: the
 block is stored at both ends first and confirmed after, and a run that was killed between is finished or
-undone by the next, so that positions in the two pools never differ.
+undone by the next, so that blocks lie at the same positions of both pools. How far each end has used its
+pool may differ, after passes that only one end heard of: then both go on from the later position.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,14 @@ def provision(
 ) -> str:
     """Put the same `bits` random bits into both authentication pools; returns the block's id.
 
+    Both ends then stand at the same position; what one had not used before it is wiped.
     Raises KeyStoreError when the two pools do not match to begin with.
     """
     check_bits(bits, "bits to provision")
     if store_a.node_id == store_b.node_id:
         raise ConfigError(f"provision: expected stores of two nodes, got {store_a.node_id!r} twice")
     _settle(store_a, store_b, now_utc)
+    _meet(store_a, store_b, now_utc)
     block_id = f"auth:{randbytes(8).hex()}"
     with Secret(randbytes(bits // 8)) as key:
         for store, peer in ((store_a, store_b.node_id), (store_b, store_a.node_id)):
@@ -59,6 +62,14 @@ def _require_same(store_a: KeyStore, store_b: KeyStore) -> None:
             f"({len(in_a)} and {len(in_b)} blocks): one store is not the other's partner, or was restored "
             f"from an old copy; make new stores"
         )
+
+
+def _meet(store_a: KeyStore, store_b: KeyStore, now_utc: str) -> None:
+    ends = ((store_a, store_b.node_id), (store_b, store_a.node_id))
+    positions = [store.auth_position(peer) for store, peer in ends]
+    if len(set(positions)) > 1:
+        for store, peer in ends:
+            store.skip_auth_to(peer, max(positions), now_utc=now_utc)
 
 
 def _pool(store: KeyStore, peer: str) -> dict[str, BlockRow]:

@@ -8,7 +8,8 @@ the ledger forbids it. The satellite itself knows a: it is trusted, as in Liao e
 
 Ledger, record and audit entry are one transaction, and no byte leaves before its commit: a crash leaves
 either the key and no record, or the record with both ranges used. A record may be sent any number of
-times; its ranges are never combined again.
+times; its ranges are never combined again. A record is known by its body: an end checks only its own tag,
+so what stands in place of the other end's tag makes it no other record.
 """
 
 import hashlib
@@ -72,7 +73,7 @@ def make_relay(
     stations = (station_a, station_b)
     _check_request(store.node_id, stations, bits, relay_id)
     with store.transaction() as connection:
-        data = connection.execute(select(RELAYS.c.record).where(_is(store.node_id, relay_id))).scalar()
+        data = _made_before(connection, store.node_id, relay_id)
         if data is None:
             use = Use("relay", relay_id, now_utc)
             data = _combine(connection, store.node_id, stations, bits, use, demo=demo)
@@ -83,6 +84,24 @@ def make_relay(
             f"{record.station_b!r}; give this one another id"
         )
     return record
+
+
+def find_relay(store: KeyStore, relay_id: str) -> RelayRecord | None:
+    """The record that this satellite made under an id, to send it again; None when there is none."""
+    with store.snapshot() as connection:
+        data = _made_before(connection, store.node_id, relay_id)
+    return None if data is None else _report(data)
+
+
+def largest_relay_bits(store: KeyStore, station_a: str, station_b: str, *, demo: bool = False) -> int:
+    """The most bits a relay may combine now: the smaller link less its tag's key, in whole bytes."""
+    live = min(store.available_bits(station, "link", demo=demo) for station in (station_a, station_b))
+    return max(0, (live - MAC_KEY_BITS) // 8 * 8)
+
+
+def _made_before(connection: Connection, satellite: str, relay_id: str) -> bytes | None:
+    found = connection.execute(select(RELAYS.c.record).where(_is(satellite, relay_id))).scalar()
+    return None if found is None else bytes(found)
 
 
 def _check_request(satellite: str, stations: tuple[str, str], bits: int, relay_id: str) -> None:
@@ -115,8 +134,9 @@ def _combine(
         end_b=end_b,
         combined=_xor(*keys),
     )
-    data = _seal(body, tags)
-    _remember(connection, body, data, keep=True)
+    encoded = msgspec.msgpack.encode(body)
+    data = _seal(encoded, tags)
+    _remember(connection, body, encoded, data)
     audit.append(connection, "relay", use.utc, relay_id=body.relay_id, stations=list(stations), bits=bits)
     return data
 
@@ -126,22 +146,21 @@ def _xor(first: Spent, second: Spent) -> bytes:
         return bytes(a.xor(b.expose()))
 
 
-def _seal(body: RelayBody, tags: list[Spent]) -> bytes:
-    encoded = msgspec.msgpack.encode(body)
+def _seal(encoded: bytes, tags: list[Spent]) -> bytes:
     tag_a, tag_b = (onetime_mac.tag(spent.key, encoded) for spent in tags)
     for spent in tags:
         spent.key.wipe()
     return msgspec.msgpack.encode(Envelope(1, encoded, tag_a, tag_b))
 
 
-def _remember(connection: Connection, body: RelayBody, data: bytes, *, keep: bool) -> None:
+def _remember(connection: Connection, body: RelayBody, covered: bytes, data: bytes | None) -> None:
     connection.execute(
         insert(RELAYS).values(
             satellite=body.satellite,
             relay_id=body.relay_id,
             sequence=body.sequence,
-            record=data if keep else None,
-            record_sha256=hashlib.sha256(data).digest(),
+            record=data,
+            record_sha256=hashlib.sha256(covered).digest(),
         )
     )
 
@@ -175,10 +194,10 @@ def accept_relay(store: KeyStore, record: bytes, *, now_utc: str, demo: bool = F
             f"demonstration say --demo"
         )
     with store.transaction() as connection:
-        repeated = _accepted_before(connection, body, record)
+        repeated = _accepted_before(connection, share)
         good = repeated or _accept(connection, store.node_id, share, now_utc=now_utc, demo=demo)
         if good and not repeated:
-            _remember(connection, body, record, keep=False)
+            _remember(connection, body, share.covered, None)
     if not good:
         raise AuthenticationError(
             f"the tag of relay {body.relay_id!r} does not fit the key shared with {body.satellite!r}: the "
@@ -187,10 +206,11 @@ def accept_relay(store: KeyStore, record: bytes, *, now_utc: str, demo: bool = F
     return AcceptedRelay(body.relay_id, body.block_id, share.peer, body.bits, body.origin, repeated)
 
 
-def _accepted_before(connection: Connection, body: RelayBody, data: bytes) -> bool:
+def _accepted_before(connection: Connection, share: RelayShare) -> bool:
+    body = share.body
     known = select(RELAYS.c.record_sha256).where(_is(body.satellite, body.relay_id))
     digest = connection.execute(known).scalar()
-    if digest is not None and digest != hashlib.sha256(data).digest():
+    if digest is not None and digest != hashlib.sha256(share.covered).digest():
         raise KeyAlreadyUsed(
             f"relay {body.relay_id!r} of {body.satellite!r} was accepted with another record; this one is "
             f"refused"

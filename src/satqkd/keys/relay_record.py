@@ -13,12 +13,13 @@ import msgspec
 from msgspec import Meta
 
 from satqkd.errors import DataFormatError, KeyNotFound
-from satqkd.keys.model import MAC_KEY_BITS, KeyRange, Origin
+from satqkd.keys.model import MAC_KEY_BITS, MAXIMUM_RANGES, KeyRange, Origin
 from satqkd.keys.onetime_mac import TAG_BYTES
 
 MAXIMUM_RECORD_BYTES: Final = 1 << 28
 """What a record may make a station parse."""
 _Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+_Ranges = Annotated[tuple[KeyRange, ...], Meta(max_length=MAXIMUM_RANGES)]
 _Tag = Annotated[bytes, Meta(min_length=TAG_BYTES, max_length=TAG_BYTES)]
 
 
@@ -26,8 +27,8 @@ class RelayEnd(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     """What a relay takes of one link."""
 
     station: _Name
-    key_ranges: tuple[KeyRange, ...]
-    mac_ranges: tuple[KeyRange, ...]
+    key_ranges: _Ranges
+    mac_ranges: _Ranges
 
     @property
     def ranges(self) -> tuple[KeyRange, ...]:

@@ -70,7 +70,7 @@ CREATE TABLE relays (
     relay_id TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     record BLOB,
-    record_sha256 BLOB NOT NULL,
+    record_sha256 BLOB NOT NULL, -- of the record's body, without its tags
     PRIMARY KEY (satellite, relay_id)
 ) STRICT;
 CREATE TABLE audit (

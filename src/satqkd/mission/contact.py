@@ -6,6 +6,7 @@ course is computed once on an even grid, from which budget, twin and emulator re
 turbulence and pointing fade nothing here yet.
 """
 
+import math
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -104,7 +105,7 @@ class Contact(msgspec.Struct, frozen=True, eq=False):
             protocol=protocol,
             slots=self.slots,
             expected_qber=round(self.expected_qber, 6),
-            maximum_light_time_s=float(self.look.range_m.max()) / SPEED_OF_LIGHT_M_S,
+            maximum_light_time_s=_whole_microseconds(float(self.look.range_m.max()) / SPEED_OF_LIGHT_M_S),
             beacon_rate_hz=self.satellite.beacon.rate_hz,
             beacon_code_shift_s=self.satellite.beacon.code_shift_s,
         )
@@ -199,3 +200,8 @@ def _link_window(
 
 def _whole_milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _whole_microseconds(duration_s: float) -> float:
+    """Rounded up, so that both ends agree on it whatever the last digit of their libraries."""
+    return math.ceil(duration_s * 1e6) / 1e6

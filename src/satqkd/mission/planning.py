@@ -11,6 +11,7 @@ import numpy as np
 
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.mission.contact import GRID_S, NIGHT_SUN_ELEVATION_RAD, Contact, make_contact, site_of
+from satqkd.records import DECOY
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import SecurityTargets, expected_counts, key_length
 from satqkd.security.tails import binary_entropy
@@ -44,6 +45,7 @@ def link_budget(contact: Contact, *, step_s: float) -> dict[str, Any]:
         "expected_detection_hz": rates.detection_hz,
         "expected_sifted_hz": rates.sifted_hz,
         "expected_qber": rates.qber,
+        "expected_decoy_qber": rates.class_error[DECOY],
     }
     return {name: np.broadcast_to(column, course.t_s.shape)[rows] for name, column in columns.items()}
 

@@ -30,8 +30,9 @@ class NodeReport(msgspec.Struct, frozen=True):
     """Pass time at which `block.stage` was entered."""
     authentication_bits_spent: int
     link: LinkCounts
-    cpu_s: float = 0.0
-    max_rss_mib: float = 0.0
+    cpu_s: float | None = None
+    """Of the node's own process; None where both ends share one."""
+    max_rss_mib: float | None = None
 
 
 class PassReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +88,7 @@ def pass_report(
     """Both nodes' accounts as one. A block counts as key only where both ends confirmed it."""
     blocks = _both(satellite.blocks, station.blocks)
     counts = _summed(blocks)
+    keys = max(1, sum(block.outcome == "key" for block in blocks))
     outcome, reason = _outcome(blocks, parameters.protocol.blocks)
     return PassReport(
         pass_id=parameters.pass_id,
@@ -108,8 +110,8 @@ def pass_report(
         leaked_bits=sum(sum(block.leaked_bits.values()) for block in blocks),
         authentication_bits_spent=station.authentication_bits_spent,
         secret_bits=sum(block.secret_bits for block in blocks),
-        epsilon_secrecy=parameters.protocol.epsilon_secrecy,
-        epsilon_correctness=parameters.protocol.epsilon_correctness,
+        epsilon_secrecy=keys * parameters.protocol.epsilon_secrecy,
+        epsilon_correctness=keys * parameters.protocol.epsilon_correctness,
         bound=parameters.protocol.bound,
         announcement=parameters.protocol.announcement,
         keys_match=any(block.keys_match for block in blocks)
@@ -119,7 +121,9 @@ def pass_report(
         timings_s=_timings(parameters, satellite, station, wall_s),
         classical=_classical(satellite, station, channels, wall_s),
         processes={
-            node.node: {"cpu_s": node.cpu_s, "max_rss_mib": node.max_rss_mib} for node in (satellite, station)
+            node.node: {"cpu_s": node.cpu_s, "max_rss_mib": node.max_rss_mib}
+            for node in (satellite, station)
+            if node.cpu_s is not None
         },
         seed=seed,
         origin=origin,
@@ -183,18 +187,16 @@ def _block_row(block: BlockReport) -> dict[str, Any]:
 
 def _efficiency(blocks: list[BlockReport], parameters: Parameters) -> float | None:
     """Bits reconciliation leaked over the Shannon limit of each basis' own error rate."""
-    leaked = sum(block.reconciliation_bits for block in blocks)
+    reconciled = [block for block in blocks if block.reconciliation_bits and block.errors_known]
     limit = 0.0
-    for block in blocks:
+    for block in reconciled:
         for basis in parameters.protocol.keyed_bases:
-            rows = [
-                r
-                for r in block.counts
-                if r.basis == basis and r.class_name in parameters.protocol.keyed_classes
-            ]
-            sifted, errors = sum(r.detections for r in rows), sum(r.errors for r in rows)
+            classes = parameters.protocol.keyed_classes
+            rows = [row for row in block.counts if row.basis == basis and row.class_name in classes]
+            sifted, errors = sum(row.detections for row in rows), sum(row.errors for row in rows)
             limit += sifted * binary_entropy(errors / sifted) if sifted else 0.0
-    return leaked / limit if leaked and limit else None
+    leaked = sum(block.reconciliation_bits for block in reconciled)
+    return leaked / limit if limit else None
 
 
 def _timings(

@@ -14,6 +14,7 @@ from typing import Any
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.devices import Receiver, TwinReceiver, TwinTransmitter
 from satqkd.distill.authenticate import pass_key_bits
+from satqkd.errors import LocalProtocolError
 from satqkd.keys import KeyStore, provision
 from satqkd.mission import presets
 from satqkd.mission.contact import Contact, contact_of
@@ -74,20 +75,25 @@ def station_terminal(
     *,
     seed: int,
     receiver: Receiver | None = None,
+    origin: str = TWIN,
+    tie_bits: RandBytes | None = None,
     log: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> StationTerminal:
     """A station behind the twin's light, or behind any other receiver.
 
-    Ties between detectors are tossed by a named stream, so that a twin's pass repeats; behind hardware
-    they must come from fresh random bytes.
+    receiver: omitted, the twin's, whose ties between detectors are tossed by a named stream so that the
+    pass repeats. Another one comes with its own `tie_bits` (fresh random bytes for hardware) and `origin`.
+    Raises LocalProtocolError when it comes without.
     """
+    if receiver is not None and tie_bits is None:
+        raise LocalProtocolError("a receiver of one's own needs its own tie_bits: seeded coins are no secret")
     return StationTerminal(
         contact,
         contact.parameters(protocol, seed=seed),
         receiver=twin_receiver(contact, seed) if receiver is None else receiver,
         store=store,
-        origin=TWIN,
-        tie_bits=stream_bytes(seed, "station", "ties"),
+        origin=origin,
+        tie_bits=stream_bytes(seed, "station", "ties") if tie_bits is None else tie_bits,
         log=log,
     )
 
@@ -177,7 +183,8 @@ def ensure_authentication(one: KeyStore, other: KeyStore, contact: Contact, prot
     may do.
     """
     needed = pass_key_bits(protocol.blocks)
-    if one.available_bits(other.node_id, "auth") < needed:
+    left = min(one.available_bits(other.node_id, "auth"), other.available_bits(one.node_id, "auth"))
+    if left < needed:
         provision(
             one, other, bits=16 * needed, randbytes=secrets.token_bytes, now_utc=format_utc(contact.epoch)
         )

@@ -24,6 +24,7 @@ from satqkd.distill.outcome import (
     Event,
     SecretConfirmed,
     SecretReady,
+    SecretRefused,
     StageEntered,
 )
 from satqkd.distill.parameters import Parameters
@@ -138,6 +139,9 @@ class Terminal(ABC):
                 self._store.confirm_block(self.block_id(event.block))
                 self.confirmed_s[event.block] = now_s
                 self.log(now_s, "authenticate", "confirmed", block=event.block)
+            case SecretRefused():
+                self._store.discard_block(self.block_id(event.block))
+                self.log(now_s, "authenticate", "discarded", block=event.block)
             case StageEntered():
                 self.stage_s[f"{event.block}.{event.stage}"] = now_s
                 self.log(now_s, "block", event.stage, block=event.block)
@@ -273,7 +277,7 @@ class StationTerminal(Terminal):
             self._announce(self._acceptance.accept(self._clock.flush()), now_s)
             self._announce(self._acceptance.flush(), now_s)
             self.log(now_s, "sift", "clicks", **self._acceptance.counts.to_dict())
-        self._station_session.end_block(self._next_block)
+        self._station_session.end_block(self._next_block, now_s)
         self._next_block += 1
 
     def _announce(self, detections: Detections, now_s: float) -> None:

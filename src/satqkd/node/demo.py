@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from satqkd.errors import LinkError, ResourceError
+from satqkd.keys import plaintext_bytes_of
 from satqkd.mission import presets
 from satqkd.mission.contact import contact_of
 from satqkd.mission.files import write_pass_folder, write_whole
@@ -30,7 +31,6 @@ STATION_A: Final = "beijing"
 STATION_B: Final = "stellenbosch"
 MARKER: Final = ".satqkd-demo"
 STORES: Final = "stores"
-OTP_KEY_BITS: Final = 256
 MakeImage = Callable[[int], bytes]
 """A file of at most so many bytes, to be sent."""
 Say = Callable[[str], None]
@@ -63,7 +63,7 @@ def run_demo(
     if all(report.outcome == "key" for report in reports):
         relay = _relay(folder)
         say(f"relay {relay['relay_id']}: {relay['bits']} bits end to end for {STATION_A} and {STATION_B}")
-        image = _send_image(folder, make_image(_pad_bytes(relay["bits"])))
+        image = _send_image(folder, make_image(plaintext_bytes_of(relay["bits"])))
         say(f"image of {image['bytes']} bytes encrypted at {STATION_A}, decrypted at {STATION_B}")
     result = DemoResult(reports, relay, image, seed, time.monotonic() - started_s)
     write_whole(folder / "demo.json", to_json(result))
@@ -104,11 +104,6 @@ def _relay(folder: Path) -> dict[str, Any]:
     for station in (STATION_A, STATION_B):
         _step("keys", "accept", str(record), "--store", _store(folder, station), "--demo", "--json")
     return made
-
-
-def _pad_bytes(relay_bits: int) -> int:
-    """Longest file one end may encrypt: half of the pair key is its own, less the key of the file's tag."""
-    return (relay_bits // 2 - OTP_KEY_BITS) // 8 - 1
 
 
 def _send_image(folder: Path, image: bytes) -> dict[str, Any]:

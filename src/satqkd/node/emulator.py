@@ -63,7 +63,6 @@ class _Master:
 
     def __init__(self, line: socket.socket, link: LinkEmulator, patience_s: float) -> None:
         self._line, self._link, self._patience_s = line, link, patience_s
-        self._line.settimeout(REPEAT_S)
         self._addresses: dict[int, Address] = {}
 
     def run(self, progress: TickDone | None) -> None:
@@ -88,9 +87,9 @@ class _Master:
         done = {role: Assembly(PacketKind.DONE, tick) for role in grants}
 
         def say() -> None:
+            """To both: a node that has answered hears that the other is still waited for."""
             for role, packets in grants.items():
-                if not done[role].complete:
-                    self._say(role, packets)
+                self._say(role, packets)
 
         say()
         self._await(lambda: all(each.complete for each in done.values()), f"tick {tick}", say, done)
@@ -103,31 +102,41 @@ class _Master:
         repeat: Callable[[], None],
         done: dict[int, Assembly] | None = None,
     ) -> None:
+        """Until complete; `repeat` every REPEAT_S, and LinkError when who is awaited stays silent."""
         heard_s = time.monotonic()
+        repeat_s = heard_s + REPEAT_S
         while not complete():
+            now_s = time.monotonic()
+            if now_s >= repeat_s:
+                repeat()
+                repeat_s = now_s + REPEAT_S
+            if now_s - heard_s > self._patience_s:
+                raise LinkError(
+                    f"{what}: no answer for {self._patience_s:.0f} s from {self._silent(done)}; "
+                    f"the pass is lost"
+                )
+            self._line.settimeout(max(0.001, repeat_s - now_s))
             try:
                 data, address = self._line.recvfrom(65_536)
             except TimeoutError:
-                if time.monotonic() - heard_s > self._patience_s:
-                    raise LinkError(
-                        f"{what}: no answer for {self._patience_s:.0f} s from {self._silent(done)}; "
-                        f"the pass is lost"
-                    ) from None
-                repeat()
                 continue
             packet = decode(data)
-            if packet is None or packet.role not in (SATELLITE, STATION):
-                continue
-            heard_s = time.monotonic()
-            self._take(packet, Address(*address), done)
+            if packet is not None and self._take(packet, Address(*address), done):
+                heard_s = time.monotonic()
 
-    def _take(self, packet: Packet, address: Address, done: dict[int, Assembly] | None) -> None:
+    def _take(self, packet: Packet, address: Address, done: dict[int, Assembly] | None) -> bool:
+        """Whether the packet tells something that was awaited."""
+        if packet.role not in (SATELLITE, STATION):
+            return False
         if packet.kind is PacketKind.HELLO:
+            fresh = packet.role not in self._addresses
             self._addresses.setdefault(packet.role, address)
-            return
-        known = self._addresses.get(packet.role) == address
-        if known and packet.kind is PacketKind.DONE and done is not None:
-            done[packet.role].take(packet)
+            return fresh
+        if packet.kind is not PacketKind.DONE or done is None or self._addresses.get(packet.role) != address:
+            return False
+        waiting = not done[packet.role].complete
+        done[packet.role].take(packet)
+        return waiting
 
     def _silent(self, done: dict[int, Assembly] | None) -> str:
         names = {number: role for role, number in ROLES.items()}
@@ -138,6 +147,7 @@ class _Master:
     def _end(self, tick: int) -> None:
         """Tell both that the pass is over, until both have said BYE."""
         missing = {SATELLITE, STATION}
+        self._line.settimeout(REPEAT_S)
         for _ in range(FAREWELLS):
             for role in missing:
                 self._say(role, batch(PacketKind.END, role, tick, []))

@@ -8,7 +8,7 @@ key is marked spent before it is used.
 import resource
 import socket
 import time
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -24,10 +24,12 @@ from satqkd.mission.run_pass import (
 from satqkd.mission.terminal import TICKS_PER_S, Terminal
 from satqkd.node.event_log import EventLog
 from satqkd.node.run_config import Role, RunConfig
-from satqkd.node.wire import FLAG_FINISHED, Assembly, PacketKind, batch, decode
+from satqkd.node.wire import FLAG_FINISHED, Assembly, Packet, PacketKind, batch, decode
 
 ROLES: Final[dict[Role, int]] = {"satellite": 0, "station": 1}
 REPEAT_S: Final = 0.25
+REFUSALS: Final = 8
+"""So many refusals in a row, after the first grant, mean that nobody is at the emulator's port any more."""
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -62,6 +64,7 @@ class _Loop:
         self._last = batch(PacketKind.HELLO, self._role, 0, [])
         self._grant: Assembly | None = None
         self._worked: int | None = None
+        self._refused = 0
 
     def run(self) -> None:
         """Until the emulator says END."""
@@ -71,14 +74,17 @@ class _Loop:
         while True:
             try:
                 packet = decode(self._line.recv(65_536))
-            except (TimeoutError, ConnectionRefusedError):
-                if time.monotonic() - heard_s > self._patience_s:
-                    raise LinkError(
-                        f"nothing heard of the emulator for {self._patience_s:.0f} s; the pass is lost"
-                    ) from None
+            except (TimeoutError, ConnectionRefusedError) as error:
+                if isinstance(error, ConnectionRefusedError):
+                    self._refused += 1
+                    time.sleep(REPEAT_S)
+                gone = self._worked is not None and self._refused > REFUSALS
+                if gone or time.monotonic() - heard_s > self._patience_s:
+                    state = "gone" if gone else f"silent for {self._patience_s:.0f} s"
+                    raise LinkError(f"the emulator is {state}; the pass is lost") from None
                 self._say(self._last)
                 continue
-            heard_s = time.monotonic()
+            heard_s, self._refused = time.monotonic(), 0
             if packet is None:
                 continue
             if packet.kind is PacketKind.END:
@@ -87,9 +93,10 @@ class _Loop:
             if packet.kind is PacketKind.GRANT:
                 self._on_grant(packet)
 
-    def _on_grant(self, packet: Any) -> None:
-        if packet.tick == self._worked:
-            self._say(self._last)
+    def _on_grant(self, packet: Packet) -> None:
+        if self._worked is not None and packet.tick <= self._worked:
+            if packet.tick == self._worked:
+                self._say(self._last)
             return
         if self._grant is None or self._grant.tick != packet.tick:
             self._grant = Assembly(PacketKind.GRANT, packet.tick)

@@ -32,7 +32,7 @@ class PacketKind(IntEnum):
     END = 3
     """Emulator: the pass is over."""
     BYE = 4
-    """Node: it has heard so, and has written its report."""
+    """Node: it has heard so and ends."""
 
 
 class Packet(NamedTuple):

@@ -112,6 +112,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     total_db: tuple[Number, ...]
     expected_sifted_hz: tuple[Number, ...]
     expected_qber: tuple[Number, ...]
+    expected_decoy_qber: tuple[Number, ...]
 
     def __post_init__(self) -> None:
         sizes = {name: len(getattr(self, name)) for name in self.__struct_fields__}
@@ -145,18 +146,28 @@ class Course(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """Keyed rounds and errors of one block in each second of pass time that has any."""
+    """Keyed rounds, revealed decoys and errors of these in each second of pass time that has any, one block.
+
+    Errors of keyed rounds are not among them: where those lie depends on the key.
+    """
 
     block: int
     second: tuple[int, ...]
     sifted: tuple[int, ...]
+    revealed: tuple[int, ...]
     errors: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not len(self.second) == len(self.sifted) == len(self.errors):
+        sizes = [len(column) for column in (self.second, self.sifted, self.revealed, self.errors)]
+        if len(set(sizes)) != 1:
             raise DataFormatError(
-                f"profile of block {self.block}: expected columns of one length, got second "
-                f"{len(self.second)}, sifted {len(self.sifted)}, errors {len(self.errors)}"
+                f"profile of block {self.block}: expected second, sifted, revealed and errors of one length, "
+                f"got {sizes}"
+            )
+        if any(wrong > told for wrong, told in zip(self.errors, self.revealed, strict=True)):
+            raise DataFormatError(
+                f"profile of block {self.block}: expected errors among the revealed rounds, got more errors "
+                "than these in a second"
             )
 
 

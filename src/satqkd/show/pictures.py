@@ -1,20 +1,17 @@
 """The pictures of a pass, each one PNG file: where the satellite was, what light was lost, what arrived.
 
-Lines drawn as expected come from the link budget; bars and points are counts of the pass. Error bars are
-one-sigma Poisson limits by the approximations of Gehrels, ApJ 303, 336 (1986), within 1 % of exact.
-Knows views of result files and pixels only.
+Lines drawn as expected come from the link budget; bars and points are counts of the pass. Error rates in
+time are those of revealed decoys: where the errors of keyed rounds lie would tell of the key, and no file
+says it. Knows views of result files and pixels only.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from satqkd.errors import DataFormatError
+from satqkd.show.bins import Array, Binned, bin_profiles, merged, poisson_limits
 from satqkd.show.files import Columns, Profile, Scene
 from satqkd.show.image import Pixels
 from satqkd.show.style import (
@@ -34,76 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
-
 LOSS_PARTS: Final = ("diffraction", "pointing", "atmosphere", "receiver", "calibration", "detector")
-SHORTEST_BIN_S: Final = 5
-MOST_BINS: Final = 60
-FEWEST_FOR_SCALE: Final = 50
-"""Bins with fewer keyed rounds do not decide how high the axis of the error rate goes."""
-
-
-class Binned(msgspec.Struct, frozen=True, eq=False):
-    """Counts in bins of equal width; the last may be shorter or longer. All float64, one row a bin."""
-
-    start_s: Array
-    width_s: Array
-    sifted: Array
-    errors: Array
-
-    @property
-    def middle_s(self) -> Array:
-        """Middle of each bin."""
-        return self.start_s + self.width_s / 2
-
-    @property
-    def rate_hz(self) -> Array:
-        """Keyed rounds a second."""
-        return self.sifted / self.width_s
-
-
-def bin_profiles(profiles: Sequence[Profile], duration_s: float) -> Binned:
-    """Sum the profiles of all blocks into bins of whole seconds over [0, duration_s].
-
-    A bin is at least 5 s long and at most 60 bins are made; what is left at the end makes a bin of its own
-    or, when shorter than half of one, lengthens the last. Seconds outside are refused with
-    DataFormatError, apart from the last one begun.
-    """
-    seconds = np.array([s for profile in profiles for s in profile.second], dtype=np.int64)
-    last = max(1, math.ceil(duration_s))
-    if seconds.size and not (seconds.min() >= 0 and seconds.max() <= last):
-        raise DataFormatError(
-            f"profiles: expected seconds from 0 to {last}, got {seconds.min()} to {seconds.max()}"
-        )
-    width = max(SHORTEST_BIN_S, math.ceil(last / MOST_BINS))
-    starts = np.arange(0, last, width)
-    if starts.size > 1 and duration_s - starts[-1] < width / 2:
-        starts = starts[:-1]
-    edges = np.append(starts, max(duration_s, 1e-3)).astype(np.float64)
-    rows = np.minimum(seconds // width, edges.size - 2)
-    sifted = np.array([n for profile in profiles for n in profile.sifted], dtype=np.float64)
-    errors = np.array([n for profile in profiles for n in profile.errors], dtype=np.float64)
-    return Binned(
-        start_s=edges[:-1],
-        width_s=np.diff(edges),
-        sifted=_summed(rows, sifted, edges.size - 1),
-        errors=_summed(rows, errors, edges.size - 1),
-    )
-
-
-def _summed(rows: NDArray[np.int64], values: Array, bins: int) -> Array:
-    sums: Array = np.zeros(bins)
-    np.add.at(sums, rows, values)
-    return sums
-
-
-def poisson_limits(counts: Array) -> tuple[Array, Array]:
-    """Lower and upper one-sigma limits of the mean of Poisson counts, of the shape of `counts`."""
-    n = np.asarray(counts, dtype=np.float64)
-    safe = np.maximum(n, 1.0)
-    lower = np.where(n > 0, safe * np.maximum(0.0, 1 - 1 / (9 * safe) - 1 / (3 * np.sqrt(safe))) ** 3, 0.0)
-    above = n + 1
-    return lower, above * (1 - 1 / (9 * above) + 1 / (3 * np.sqrt(above))) ** 3
+FEWEST_REVEALED: Final = 100
+"""Fewer revealed rounds than this share a point of the error rate with their neighbours."""
 
 
 def geometry_picture(path: Path, scene: Scene, course: Columns) -> Path:
@@ -146,24 +76,33 @@ def loss_picture(path: Path, scene: Scene, course: Columns) -> Path:
     return write_png(path, draw)
 
 
-def rate_picture(path: Path, scene: Scene, profiles: Sequence[Profile], course: Columns | None) -> Path:
-    """Sifted rate and error rate in time: counts of the pass against what the budget expects."""
+def rate_picture(
+    path: Path,
+    scene: Scene,
+    profiles: Sequence[Profile],
+    course: Columns | None,
+    *,
+    qber: float | None = None,
+) -> Path:
+    """Sifted rate and error rate of revealed decoys in time: counts against what the budget expects.
+
+    qber: of all keyed rounds of the pass, drawn as one level; left out where it is None.
+    """
 
     def draw(figure: "Figure") -> None:
         binned = bin_profiles(profiles, scene.duration_s)
         upper, lower = figure.subplots(2, 1, sharex=True)
         heading(figure, f"What {scene.station} kept of {scene.satellite}'s light", _about(scene))
         _draw_rate(upper, binned)
-        _draw_qber(lower, binned)
+        _draw_decoy_qber(lower, merged(binned, FEWEST_REVEALED))
         if course is not None:
-            shown = course.array("t_s") <= scene.duration_s
-            t_s = course.array("t_s")[shown]
-            rate_khz = course.array("expected_sifted_hz")[shown] / 1e3
-            upper.plot(t_s, rate_khz, color=INK, lw=1.3, ls=(0, (4, 2)), label="expected")
-            percent = course.array("expected_qber")[shown] * 100
-            lower.plot(t_s, percent, color=INK, lw=1.3, ls=(0, (4, 2)), label="expected")
+            _draw_expected(upper, scene, course, "expected_sifted_hz", 1e-3)
+            if binned.revealed.any():
+                _draw_expected(lower, scene, course, "expected_decoy_qber", 100)
+        _draw_pass_qber(lower, qber)
         for axes in (upper, lower):
-            axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=3)
         label_time(lower, 0.0, scene.duration_s)
 
     return write_png(path, draw)
@@ -268,26 +207,49 @@ def _draw_rate(axes: "Axes", binned: Binned) -> None:
     axes.set_ylim(0, max(1e-3, 1.18 * float(binned.rate_hz.max()) / 1e3))
 
 
-def _draw_qber(axes: "Axes", binned: Binned) -> None:
-    seen = binned.sifted > 0
-    sifted, errors = binned.sifted[seen], binned.errors[seen]
+def _draw_decoy_qber(axes: "Axes", binned: Binned) -> None:
+    """Points with Poisson bars, as wide as their bins; a sentence where no decoy was revealed."""
+    axes.set_ylabel("QBER of revealed decoys, %")
+    seen = binned.revealed > 0
+    if not seen.any():
+        _say(axes, "no decoy was revealed: no error rate in time")
+        return
+    revealed, errors = binned.revealed[seen], binned.errors[seen]
     lower, upper = poisson_limits(errors)
-    percent = 100 * errors / sifted
-    bars = np.array([percent - 100 * lower / sifted, 100 * upper / sifted - percent])
+    percent = 100 * errors / revealed
     axes.errorbar(
         binned.middle_s[seen],
         percent,
-        yerr=bars,
+        xerr=binned.width_s[seen] / 2,
+        yerr=np.array([percent - 100 * lower / revealed, 100 * upper / revealed - percent]),
         fmt="o",
         ms=3.2,
         elinewidth=0.9,
         color=RED,
         label="counted, ± 1 σ",
     )
-    axes.set_ylabel("QBER, %")
-    firm = sifted >= FEWEST_FOR_SCALE
-    highest = _largest((percent + bars[1])[firm if firm.any() else slice(None)], 1.0)
-    axes.set_ylim(0, 1.30 * min(highest, 100.0))
+    axes.set_ylim(0, 1.35 * min(_largest(100 * upper / revealed, 1.0), 100.0))
+
+
+def _draw_expected(axes: "Axes", scene: Scene, course: Columns, name: str, scale: float) -> None:
+    """A column of the budget while the quantum link ran, dashed."""
+    shown = course.array("t_s") <= scene.duration_s
+    values = scale * course.array(name)[shown]
+    axes.plot(course.array("t_s")[shown], values, color=INK, lw=1.3, ls=(0, (4, 2)), label="expected")
+
+
+def _draw_pass_qber(axes: "Axes", qber: float | None) -> None:
+    """The error rate of all keyed rounds as one level, and why it is no curve."""
+    note = "where the errors of keyed rounds lie is not told"
+    axes.annotate(note, (0.006, 0.965), xycoords="axes fraction", color=MUTED, fontsize=7.5, va="top")
+    if qber is not None:
+        label = f"keyed rounds, whole pass: {100 * qber:.2f} %"
+        axes.axhline(100 * qber, color=BLUE, lw=0.9, label=label)
+        axes.set_ylim(0, max(axes.get_ylim()[1], 135 * qber))
+
+
+def _say(axes: "Axes", sentence: str) -> None:
+    axes.annotate(sentence, (0.5, 0.5), xycoords="axes fraction", color=MUTED, ha="center", va="center")
 
 
 def _largest(values: Array, otherwise: float) -> float:

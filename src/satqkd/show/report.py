@@ -19,7 +19,7 @@ IMAGE_PICTURE: Final = "image.png"
 PICTURES: Final = {
     "geometry.png": "Elevation and range in time",
     "loss.png": "Loss and its parts in time",
-    "rates.png": "Sifted rate and error rate in time, counted and expected",
+    "rates.png": "Sifted rate, and error rate of revealed decoys, in time, counted and expected",
 }
 
 
@@ -34,7 +34,9 @@ def write_pictures(files: PassFiles) -> list[Path]:
     if files.profiles:
         columns_or_none = None if files.course is None else files.course.columns
         drawn.append(
-            pictures.rate_picture(folder / "rates.png", report.scene, files.profiles, columns_or_none)
+            pictures.rate_picture(
+                folder / "rates.png", report.scene, files.profiles, columns_or_none, qber=report.qber
+            )
         )
     return drawn
 
@@ -134,7 +136,7 @@ def _about(reports: Sequence[PassView], evidence: Sequence[EvidenceRow]) -> list
         element(
             "p",
             f"Secret lengths are by the bound {bounds}, for a secrecy error of at most {secrecy:g} and a "
-            f"correctness error of at most {correctness:g} per block.",
+            f"correctness error of at most {correctness:g} per pass.",
         ),
     ]
 
@@ -161,6 +163,7 @@ def _pass_section(files: PassFiles) -> list[Markup]:
     return [
         element("h2", f"{report.satellite} over {report.station}"),
         *(picture(path, f"{PICTURES[path.name]}, {report.station}") for path in drawn),
+        *([element("p", _ERRORS_IN_TIME, class_="note")] if files.profiles else []),
         *missing,
         table(tables.block_table(report)),
         folded("Counts per basis and class", table(tables.count_table(report), caption=False)),
@@ -228,6 +231,12 @@ _RELAY: Final = (
     "secret, with a tag for each end, so that both stations hold one key in common. The image is encrypted "
     "with that key as a one-time pad: as many key bits as image bits, used once. The satellite is trusted; "
     "the path of the ciphertext is not."
+)
+_ERRORS_IN_TIME: Final = (
+    "The error rate in time is that of decoys, whose values the satellite tells in the open. They are "
+    "fainter than signals, so that noise spoils more of them. Where the errors of keyed rounds lie depends "
+    "on the key and is not told; only their number is, and it is charged as leaked: the QBER of the whole "
+    "pass stands in the table."
 )
 _INCOMPLETE: Final = (
     "course.json or station.json is missing from the folder, or holds no detections by the second: what they "
