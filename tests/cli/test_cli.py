@@ -6,6 +6,7 @@ Commands run in this process through `main`, so that exit codes and both streams
 import errno
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -175,7 +176,7 @@ def stores(tmp_path: Path) -> Stores:
             with KeyStore.create(paths[name], name) as station:
                 for store, peer in ((satellite, name), (station, "sat")):
                     store.add_block(f"pass:{name}", peer=peer, kind="link", origin="hardware",
-                                    key=name[:1].encode() * 1000, state="confirmed", allocator="sat",
+                                    key=random.Random(name).randbytes(1000), state="confirmed", allocator="sat",
                                     now_utc=now)  # fmt: skip
     return paths
 
@@ -248,3 +249,26 @@ def test_decrypting_looks_at_its_target_before_the_pad_is_used(
     back = tmp_path / "back"
     assert satqkd(*words, "--out", str(back))[0] == 0
     assert back.read_bytes() == b"text" and not list(tmp_path.glob("*.partial"))
+
+
+def test_exported_key_is_the_same_at_both_ends_and_is_used_up(
+    satqkd: Command, stores: Stores, tmp_path: Path
+) -> None:
+    record, ranges, ours, theirs = (tmp_path / name for name in ("record", "ranges.json", "ours", "theirs"))
+    satqkd("keys", "relay", "--store", stores["sat"], *RELAY, "--out", str(record))
+    for station in ("beijing", "xian"):
+        satqkd("keys", "accept", str(record), "--store", stores[station])
+    words = ("keys", "export", "--store", stores["beijing"], "--peer", "xian", "--out", str(ours))
+    code, said, _ = satqkd(*words, "--bits", "512", "--json")
+    assert (code, json.loads(said)["bits"]) == (0, 512)
+    ranges.write_text(said)
+    words = ("keys", "export", "--store", stores["xian"], "--peer", "beijing", "--ranges", str(ranges))
+    assert satqkd(*words, "--out", str(theirs))[0] == 0
+    assert ours.read_bytes() == theirs.read_bytes() and len(set(ours.read_bytes())) > 20
+    assert ours.stat().st_mode & 0o077 == 0
+    assert "used before" in satqkd.refusal(3, *words, "--out", str(tmp_path / "again"))
+    assert "either --bits or --ranges" in satqkd.refusal(
+        2, *words, "--bits", "8", "--out", str(tmp_path / "x")
+    )
+    ranges.write_text("[]")
+    assert "export --json" in satqkd.refusal(2, *words, "--out", str(tmp_path / "y"))

@@ -101,13 +101,14 @@ def made_folder(path: Path) -> Path:
 def new_file(target: Path, *, afterwards: str) -> Iterator[Callable[[bytes], None]]:
     """A file that costs key: `with new_file(...) as write` refuses its place before the key is used.
 
-    The file is there whole or not at all; nothing is left of it when the block fails. afterwards: what to
+    The file is there whole or not at all, readable by its owner alone; nothing is left of it when the block
+    fails. afterwards: what to
     do when writing fails although the place was good, with the key already used. Raises ResourceError.
     """
     partial = target.with_name(target.name + ".partial")
     try:
         refuse_existing(target)
-        partial.touch()
+        partial.touch(mode=0o600)
     except OSError as error:
         raise ResourceError(
             f"{target}: cannot be written ({error.strerror}); choose another --out (no key was used)"

@@ -1,4 +1,4 @@
-"""`satqkd keys`: look into a key store, provision authentication key, relay between stations."""
+"""`satqkd keys`: look into a key store, provision, relay between stations, export."""
 
 import secrets
 from pathlib import Path
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from satqkd.cli.common import Demo, Json, StorePath, new_file, print_json, print_table, say
-from satqkd.errors import Error
+from satqkd.errors import ConfigError, DataFormatError, Error
 
 if TYPE_CHECKING:
-    from satqkd.keys import KeyStore
+    from satqkd.keys import KeyRange, KeyStore
 
-app = typer.Typer(help="Look into a key store, provision authentication key, relay.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look into a key store, provision authentication key, relay, export.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -143,6 +145,56 @@ def accept(
     else:
         again = " (accepted before, nothing done)" if accepted.repeated else ""
         say(f"{accepted.bits} bits shared with {accepted.peer}, block {accepted.block_id}{again}")
+
+
+@app.command()
+def export(
+    store: StorePath,
+    peer: Annotated[str, typer.Option(help="The station at the other end of the pair.")],
+    out: Annotated[Path, typer.Option(help="Where the key's bytes are written; must not exist.")],
+    bits: Annotated[int | None, typer.Option(help="Take so many bits of this end's own part.")] = None,
+    ranges: Annotated[
+        Path | None,
+        typer.Option(help="Take the ranges in a file that the peer's `export --json` printed."),
+    ] = None,
+    demo: Demo = False,
+    json: Json = False,
+) -> None:
+    """Give end-to-end key out to another application: raw bytes, used up here; the peer names --ranges."""
+    from satqkd.keys import KeyStore
+
+    if (bits is None) == (ranges is None):
+        raise ConfigError("keys export: expected either --bits or --ranges; give one of the two")
+    named = None if ranges is None else _read_ranges(ranges)
+    with (
+        new_file(out, afterwards="take other bits at both ends") as write,
+        KeyStore.open(store) as opened,
+    ):
+        use = {"purpose": "export", "reference": out.name, "now_utc": _now_utc()}
+        if named is None:
+            spent = opened.spend(peer, "pair", bits or 0, demo=demo, **use)
+        else:
+            spent = opened.spend_at(peer, "pair", named, demo=demo, **use)
+        with spent.key as key:
+            write(bytes(key.expose()))
+    if json:
+        print_json({"ranges": spent.ranges, "bits": sum(piece.length_bits for piece in spent.ranges)})
+    else:
+        say(f"{sum(piece.length_bits for piece in spent.ranges)} bits of key with {peer}, written to {out}")
+
+
+def _read_ranges(path: Path) -> "tuple[KeyRange, ...]":
+    import msgspec
+
+    from satqkd.keys import KeyRange
+
+    class Exported(msgspec.Struct):
+        ranges: tuple[KeyRange, ...]
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Exported).ranges
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataFormatError(f"{path}: expected what `keys export --json` prints, got {error}") from None
 
 
 @app.command()
