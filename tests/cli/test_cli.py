@@ -175,9 +175,16 @@ def stores(tmp_path: Path) -> Stores:
         for name in ("beijing", "xian"):
             with KeyStore.create(paths[name], name) as station:
                 for store, peer in ((satellite, name), (station, "sat")):
-                    store.add_block(f"pass:{name}", peer=peer, kind="link", origin="hardware",
-                                    key=random.Random(name).randbytes(1000), state="confirmed", allocator="sat",
-                                    now_utc=now)  # fmt: skip
+                    store.add_block(
+                        f"pass:{name}",
+                        peer=peer,
+                        kind="link",
+                        origin="hardware",
+                        key=random.Random(name).randbytes(1000),
+                        state="confirmed",
+                        allocator="sat",
+                        now_utc=now,
+                    )
     return paths
 
 
