@@ -279,3 +279,16 @@ def test_exported_key_is_the_same_at_both_ends_and_is_used_up(
     )
     ranges.write_text("[]")
     assert "export --json" in satqkd.refusal(2, *words, "--out", str(tmp_path / "y"))
+
+
+def test_provisioning_makes_stores_that_are_missing_when_told_whose(satqkd: Command, tmp_path: Path) -> None:
+    one, two = str(tmp_path / "one.sqlite"), str(tmp_path / "two.sqlite")
+    words = ("keys", "provision", "--store", one, "--other", two, "--bits", "2048")
+    assert "--node NAME" in satqkd.refusal(2, *words)
+    assert list(tmp_path.iterdir()) == []
+    assert satqkd(*words, "--node", "jinan-1", "--other-node", "beijing")[0] == 0
+    with KeyStore.open(one) as satellite, KeyStore.open(two) as station:
+        assert (
+            satellite.available_bits("beijing", "auth") == station.available_bits("jinan-1", "auth") == 2048
+        )
+    assert "jinan-1" in satqkd.refusal(2, *words, "--node", "micius", "--other-node", "beijing")

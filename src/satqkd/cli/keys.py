@@ -62,18 +62,32 @@ def provision(
     store: StorePath,
     other: Annotated[Path, typer.Option(help="The peer's store, in the same room.")],
     bits: Annotated[int, typer.Option(min=8, help="Bits of fresh authentication key, a multiple of 8.")],
+    node: Annotated[
+        str | None, typer.Option(help="Make --store, for this node, where it is missing.")
+    ] = None,
+    other_node: Annotated[
+        str | None, typer.Option(help="Make --other, for that node, where missing.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Give two stores the same fresh authentication key, as before launch."""
-    from satqkd.keys import KeyStore
     from satqkd.keys import provision as provide
 
-    with KeyStore.open(store) as one, KeyStore.open(other) as two:
+    with _opened_or_made(store, node) as one, _opened_or_made(other, other_node) as two:
         block_id = provide(one, two, bits, randbytes=secrets.token_bytes, now_utc=_now_utc())
     if json:
         print_json({"block_id": block_id, "bits": bits})
     else:
         say(f"{bits} bits of authentication key in both stores, block {block_id}")
+
+
+def _opened_or_made(path: Path, node: str | None) -> "KeyStore":
+    """The store at a path; a new one of this node where there is none."""
+    from satqkd.keys import KeyStore
+
+    if node is not None and not path.exists():
+        return KeyStore.create(path, node)
+    return KeyStore.open(path, node_id=node)
 
 
 @app.command()

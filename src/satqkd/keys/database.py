@@ -180,7 +180,9 @@ def _require_sqlite(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(len(_HEADER))
     except FileNotFoundError:
-        raise KeyNotFound(f"{path}: no key store here; make one with `satqkd keys provision`") from None
+        raise KeyNotFound(
+            f"{path}: no key store here; make one with `satqkd keys provision --node NAME`"
+        ) from None
     except OSError as error:
         raise ResourceError(f"{path}: cannot read the store: {error.strerror}") from None
     if header != _HEADER:
