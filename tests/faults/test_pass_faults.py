@@ -111,6 +111,8 @@ def test_a_link_that_breaks_while_two_of_three_blocks_are_closed_keeps_those(tmp
     assert "laser link ended" in report.reason
     assert flight.keys[0] == flight.keys[1]
     assert len(confirmed(flight.states)) == 4
+    assert report.epsilon_secrecy == pytest.approx(2e-4), "the epsilons of the key's blocks add up"
+    assert report.epsilon_correctness == pytest.approx(2 * protocol.epsilon_correctness)
 
 
 def test_a_link_that_never_comes_up_takes_no_key(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from satqkd.distill.session import SatelliteSession, Session, SessionState, Stat
 from satqkd.distill.sync import ClockRecovery
 from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import AuthenticationPool, KeyStore
-from satqkd.lasercom import Direction, Endpoint, LinkCounts
+from satqkd.lasercom import Direction, Endpoint
 from satqkd.mission.contact import Contact
 from satqkd.mission.report import UNFINISHED, NodeReport
 from satqkd.randomness import RandBytes
@@ -82,11 +82,6 @@ class Terminal(ABC):
     def finished(self) -> bool:
         """Every block is reported and everything said has arrived."""
         return self.session.finished and self._link.idle
-
-    @property
-    def link_counts(self) -> LinkCounts:
-        """What this end's laser terminal sent and refused."""
-        return self._link.counts
 
     def step(self, now_s: float, datagrams: list[bytes]) -> list[bytes]:
         """One tick: datagrams that arrived, datagrams to send. Protocol errors end the session."""
