@@ -101,7 +101,10 @@ def _range(hint: Any) -> str:
         return ", ".join(arguments)
     if origin is tuple:
         parts = [_range(each) for each in arguments if each is not ...]
-        return f"list of {parts[0]}" if ... in arguments else f"[{'; '.join(parts)}]"
+        if ... in arguments:
+            return f"list of {parts[0]}"
+        alike = len(set(parts)) == 1 and len(parts) > 3
+        return f"{len(parts)} x {parts[0]}" if alike else f"[{'; '.join(parts)}]"
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return f"table {hint.__name__}"
     return {str: "text", float: "number", bool: "true, false", int: "whole number"}[hint]
@@ -121,8 +124,9 @@ def _default(field: Any) -> str:
     if isinstance(field.default, msgspec.Struct):
         return "all defaults"
     if isinstance(field.default, tuple):
-        return ", ".join(field.default)
-    return {None: "none", True: "true", False: "false"}.get(field.default, str(field.default))
+        return ", ".join(str(each) for each in field.default) or "none"
+    words = {"None": "none", "True": "true", "False": "false"}
+    return words.get(str(field.default), str(field.default))
 
 
 # Fields of results and messages

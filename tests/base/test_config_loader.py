@@ -1,8 +1,23 @@
 """Settings: units converted once, evidence that belongs to the number that holds."""
 
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
 import pytest
 
-from satqkd.config import Clock, Lasercom, Transmitter, load
+from satqkd.config import (
+    Clock,
+    Cloud,
+    Lasercom,
+    Orbit,
+    Satellite,
+    Station,
+    Tagger,
+    Transmitter,
+    load,
+    read_toml,
+)
 from satqkd.errors import ConfigError
 
 BELOW = {
@@ -46,3 +61,120 @@ def test_an_overriding_number_brings_its_own_evidence() -> None:
 def test_what_is_wrong_is_named(table: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load(table, Clock, "x.toml")
+
+
+def _station_table(**changes: object) -> dict[str, object]:
+    path = Path(str(files("satqkd"))) / "presets" / "stations" / "stellenbosch.toml"
+    table = read_toml(path)
+    table.pop("clouds", None)
+    return {**table, **changes}
+
+
+def test_one_number_stands_for_four_detectors_and_four_for_each() -> None:
+    table = _station_table()
+    receiver = dict(table["receiver"])  # type: ignore[call-overload]
+    receiver["detector"] = {
+        "efficiency": {"value": 0.5, "evidence": "measured", "source": "test bench"},
+        "dark_rate_khz": [0.1, 0.2, 0.3, 0.4],
+        "dead_time_ns": 50,
+        "jitter_ps": 350,
+    }
+    loaded = load({**table, "receiver": receiver}, Station, "mine")
+    detector = loaded.value.receiver.detector
+    assert detector.efficiency == (0.5,) * 4
+    assert detector.dark_rate_hz == pytest.approx((100.0, 200.0, 300.0, 400.0))
+    assert detector.dead_time_s == pytest.approx((5e-8,) * 4)
+    receiver["detector"] = {**receiver["detector"], "efficiency": [0.5, 0.5, 1.5, 0.5]}
+    with pytest.raises(ConfigError, match=r"< 1.0.*detector.efficiency\[2\]"):
+        load({**table, "receiver": receiver}, Station, "mine")
+
+
+def test_tables_in_a_list_have_units_and_checks_of_their_own() -> None:
+    clouds = [{"from_s": 10, "to_s": 20, "loss_db": 3}, {"from_s": 30, "to_s": 25.0, "loss_db": 1}]
+    loaded = load(_station_table(clouds=clouds[:1]), Station, "mine").value
+    assert loaded.clouds == (Cloud(from_s=10.0, to_s=20.0, loss_db=3.0),)
+    with pytest.raises(ConfigError, match="from_s before to_s"):
+        load(_station_table(clouds=clouds), Station, "mine")
+    with pytest.raises(ConfigError, match=r"unknown key clouds\[0\]\.from_x"):
+        load(_station_table(clouds=[{"from_x": 1}]), Station, "mine")
+
+
+def test_an_alternative_hides_the_other_of_the_table_below() -> None:
+    below = _station_table()
+    below.pop("visibility_km", None)
+    below["zenith_optical_depth"] = {"value": 0.2, "evidence": "assumed", "source": "some book"}
+    loaded = load({"visibility_km": 23}, Station, "mine", over=below)
+    assert (loaded.value.visibility_m, loaded.value.zenith_optical_depth) == (23_000.0, None)
+    assert "zenith_optical_depth" not in {each.path for each in loaded.evidence}
+    with pytest.raises(ConfigError, match="either zenith_optical_depth or visibility"):
+        load({"visibility_km": 23, "zenith_optical_depth": 0.1}, Station, "mine", over=below)
+
+
+def test_an_alternative_hides_inside_a_table_too() -> None:
+    path = Path(str(files("satqkd"))) / "presets" / "satellites" / "micius.toml"
+    mine = {"transmitter": {"waist_radius_mm": 120}, "orbit": {"epoch_utc": "2024-01-01T00:00:00Z"}}
+    mine["orbit"] |= {"altitude_km": 600, "right_ascension_deg": 10}
+    craft = load(mine, Satellite, "mine", over=read_toml(path)).value
+    assert craft.transmitter.divergence_rad is None
+    assert craft.transmitter.waist_radius_m == pytest.approx(0.12)
+    assert craft.transmitter.pointing_jitter_rad > 0
+    assert (craft.orbit.tle_line_1, craft.orbit.altitude_m) == (None, 600e3)
+
+
+@pytest.mark.parametrize(
+    ("struct", "changes", "says"),
+    [
+        (Transmitter, {"divergence_rad": 1e-5}, "either divergence and divergence_convention, or waist"),
+        (Transmitter, {}, "either divergence and divergence_convention, or waist"),
+        (Tagger, {"resolution_s": 1.5e-12}, "whole number of picoseconds, got 1.5 ps"),
+        (Tagger, {"resolution_s": 1e-13}, "whole number of picoseconds"),
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused(struct: type, changes: dict, says: str) -> None:
+    needed = {"aperture_diameter_m": 0.2, "pointing_jitter_rad": 0.0} if struct is Transmitter else {}
+    with pytest.raises(ConfigError, match=says):
+        struct(**needed, **changes)
+
+
+def test_a_hold_off_shorter_than_a_dead_time_is_refused() -> None:
+    receiver = load(_station_table(), Station, "mine").value.receiver
+    with pytest.raises(ConfigError, match=r"hold_off: expected at least the longest dead time"):
+        msgspec.convert({**msgspec.to_builtins(receiver), "hold_off_s": 1e-9}, type(receiver))
+
+
+def test_a_diode_skew_beyond_half_a_period_is_refused() -> None:
+    path = Path(str(files("satqkd"))) / "presets" / "satellites" / "jinan-1.toml"
+    source = load(read_toml(path), Satellite, "jinan-1").value.source
+    with pytest.raises(ConfigError, match=r"diode_skew: expected at most half the pulse period of 1600 ps"):
+        msgspec.convert({**msgspec.to_builtins(source), "diode_skew_s": [0, 0, 9e-10, 0]}, type(source))
+
+
+def test_true_intensities_hold_bias_and_leak() -> None:
+    path = Path(str(files("satqkd"))) / "presets" / "satellites" / "micius.toml"
+    source = load(read_toml(path), Satellite, "micius").value.source
+    odd = msgspec.structs.replace(source, intensity_bias=(0.1, -0.2, 0.0), intensity_extinction_db=30.0)
+    assert odd.true_intensities == pytest.approx((0.88, 0.08, 0.00088))
+
+
+def test_two_alternatives_at_once_hide_both_of_the_others() -> None:
+    below = {
+        "epoch_utc": "2024-01-01T00:00:00Z",
+        "mean_motion_rev_day": 15.2,
+        "inclination_deg": 97,
+        "local_time_of_ascending_node_s": 81000,
+        "mean_anomaly_deg": 30,
+    }
+    loaded = load({"altitude_km": 700, "right_ascension_deg": 20}, Orbit, "mine", over=below).value
+    assert (loaded.mean_motion_rad_s, loaded.local_time_of_ascending_node_s) == (None, None)
+    assert (loaded.altitude_m, loaded.mean_anomaly_rad) == pytest.approx((700e3, 0.5235987756))
+
+
+def test_none_takes_away_what_the_table_below_gives() -> None:
+    below = _station_table()
+    assert load({}, Station, "mine", over=below).value.turbulence is not None
+    mine = {"turbulence": "none", "receiver": {"hold_off_s": "none", "polarisation": {"update_s": 2}}}
+    loaded = load(mine, Station, "mine", over=below)
+    assert (loaded.value.turbulence, loaded.value.receiver.hold_off_s) == (None, None)
+    assert loaded.value.receiver.polarisation.update_s == 2
+    with pytest.raises(ConfigError, match="telescope_diameter_m"):
+        load({"telescope_diameter_m": "none"}, Station, "mine", over=below)

@@ -1,34 +1,45 @@
 """Settings: TOML in the user's units to checked structs in SI, with the evidence for each number."""
 
+from satqkd.config.base import Settings
+from satqkd.config.lasercom import Beacon, Laser, Lasercom, LaserReceiver
 from satqkd.config.loader import Evidence, Loaded, config_id, load, read_toml
-from satqkd.config.structs import (
-    Beacon,
+from satqkd.config.orbit import Orbit
+from satqkd.config.protocol import Protocol
+from satqkd.config.satellite import Satellite, Source, Transmitter
+from satqkd.config.station import (
     Clock,
+    Cloud,
     Detector,
-    Lasercom,
-    Orbit,
-    Protocol,
+    Isolation,
+    Polarisation,
     Receiver,
-    Satellite,
-    Source,
     Station,
-    Transmitter,
+    Tagger,
+    Turbulence,
 )
 
 __all__ = [
     "Beacon",
     "Clock",
+    "Cloud",
     "Detector",
     "Evidence",
+    "Isolation",
+    "Laser",
+    "LaserReceiver",
     "Lasercom",
     "Loaded",
     "Orbit",
+    "Polarisation",
     "Protocol",
     "Receiver",
     "Satellite",
+    "Settings",
     "Source",
     "Station",
+    "Tagger",
     "Transmitter",
+    "Turbulence",
     "config_id",
     "load",
     "read_toml",

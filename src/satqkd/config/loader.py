@@ -3,7 +3,9 @@
 A struct field `wavelength_m` may be written `wavelength_nm = 850`, a field `latitude_rad` as
 `latitude_deg`: the stem must match, the unit is converted once, here. A number may be bare or carry
 its evidence: `{ value = 625, evidence = "inferred", source = "..." }`. Unknown keys are refused with
-the nearest known name. No file is read except by `read_toml`; nothing here knows what the numbers mean.
+the nearest known name. Where a struct has alternatives (`ALTERNATIVES`, groups of fields), a table that
+gives one of them hides the others of the table below. No file is read except by `read_toml`; nothing
+here knows what the numbers mean.
 """
 
 import difflib
@@ -31,7 +33,16 @@ UNITS: Final[dict[str, dict[str, float]]] = {
     "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12},
     "hz": {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
     "bit_s": {"bit_s": 1.0, "kbit_s": 1e3, "mbit_s": 1e6},
+    "m_s": {"m_s": 1.0, "km_s": 1e3},
+    "rad_s": {"rad_s": 1.0, "deg_s": math.pi / 180, "rev_day": 2 * math.pi / 86_400},
+    "w": {"w": 1.0, "mw": 1e-3, "uw": 1e-6},
+    "a": {"a": 1.0, "na": 1e-9},
+    "a_sqrt_hz": {"a_sqrt_hz": 1.0, "pa_sqrt_hz": 1e-12},
 }
+
+_DETECTORS: Final = 4
+_NONE: Final = "none"
+"""Takes away what the table below gives, where a setting may be missing: TOML has no word for nothing."""
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -81,9 +92,10 @@ def load(table: Table, struct: type[T], where: str, *, over: Table | None = None
     si_table = _to_si(table, struct, where, "", evidence)
     if over is not None:
         below: list[Evidence] = []
-        own = set(_leaves(si_table))
-        si_table = merge(_to_si(over, struct, where, "", below), si_table)
-        evidence += [each for each in below if each.path not in own]
+        lower = _without_alternatives(_to_si(over, struct, where, "", below), si_table, struct)
+        silent = set(_leaves(lower)) - set(_leaves(si_table))
+        si_table = merge(lower, si_table)
+        evidence += [each for each in below if each.path in silent]
     try:
         value = msgspec.convert(si_table, struct)
     except (msgspec.ValidationError, ConfigError) as error:
@@ -94,6 +106,24 @@ def load(table: Table, struct: type[T], where: str, *, over: Table | None = None
 def config_id(value: Any) -> str:
     """SHA-256 of the effective settings, 64 hex digits: equal id, same settings."""
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+def _without_alternatives(below: Table, above: Table, struct: type) -> Table:
+    """`below` without the fields that go with none of the alternatives that `above` leaves open."""
+    groups: tuple[tuple[str, ...], ...] = getattr(struct, "ALTERNATIVES", ())
+    every = {name for group in groups for name in group}
+    given = every & above.keys()
+    still_open = [group for group in groups if given <= set(group)]
+    gone = every - {name for group in still_open for name in group} if still_open else set()
+    nested = {field: _struct_of(hint) for field, hint in typing.get_type_hints(struct).items()}
+    lower: Table = {}
+    for name, value in below.items():
+        inner = nested.get(name)
+        if name in gone:
+            continue
+        both_tables = inner is not None and isinstance(value, dict) and isinstance(above.get(name), dict)
+        lower[name] = _without_alternatives(value, above[name], inner) if inner and both_tables else value
+    return lower
 
 
 def _leaves(table: Table, path: str = "") -> Iterator[str]:
@@ -118,10 +148,19 @@ def _to_si(table: Table, struct: type, where: str, path: str, evidence: list[Evi
         value = raw
         if isinstance(raw, dict) and "value" in raw:
             value = _take_evidence(raw, where, path, field, evidence)
+        if value == _NONE and types.NoneType in typing.get_args(hints[field]):
+            value = None
         nested = _struct_of(hints[field])
         if nested is not None and isinstance(value, dict):
             value = _to_si(value, nested, where, f"{path}{field}.", evidence)
-        si_table[field] = _scaled(value, scale)
+        elif nested is not None and isinstance(value, list):
+            value = [
+                _to_si(each, nested, where, f"{path}{field}[{index}].", evidence)
+                if isinstance(each, dict)
+                else each
+                for index, each in enumerate(value)
+            ]
+        si_table[field] = _spread(_scaled(value, scale), hints[field])
     return si_table
 
 
@@ -163,15 +202,25 @@ def _nearest(key: str, names: dict[str, tuple[str, float]]) -> str:
 
 
 def _struct_of(hint: Any) -> type | None:
-    """The struct type inside `X` or `X | None`."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    """The struct type inside `X`, `X | None` or `tuple[X, ...]`."""
+    is_nested = isinstance(hint, types.UnionType) or typing.get_origin(hint) is tuple
+    options = typing.get_args(hint) if is_nested else (hint,)
     for option in options:
         if isinstance(option, type) and issubclass(option, msgspec.Struct):
             return option
     return None
 
 
+def _spread(value: Any, hint: Any) -> Any:
+    """One number where four are wanted, one a detector, holds for all."""
+    of_four = typing.get_origin(hint) is tuple and len(typing.get_args(hint)) == _DETECTORS
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return [value] * _DETECTORS if of_four and is_number else value
+
+
 def _scaled(value: Any, scale: float) -> Any:
+    if isinstance(value, list):
+        return [_scaled(each, scale) for each in value]
     if isinstance(value, bool) or scale == 1.0 or not isinstance(value, int | float):
         return value
     return value * scale

@@ -1,0 +1,69 @@
+"""The bright light of the link: beacons and the two-way classical laser. SI units; ranges checked when made.
+
+Where light and receiver of a direction are given, their budget makes the frame loss change along the pass;
+where they are not, the frame loss is one number.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from satqkd.config.base import Fraction, Inside, NotNegative, Positive, Settings
+
+
+class Laser(Settings, frozen=True, kw_only=True):
+    """Bright light that leaves a terminal, a Gaussian beam."""
+
+    wavelength_m: Positive
+    power_w: Positive
+    """Mean, at the telescope's exit."""
+    extinction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Power of a 0 over that of a 1, where it carries bits."""
+    divergence_rad: Positive
+    """Full 1/e^2 intensity angle."""
+    pointing_jitter_rad: NotNegative = 0.0
+    """Standard deviation per axis, of a terminal that points by itself; a satellite's beams share the
+    pointing of its transmitter, and this is not used."""
+    pointing_correlation_s: Positive | None = None
+    """Correlation time of that jitter; none: it fades nothing, only its mean loss enters."""
+
+
+class LaserReceiver(Settings, frozen=True, kw_only=True):
+    """What receives the other terminal's classical light: direct detection of on-off keying."""
+
+    aperture_diameter_m: Positive
+    optics_transmittance: Inside
+    quantum_efficiency: Inside
+    gain: Annotated[float, Meta(ge=1)] = 1.0
+    """Of the avalanche; 1 for a photodiode without."""
+    ionisation_ratio: Fraction = 0.0
+    """Of holes over electrons: what makes the avalanche noisy."""
+    dark_current_a: NotNegative = 0.0
+    """The multiplied part, before gain."""
+    amplifier_noise_a_sqrt_hz: NotNegative
+    """Current noise referred to the amplifier's input."""
+    coding_gain_db: NotNegative = 0.0
+    """Optical power that the modem's error-correcting code saves."""
+
+
+class Beacon(Settings, frozen=True, kw_only=True):
+    """Numbered light pulses that carry the satellite's clock to the station."""
+
+    rate_hz: Positive
+    code_shift_s: Positive
+    """How much later a beacon whose code bit is 1 is emitted."""
+    laser: Laser | None = None
+    """Its light; none: bright enough that every beacon is tagged, and no crosstalk."""
+    detection_photons: Positive | None = None
+    """Photons a pulse inside the aperture at which half of the beacons are tagged; none: every one is."""
+
+
+class Lasercom(Settings, frozen=True, kw_only=True):
+    """Classical laser link: what one terminal sends with, and receives the other with."""
+
+    rate_bit_s: Positive
+    """Of what this terminal sends."""
+    frame_loss: Fraction
+    """Probability that a frame of this terminal is lost whatever the light is like."""
+    laser: Laser | None = None
+    receiver: LaserReceiver | None = None

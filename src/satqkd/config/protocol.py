@@ -1,0 +1,36 @@
+"""What both ends agree in hello; the same at both, taken from no count."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from satqkd.config.base import Inside, Positive, Settings
+from satqkd.errors import ConfigError
+
+
+class Protocol(Settings, frozen=True, kw_only=True):
+    """What both ends agree in hello; nothing of it is taken from a block's own counts."""
+
+    bound: Literal["variable-sharp", "variable"] = "variable-sharp"
+    """Bounds that hold for the counts as they come; `lim2014` and `asymptotic` are for comparison only."""
+    announcement: Literal["deferred"] = "deferred"
+    epsilon_secrecy: Inside = 1e-9
+    epsilon_correctness: Inside = 1e-15
+    keyed_bases: tuple[Literal["Z", "X"], ...] = ("Z", "X")
+    keyed_classes: tuple[Literal["signal", "decoy"], ...] = ("signal",)
+    blocks: Annotated[int, Meta(ge=1, le=100)] = 1
+    """Blocks a pass is cut into, by slot numbers of equal count."""
+    maximum_qber: Inside = 0.055
+    """Above this no code class exists; the block ends as `aborted`."""
+    announce_interval_s: Positive = 0.1
+    frame_bits: Annotated[int, Meta(ge=8192, le=1048576)] = 262144
+    """Largest reconciliation frame."""
+
+    def __post_init__(self) -> None:
+        if not self.keyed_bases or len(set(self.keyed_bases)) != len(self.keyed_bases):
+            raise ConfigError(f"protocol.keyed_bases: expected Z, X or both once, got {self.keyed_bases}")
+        if self.keyed_classes not in (("signal",), ("signal", "decoy")):
+            raise ConfigError(
+                'protocol.keyed_classes: expected ["signal"] or ["signal", "decoy"], got '
+                f"{self.keyed_classes}"
+            )

@@ -1,0 +1,115 @@
+"""What a satellite is made of. SI units; ranges checked when made."""
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from satqkd.config.base import Identifier, Inside, NotNegative, Positive, Settings
+from satqkd.config.lasercom import Beacon, Lasercom
+from satqkd.config.orbit import Orbit
+from satqkd.errors import ConfigError
+
+Bias = Annotated[float, Meta(gt=-1, lt=1)]
+Fluctuation = Annotated[float, Meta(ge=0, le=0.5)]
+Skew = Annotated[float, Meta(ge=-1e-8, le=1e-8)]
+Obscuration = Annotated[float, Meta(ge=0, lt=1)]
+
+
+class Source(Settings, frozen=True, kw_only=True):
+    """The decoy-state BB84 source. Classes in the order signal, decoy, vacuum.
+
+    What the protocol knows are `intensities` and the probabilities; bias, fluctuation, extinction and skew
+    are nature's, which twin and budget play and no bound is told.
+    """
+
+    pulse_rate_hz: Positive
+    wavelength_m: Positive
+    intensities: tuple[Positive, Positive, NotNegative]
+    """Nominal mean photon number per pulse at the telescope's exit: signal, decoy, vacuum."""
+    probabilities: tuple[Inside, Inside, Inside]
+    basis_z_probability: Inside = 0.5
+    pulse_width_s: Positive
+    """Full width at half maximum."""
+    intensity_bias: tuple[Bias, Bias, Bias] = (0.0, 0.0, 0.0)
+    """True over nominal mean photon number, less 1."""
+    intensity_fluctuation: tuple[Fluctuation, Fluctuation, Fluctuation] = (0.0, 0.0, 0.0)
+    """Relative standard deviation from pulse to pulse, uniformly distributed."""
+    intensity_extinction_db: NotNegative | None = None
+    """How far below the signal a pulse is that should be dark; that light is on every pulse of class
+    vacuum. None: dark is dark."""
+    polarisation_extinction_db: Positive | None = None
+    """Power in the wanted over power in the orthogonal polarisation as sent. None: pure."""
+    diode_skew_s: tuple[Skew, Skew, Skew, Skew] = (0.0, 0.0, 0.0, 0.0)
+    """How late the laser diodes of H, V, + and - fire."""
+
+    def __post_init__(self) -> None:
+        signal, decoy, vacuum = self.intensities
+        if not signal > decoy + vacuum or not decoy > vacuum:
+            raise ConfigError(
+                f"source.intensities: expected signal > decoy + vacuum and decoy > vacuum, "
+                f"got {self.intensities}"
+            )
+        if abs(sum(self.probabilities) - 1) > 1e-9:
+            raise ConfigError(f"source.probabilities: expected a sum of 1, got {sum(self.probabilities)}")
+        period_s = 1 / self.pulse_rate_hz
+        if max(map(abs, self.diode_skew_s)) > period_s / 2:
+            raise ConfigError(
+                f"source.diode_skew: expected at most half the pulse period of {period_s * 1e12:.4g} ps, got "
+                f"{[1e12 * skew for skew in self.diode_skew_s]} ps; a later diode fires in the next slot"
+            )
+
+    @property
+    def true_intensities(self) -> tuple[float, float, float]:
+        """Mean photon numbers as nature has them: bias and the light of dark pulses included."""
+        signal, decoy, vacuum = (
+            mean * (1 + bias) for mean, bias in zip(self.intensities, self.intensity_bias, strict=True)
+        )
+        if self.intensity_extinction_db is not None:
+            vacuum += signal * 10 ** (-self.intensity_extinction_db / 10)
+        return signal, decoy, vacuum
+
+
+class Transmitter(Settings, frozen=True, kw_only=True):
+    """The satellite's telescope and its pointing: the beam by a divergence, or by its waist."""
+
+    ALTERNATIVES: ClassVar = (("divergence_rad", "divergence_convention"), ("waist_radius_m",))
+
+    divergence_rad: Positive | None = None
+    divergence_convention: Literal["disc_full", "gaussian_1e2_full", "gaussian_fwhm_full"] | None = None
+    """Which angle `divergence_rad` is: full angle of a uniform disc, full 1/e^2 intensity angle of a
+    Gaussian, or its full width at half maximum."""
+    waist_radius_m: Positive | None = None
+    """1/e^2 intensity radius of the Gaussian at the aperture, which truncates it; instead of a divergence."""
+    aperture_diameter_m: Positive
+    central_obscuration: Obscuration = 0.0
+    """Diameter of the secondary mirror's shadow over that of the aperture."""
+    pointing_jitter_rad: NotNegative
+    """Standard deviation per axis."""
+    pointing_bias_rad: NotNegative = 0.0
+    pointing_correlation_s: Positive | None = None
+    """Correlation time of the jitter; none: it fades nothing, only its mean loss enters."""
+
+    def __post_init__(self) -> None:
+        by_angle = self.divergence_rad is not None and self.divergence_convention is not None
+        partly = self.divergence_rad is not None or self.divergence_convention is not None
+        if by_angle == (self.waist_radius_m is not None) or partly != by_angle:
+            raise ConfigError(
+                "transmitter: expected either divergence and divergence_convention, or waist_radius; give "
+                "one of the two"
+            )
+
+
+class Satellite(Settings, frozen=True, kw_only=True):
+    """A satellite: orbit, source, telescope, beacon, laser terminal."""
+
+    name: Identifier
+    description: str
+    reference_epoch_utc: str
+    """Where searches for passes begin when no time is given."""
+    orbit: Orbit
+    source: Source
+    transmitter: Transmitter
+    beacon: Beacon
+    lasercom: Lasercom
+    sunlit_magnitude: Annotated[float, Meta(ge=-10, le=20)] | None = None
+    """Stellar magnitude of the sunlit satellite at 1000 km; none: it shines by its beams alone."""

@@ -1,0 +1,221 @@
+"""What a ground station is made of. SI units; ranges checked when made."""
+
+from typing import Annotated, ClassVar, Final, Literal
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from satqkd.config.base import Fraction, Identifier, Inside, NotNegative, Positive, Settings
+from satqkd.config.lasercom import Lasercom
+from satqkd.errors import ConfigError
+
+Obscuration = Annotated[float, Meta(ge=0, lt=1)]
+Afterpulsing = Annotated[float, Meta(ge=0, le=0.3)]
+EachInside = tuple[Inside, Inside, Inside, Inside]
+EachNotNegative = tuple[NotNegative, NotNegative, NotNegative, NotNegative]
+EachFraction = tuple[Fraction, Fraction, Fraction, Fraction]
+EachAfterpulsing = tuple[Afterpulsing, Afterpulsing, Afterpulsing, Afterpulsing]
+ErrorShare = Annotated[float, Meta(ge=0, le=0.5)]
+
+DETECTORS: Final = 4
+NONE: Final = (0.0, 0.0, 0.0, 0.0)
+
+
+class Detector(Settings, frozen=True, kw_only=True):
+    """The four single-photon detectors, in the order H, V, +, -; in TOML one number stands for all four."""
+
+    efficiency: EachInside
+    dark_rate_hz: EachNotNegative
+    dead_time_s: EachNotNegative
+    """Without any response after a click."""
+    recovery_s: EachNotNegative = NONE
+    """Time constant with which the efficiency comes back after the dead time, as 1 - exp(-t / recovery)."""
+    jitter_s: EachNotNegative
+    """Full width at half maximum of the Gaussian timing error."""
+    jitter_tail_fraction: EachFraction = NONE
+    """Share of the clicks that are late besides, by an exponential time."""
+    jitter_tail_s: EachNotNegative = NONE
+    """Mean of that time."""
+    afterpulse_probability: EachAfterpulsing = NONE
+    """That a click is followed by one more without light."""
+    afterpulse_decay_s: EachNotNegative = NONE
+    """Mean time of the afterpulse after the end of the dead time."""
+
+    @classmethod
+    def equal(cls, **numbers: float) -> "Detector":
+        """Four detectors with the same numbers."""
+        return cls(**{name: (number,) * DETECTORS for name, number in numbers.items()})
+
+    def each(self, name: str) -> NDArray[np.float64]:
+        """A field as an array, float64, shape (4,)."""
+        return np.array(getattr(self, name), dtype=np.float64)
+
+
+class Tagger(Settings, frozen=True, kw_only=True):
+    """The time tagger behind all detectors."""
+
+    resolution_s: Positive = 1e-12
+    """Tags are multiples of it; a picosecond is the grain of a tag in this software."""
+    dead_time_s: NotNegative = 0.0
+    """After a tag, on the same channel."""
+
+    def __post_init__(self) -> None:
+        whole = self.resolution_s * 1e12
+        if whole < 0.5 or abs(whole - round(whole)) > 1e-6:
+            raise ConfigError(
+                f"tagger.resolution: expected a whole number of picoseconds, got {whole:g} ps; tags are "
+                "whole picoseconds"
+            )
+
+
+class Polarisation(Settings, frozen=True, kw_only=True):
+    """How the station follows the satellite's polarisation frame, and what the path does to it."""
+
+    compensation: Literal["ideal", "waveplate", "none"] = "ideal"
+    """A half-wave plate turned by prediction each `update_s`, nothing, or a frame that never turns."""
+    update_s: Positive = 1.0
+    """Time between two settings of the wave plate."""
+    residual_angle_rad: Annotated[float, Meta(ge=-0.8, le=0.8)] = 0.0
+    """What is left between the frames besides: calibration and prediction error."""
+    depolarisation: Fraction = 0.0
+    """Share of the light that arrives without polarisation."""
+    retardance_rad: Annotated[float, Meta(ge=-3.2, le=3.2)] = 0.0
+    """Phase between H and V from mirrors; an error in basis X alone."""
+
+
+class Isolation(Settings, frozen=True, kw_only=True):
+    """How much darker bright light is at a single-photon detector than behind the receiver's optics, dB.
+
+    Filters, baffles and angles together; none: nothing of it comes through.
+    """
+
+    beacon_db: NotNegative | None = None
+    downlink_db: NotNegative | None = None
+    uplink_db: NotNegative | None = None
+    """Of the station's own uplink light scattered back by the air."""
+
+
+class Receiver(Settings, frozen=True, kw_only=True):
+    """What stands behind the station's telescope."""
+
+    optics_transmittance: Inside
+    optical_error: ErrorShare
+    """Probability that a photon in the sender's basis reaches the wrong detector with aligned frames."""
+    basis_choice: Literal["active", "passive"]
+    basis_z_probability: Inside = 0.5
+    gate_s: Positive
+    """Full width of the acceptance window around a slot."""
+    hold_off_s: NotNegative | None = None
+    """A detection within this time of any earlier click is dropped; none: the longest dead time."""
+    polarisation: Polarisation = Polarisation()
+    isolation: Isolation = Isolation()
+    detector: Detector
+    tagger: Tagger = Tagger()
+
+    def __post_init__(self) -> None:
+        if self.basis_choice == "passive" and self.basis_z_probability != 0.5:
+            raise ConfigError(
+                f"receiver.basis_z_probability: a passive receiver must be 0.5, got "
+                f"{self.basis_z_probability}: with a biased splitter multi-photon pulses shift the test "
+                f'probability, which no bound here covers; use basis_choice = "active" or 0.5'
+            )
+        if self.hold_off_s is not None and self.hold_off_s < self.longest_dead_time_s:
+            raise ConfigError(
+                f"receiver.hold_off: expected at least the longest dead time, "
+                f"{self.longest_dead_time_s * 1e9:g} ns, got {self.hold_off_s * 1e9:g} ns: within it not all "
+                "detectors are alive; lengthen it or leave it out"
+            )
+
+    @property
+    def longest_dead_time_s(self) -> float:
+        """Of detectors and tagger."""
+        return max(float(self.detector.each("dead_time_s").max()), self.tagger.dead_time_s)
+
+    @property
+    def exclusion_s(self) -> float:
+        """How near to an earlier click a detection is dropped."""
+        return self.longest_dead_time_s if self.hold_off_s is None else self.hold_off_s
+
+
+class Turbulence(Settings, frozen=True, kw_only=True):
+    """The Hufnagel-Valley atmosphere over a station."""
+
+    ground_cn2_m23: Positive
+    """Structure constant at the ground, m^(-2/3)."""
+    high_wind_m_s: Positive
+    """Rms wind between 5 and 20 km."""
+    ground_wind_m_s: NotNegative
+
+
+class Cloud(Settings, frozen=True, kw_only=True):
+    """A cloud that passes: loss for all light, both ways, in a stretch of pass time."""
+
+    from_s: float
+    to_s: float
+    loss_db: Positive
+
+    def __post_init__(self) -> None:
+        if not self.from_s < self.to_s:
+            raise ConfigError(f"cloud: expected from_s before to_s, got {self.from_s} and {self.to_s}")
+
+
+class Clock(Settings, frozen=True, kw_only=True):
+    """The station's clock against the satellite's: nature in the twin, unknown to the protocol."""
+
+    offset_s: Annotated[float, Meta(ge=-1e-3, le=1e-3)]
+    drift: Annotated[float, Meta(ge=-2e-5, le=2e-5)]
+    """Fractional frequency error."""
+    white_frequency_noise: Annotated[float, Meta(ge=0, le=1e-8)] = 0.0
+    """Allan deviation at 1 s of white frequency noise, which makes the time walk at random."""
+    random_walk_frequency_noise: Annotated[float, Meta(ge=0, le=1e-8)] = 0.0
+    """Allan deviation at 1 s of frequency that walks at random."""
+
+
+class Station(Settings, frozen=True, kw_only=True):
+    """A ground station: place, telescope, sky, receiver, clock, laser terminal."""
+
+    ALTERNATIVES: ClassVar = (("zenith_optical_depth",), ("visibility_m",))
+
+    name: Identifier
+    description: str
+    latitude_rad: Annotated[float, Meta(ge=-1.5707963267948966, le=1.5707963267948966)]
+    longitude_rad: Annotated[float, Meta(ge=-3.141592653589793, le=3.141592653589793)]
+    altitude_m: Annotated[float, Meta(ge=-500, le=9000)]
+    minimum_elevation_rad: Annotated[float, Meta(ge=0, lt=1.5707963267948966)]
+    """Quantum transmission above this."""
+    lasercom_minimum_elevation_rad: Annotated[float, Meta(ge=0, lt=1.5707963267948966)]
+    """The laser link works above this, so that a block can be closed after the last photon."""
+    maximum_range_m: Positive | None = None
+    """Quantum transmission only nearer than this, where an experiment was cut so."""
+    telescope_diameter_m: Positive
+    central_obscuration: Obscuration = 0.0
+    """Diameter of the secondary mirror's shadow over that of the telescope."""
+    zenith_optical_depth: NotNegative | None = None
+    visibility_m: Positive | None = None
+    """Meteorological range at the ground, from which the optical depth follows; instead of it."""
+    turbulence: Turbulence | None = None
+    """None: the air scintillates nothing."""
+    clouds: tuple[Cloud, ...] = ()
+    sky_radiance_w_m2_sr_um: NotNegative
+    """Spectral radiance of the moonless night sky with the site's own glow, W m^-2 sr^-1 um^-1."""
+    field_of_view_rad: Positive
+    """Full angle."""
+    filter_width_m: Positive
+    """Full width at half maximum of the spectral filter."""
+    calibration_loss_db: NotNegative
+    """Loss that no named part explains, fitted to a published outcome; 0 where nothing was fitted."""
+    receiver: Receiver
+    clock: Clock
+    lasercom: Lasercom
+
+    def __post_init__(self) -> None:
+        if self.lasercom_minimum_elevation_rad > self.minimum_elevation_rad:
+            raise ConfigError(
+                "station: lasercom_minimum_elevation must not be above minimum_elevation: the laser link "
+                "carries the messages of the quantum link"
+            )
+        if (self.zenith_optical_depth is None) == (self.visibility_m is None):
+            raise ConfigError(
+                "station: expected either zenith_optical_depth or visibility; give one of the two"
+            )
