@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from skyfield.api import EarthSatellite, load, wgs84
 from skyfield.timelib import Timescale
 
-from satqkd.config.structs import Orbit
+from satqkd.config import Orbit
 from satqkd.sky import OrbitModel, Site, orbit_of, parse_utc
 
 MICIUS_1 = "1 41731U 16051A   16354.56913372  .00000384  00000-0  18801-4 0  9991"
@@ -52,6 +52,34 @@ orbits = st.builds(
     latitude_argument_deg=st.floats(-180, 360),
     eccentricity=st.sampled_from([0.0, 0.002, 0.02]),
 )
+
+
+def any_shape(
+    *, altitude_m: float, apogee_m: float, inclination_deg: float, angles_deg: list[float]
+) -> OrbitModel:
+    """From a perigee altitude and the climb to the apogee, low to beyond geostationary."""
+    perigee, apogee = 6_378_137.0 + altitude_m, 6_378_137.0 + altitude_m + apogee_m
+    node, perigee_angle, anomaly = np.radians(angles_deg).tolist()
+    return orbit_of(
+        Orbit(
+            epoch_utc="2024-10-01T00:00:00Z",
+            altitude_m=(perigee + apogee) / 2 - 6_378_137.0,
+            eccentricity=(apogee - perigee) / (apogee + perigee),
+            inclination_rad=float(np.radians(inclination_deg)),
+            right_ascension_rad=node,
+            argument_of_perigee_rad=perigee_angle,
+            mean_anomaly_rad=anomaly,
+        )
+    )
+
+
+wide_orbits = st.builds(
+    any_shape,
+    altitude_m=st.one_of(st.floats(300e3, 2000e3), st.floats(2000e3, 36_000e3)),
+    apogee_m=st.one_of(st.just(0.0), st.floats(0, 100e3), st.floats(0, 40_000e3)),
+    inclination_deg=st.just(0.0) | st.floats(0.01, 180),
+    angles_deg=st.lists(st.floats(0, 360), min_size=3, max_size=3),
+)
 sites = st.builds(
     Site,
     latitude_rad=st.floats(-1.5, 1.5),
@@ -71,7 +99,7 @@ def skyfield_pair(orbit: OrbitModel, site: Site, ts: Timescale) -> tuple[Any, An
     place = wgs84.latlon(
         np.degrees(site.latitude_rad), np.degrees(site.longitude_rad), elevation_m=site.altitude_m
     )
-    return EarthSatellite.from_satrec(orbit._satrec, ts), place
+    return EarthSatellite.from_satrec(orbit.satrec, ts), place
 
 
 def skyfield_times(ts: Timescale, epoch: datetime, t_s: np.ndarray) -> Any:

@@ -1,51 +1,68 @@
 """SGP4 through our wrapper, TLEs that are damaged, orbits made from mean elements."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import sgp4
 from sgp4.api import WGS72, Satrec
 from sky_cases import EPOCH, MICIUS_1, MICIUS_2, made_up, micius
 
-from satqkd.config.structs import Orbit
+from satqkd.config import Orbit, Settings, load
 from satqkd.errors import ConfigError, DataFormatError
-from satqkd.sky import julian_date, orbit_of, parse_utc
+from satqkd.sky import Constellation, OrbitModel, gmst82_rad, julian_date, orbit_of, parse_utc
 from satqkd.sky.tle import checksum
 
-VECTORS = Path(sgp4.__file__).parent
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "sgp4" / "sgp4_ver.json").read_text())
+WRONG_CHECKSUMS = (33333, 33334, 33335)
+"""Made wrong on purpose by the authors, to reach errors 3 and 4."""
 
 
-def published_vectors() -> dict[int, np.ndarray]:
-    """SGP4-VER results (Vallado et al. 2006): minutes, km, km/s by catalogue number."""
-    tables: dict[int, list[list[float]]] = {}
-    for line in (VECTORS / "tcppver.out").read_text().splitlines():
-        words = line.split()
-        if words[-1:] == ["xx"]:
-            rows = tables.setdefault(int(words[0]), [])
-        elif words:
-            rows.append([float(word) for word in words[:7]])
-    return {number: np.array(rows) for number, rows in tables.items()}
+def of_vector(satellite: dict[str, Any]) -> OrbitModel:
+    if satellite["number"] in WRONG_CHECKSUMS:
+        return OrbitModel(Satrec.twoline2rv(satellite["line_1"], satellite["line_2"], WGS72))
+    return orbit_of(Orbit(tle_line_1=satellite["line_1"], tle_line_2=satellite["line_2"]))
 
 
-def published_lines() -> dict[int, tuple[str, str]]:
-    text = (VECTORS / "SGP4-VER.TLE").read_text().splitlines()
-    lines = [line[:69] for line in text if not line.startswith("#")]
-    return {int(a[2:7]): (a, b) for a, b in zip(lines[::2], lines[1::2], strict=True)}
-
-
-def test_published_sgp4_vectors() -> None:
-    lines, compared = published_lines(), 0
-    for number, rows in published_vectors().items():
-        if number in (33333, 33334, 33335):  # made wrong on purpose, checksums too
-            continue
-        orbit = orbit_of(Orbit(tle_line_1=lines[number][0], tle_line_2=lines[number][1]))
+@pytest.mark.parametrize("satellite", VECTORS["satellites"], ids=lambda each: str(each["number"]))
+def test_published_sgp4_vectors(satellite: dict[str, Any]) -> None:
+    """Vallado et al., AIAA 2006-6753: to 2 cm and 0.02 mm/s, the last digits of the published list."""
+    orbit, rows = of_vector(satellite), np.array(satellite["rows"]).reshape(-1, 7)
+    if rows.size:
         position, velocity = orbit.teme(orbit.epoch, rows[:, 0] * 60)
-        assert np.abs(position / 1e3 - rows[:, 1:4]).max() < 2e-5, number
-        assert np.abs(velocity / 1e3 - rows[:, 4:7]).max() < 2e-8, number
-        compared += len(rows)
-    assert compared > 500
+        assert np.abs(position / 1e3 - rows[:, 1:4]).max() < 2e-5
+        assert np.abs(velocity / 1e3 - rows[:, 4:7]).max() < 2e-8
+    if satellite["first_error"]:
+        minutes, code = satellite["first_error"]
+        with pytest.raises(DataFormatError, match=rf"got its error {code} \("):
+            orbit.teme(orbit.epoch, minutes * 60)
+
+
+def test_published_vectors_reach_five_errors_and_all_kinds_of_orbit() -> None:
+    codes = [each["first_error"][1] for each in VECTORS["satellites"] if each["first_error"]]
+    assert codes == [1, 1, 6, 6, 4, 3, 6]  # in the order of the list, as python-sgp4 and the C++ have them
+    assert sum(len(each["rows"]) for each in VECTORS["satellites"]) > 180
+
+
+def test_the_constellation_meets_the_vectors_and_keeps_the_errors_apart() -> None:
+    orbits = [of_vector(each) for each in VECTORS["satellites"]]
+    for number, satellite in enumerate(VECTORS["satellites"]):
+        minutes = [row[0] for row in satellite["rows"]] + (satellite["first_error"] or [])[:1]
+        own = orbits[number]
+        found = Constellation([own, micius()]).positions(own.epoch, np.array(minutes) * 60)
+        codes = found.error[0].tolist()
+        expected = [0] * len(satellite["rows"]) + (satellite["first_error"] or [])[1:]
+        assert codes == expected
+        assert np.isnan(found.position_m[0]).all(axis=1).tolist() == [code != 0 for code in expected]
+        theta = gmst82_rad(*julian_date(own.epoch, np.array(minutes) * 60))
+        for row, position, angle in zip(satellite["rows"], found.position_m[0], theta, strict=False):
+            x, y = (
+                np.cos(angle) * row[1] + np.sin(angle) * row[2],
+                np.cos(angle) * row[2] - np.sin(angle) * row[1],
+            )
+            assert position / 1e3 == pytest.approx([x, y, row[3]], abs=4e-5)
 
 
 def test_array_call_is_the_scalar_call() -> None:
@@ -182,3 +199,139 @@ def test_eccentric_elements_begin_at_the_asked_angle() -> None:
 def test_no_sun_synchronous_orbit_so_high() -> None:
     with pytest.raises(ConfigError, match="no Sun-synchronous orbit"):
         made_up(altitude_m=8000e3)
+
+
+def elements(**changes: float | str | None) -> Orbit:
+    given: dict[str, Any] = {
+        "epoch_utc": "2024-10-01T00:00:00Z",
+        "altitude_m": 700e3,
+        "inclination_rad": 1.1,
+        "right_ascension_rad": 4.0,
+        "argument_of_perigee_rad": 5.0,
+        "mean_anomaly_rad": 0.3,
+        "eccentricity": 0.01,
+    } | changes
+    return Orbit(**given)
+
+
+def test_mean_elements_come_back_as_given() -> None:
+    satrec = orbit_of(elements(drag_term_per_earth_radius=2e-4)).satrec
+    got = (satrec.nodeo, satrec.argpo, satrec.mo, satrec.inclo, satrec.ecco, satrec.bstar)
+    assert got == pytest.approx((4.0, 5.0, 0.3, 1.1, 0.01, 2e-4), abs=1e-15)
+
+
+def test_mean_motion_is_handed_on_as_it_is() -> None:
+    """Kozai's, as a TLE has it: converted once more it would be off by 6e-4."""
+    n = 15.23916091 * 2 * np.pi / 86_400
+    orbit = orbit_of(elements(altitude_m=None, mean_motion_rad_s=n))
+    assert orbit.satrec.no_kozai == pytest.approx(n * 60, rel=1e-15)
+
+
+def test_argument_of_latitude_is_perigee_and_true_anomaly() -> None:
+    """A place on the orbit, wherever the perigee lies: 90 degrees is the northernmost point."""
+    for perigee in (0.0, 1.0, 4.0):
+        orbit = orbit_of(
+            elements(
+                argument_of_perigee_rad=perigee,
+                mean_anomaly_rad=None,
+                argument_of_latitude_rad=np.pi / 2,
+                eccentricity=0.2,
+                altitude_m=3000e3,
+            )
+        )
+        position, _ = orbit.teme(EPOCH, 0.0)
+        assert np.arcsin(position[0, 2] / np.linalg.norm(position[0])) == pytest.approx(1.1, abs=2e-3)
+
+
+def test_drag_lowers_an_orbit() -> None:
+    t_s = np.arange(0, 10) * 86_400.0
+    free, dragged = (
+        orbit_of(elements(altitude_m=400e3, eccentricity=0.0, drag_term_per_earth_radius=drag))
+        for drag in (0, 1e-3)
+    )
+    lower = np.linalg.norm(free.teme(EPOCH, t_s)[0], axis=1) - np.linalg.norm(
+        dragged.teme(EPOCH, t_s)[0], axis=1
+    )
+    assert lower[-1] > 2e3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"altitude_m": None}, "altitude_m or mean_motion_rad_s .the size of the orbit., got neither"),
+        ({"mean_motion_rad_s": 1e-3}, "got altitude_m and mean_motion_rad_s; give one"),
+        ({"right_ascension_rad": None}, "local_time_of_ascending_node_s or right_ascension_rad"),
+        ({"local_time_of_ascending_node_s": 0.0}, "got local_time_of_ascending_node_s and right_ascension"),
+        ({"argument_of_latitude_rad": 0.0}, "got argument_of_latitude_rad and mean_anomaly_rad"),
+        ({"epoch_utc": None}, "expected epoch_utc with mean elements"),
+        (
+            {"altitude_m": None, "mean_motion_rad_s": 1e-3, "inclination_rad": None},
+            "expected inclination with",
+        ),
+        (
+            {"tle_line_1": MICIUS_1, "tle_line_2": MICIUS_2},
+            "got tle_line_1, tle_line_2, epoch_utc, altitude_m",
+        ),
+        ({"elements_file": "a.json"}, "got elements_file, epoch_utc"),
+    ],
+)
+def test_too_little_and_too_much_is_told(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        elements(**changes)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "got none of them"),
+        ({"tle_line_1": MICIUS_1}, "got tle_line_1 alone"),
+        ({"catalogue_number": 5}, "elements_file, which is missing"),
+    ],
+)
+def test_no_orbit_at_all_is_told(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Orbit(**given)
+
+
+def test_elements_inside_the_earth_make_no_orbit() -> None:
+    with pytest.raises(ConfigError, match=r"make no orbit that SGP4 can carry .*error 6"):
+        orbit_of(elements(altitude_m=1000.0, eccentricity=0.3))
+
+
+def test_a_file_of_elements_must_be_read_first() -> None:
+    with pytest.raises(ConfigError, match=r"read it with satqkd\.sky\.read_elements"):
+        orbit_of(Orbit(elements_file="catalogue.json"))
+
+
+class Craft(Settings, frozen=True, kw_only=True):
+    orbit: Orbit
+
+
+ELEMENTS_TABLE = {
+    "epoch_utc": "2024-10-01T00:00:00Z",
+    "altitude_km": 500,
+    "inclination_deg": 97,
+    "local_time_of_ascending_node_s": 81_000,
+    "argument_of_latitude_deg": 20,
+}
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "gone"),
+    [
+        ({"tle_line_1": MICIUS_1, "tle_line_2": MICIUS_2}, ELEMENTS_TABLE, "tle_line_1"),
+        (ELEMENTS_TABLE, {"tle_line_1": MICIUS_1, "tle_line_2": MICIUS_2}, "epoch_utc"),
+        (ELEMENTS_TABLE, {"elements_file": "a.xml", "catalogue_number": 41731}, "altitude_m"),
+        ({"elements_file": "a.xml", "catalogue_number": 41731}, ELEMENTS_TABLE, "catalogue_number"),
+        (ELEMENTS_TABLE, {"mean_motion_rad_s": 1e-3}, "altitude_m"),
+        (ELEMENTS_TABLE, {"right_ascension_deg": 10}, "local_time_of_ascending_node_s"),
+        (ELEMENTS_TABLE, {"mean_anomaly_deg": 10}, "argument_of_latitude_rad"),
+        (ELEMENTS_TABLE, {"altitude_km": 600}, "tle_line_1"),
+    ],
+)
+def test_a_user_s_table_hides_the_other_way_of_saying_it(
+    below: dict[str, Any], above: dict[str, Any], gone: str
+) -> None:
+    orbit = load({"orbit": above}, Craft, "mine.toml", over={"orbit": below}).value.orbit
+    assert getattr(orbit, gone) is None
+    assert (orbit.epoch_utc is None) == ("tle_line_1" in above or "elements_file" in above)

@@ -19,9 +19,10 @@ from sky_cases import (
     skyfield_pair,
     skyfield_times,
     timescale,
+    wide_orbits,
 )
 
-from satqkd.config.structs import Orbit
+from satqkd.config import Orbit
 from satqkd.errors import ConfigError
 from satqkd.sky import (
     OrbitModel,
@@ -36,6 +37,7 @@ from satqkd.sky import (
     passes,
     sun_elevation_rad,
 )
+from satqkd.sky.horizon import Horizon
 from satqkd.sky.tle import checksum
 
 DAY_S = 86_400.0
@@ -105,6 +107,31 @@ def test_rise_culmination_set_agree_with_skyfield() -> None:
         assert (early[2::3] > MASK).all() and (late[2::3] < MASK).all()
 
 
+@given(wide_orbits, sites, st.floats(5, 40))
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+def test_rise_and_set_agree_with_skyfield_whatever_the_orbit(
+    orbit: OrbitModel, site: Site, mask_deg: float
+) -> None:
+    """Asked is 0.1 s. Low to beyond geostationary, round to eccentric: its elevations place them to 10 ms."""
+    mask, ts = float(np.radians(mask_deg)), timescale()
+    length_s = min(DAY_S, 8 * orbit.period_s)
+    try:
+        found = find_passes(orbit, site, EPOCH, duration_s=length_s, minimum_elevation_rad=mask)
+    except ConfigError as refusal:
+        assert "rises and sets" in str(refusal)
+        return
+    if not found:
+        return
+    edges = np.array([[seconds(contact)[0], seconds(contact)[2]] for contact in found])
+    satellite, place = skyfield_pair(orbit, site, ts)
+    early, late = (
+        (satellite - place).at(skyfield_times(ts, EPOCH, (edges + shift_s).ravel())).altaz()[0].radians
+        for shift_s in (-0.01, 0.01)
+    )
+    assert (early[0::2] < mask).all() and (late[0::2] > mask).all()
+    assert (early[1::2] > mask).all() and (late[1::2] < mask).all()
+
+
 @pytest.mark.parametrize("eccentricity", [0.0, 0.02])
 def test_instants_are_true_to_a_millisecond(eccentricity: float) -> None:
     """Edges: the mask lies between 1 ms before and after. Top: vertex of a parabola through positions."""
@@ -170,7 +197,11 @@ def test_several_sites_at_once_are_the_same_as_each_alone() -> None:
         made_up(), [XINGLONG, STELLENBOSCH], EPOCH, duration_s=DAY_S, minimum_elevation_rad=MASK
     )
     for site, found in zip((XINGLONG, STELLENBOSCH), together, strict=True):
-        assert found == find_passes(made_up(), site, EPOCH, duration_s=DAY_S, minimum_elevation_rad=MASK)
+        alone = find_passes(made_up(), site, EPOCH, duration_s=DAY_S, minimum_elevation_rad=MASK)
+        assert len(found) == len(alone)
+        for one, other in zip(found, alone, strict=True):
+            assert np.abs(np.subtract(seconds(one), seconds(other))).max() < 2e-4
+            assert one.min_range_m == pytest.approx(other.min_range_m, abs=0.01)
 
 
 @pytest.mark.parametrize("margin_rad", [1e-4, 1e-7, 1e-9])
@@ -188,6 +219,134 @@ def test_the_shortest_pass_is_found_and_measured(margin_rad: float) -> None:
     curvature = 2 * (top - below) / 0.5**2
     assert short.start < short.culmination < short.end
     assert short.duration_s == pytest.approx(2 * np.sqrt(2 * margin_rad / curvature), rel=0.1, abs=1e-3)
+
+
+def test_masks_one_for_each_site() -> None:
+    masks = [0.1, 0.9, 0.5]
+    places = [XINGLONG, STELLENBOSCH, XINGLONG]
+    together = find_passes_of_sites(
+        made_up(), places, EPOCH, duration_s=3 * DAY_S, minimum_elevation_rad=masks
+    )
+    for site, mask, found in zip(places, masks, together, strict=True):
+        alone = find_passes(made_up(), site, EPOCH, duration_s=3 * DAY_S, minimum_elevation_rad=mask)
+        assert len(found) == len(alone) > 0
+        for one, other in zip(found, alone, strict=True):
+            assert abs(one.start - other.start) < timedelta(microseconds=200)
+            assert one.max_elevation_rad > mask
+    with pytest.raises(ConfigError, match="for each of 3 sites, got 2 and 3"):
+        find_passes_of_sites(made_up(), places, EPOCH, duration_s=1.0, minimum_elevation_rad=[0.1, 0.2])
+
+
+def test_more_sites_than_are_worked_at_once() -> None:
+    places = [
+        Site(latitude_rad=latitude, longitude_rad=0.3 * latitude, altitude_m=0.0)
+        for latitude in np.linspace(-1.4, 1.4, 35).tolist()
+    ]
+    together = find_passes_of_sites(made_up(), places, EPOCH, duration_s=DAY_S, minimum_elevation_rad=MASK)
+    for site, found in zip(places, together, strict=True):
+        alone = find_passes(made_up(), site, EPOCH, duration_s=DAY_S, minimum_elevation_rad=MASK)
+        assert [each.culmination for each in found] == pytest.approx(
+            [each.culmination for each in alone], abs=timedelta(microseconds=200)
+        )
+    assert find_passes_of_sites(made_up(), [], EPOCH, duration_s=1.0, minimum_elevation_rad=0.1) == []
+
+
+def test_azimuths_at_rise_culmination_and_set() -> None:
+    for contact in find_passes(made_up(), XINGLONG, EPOCH, duration_s=2 * DAY_S, minimum_elevation_rad=MASK):
+        azimuth = look(made_up(), XINGLONG, EPOCH, seconds(contact)).azimuth_rad
+        told = [contact.start_azimuth_rad, contact.culmination_azimuth_rad, contact.end_azimuth_rad]
+        assert azimuth == pytest.approx(told, abs=1e-5)
+
+
+def test_ut1_turns_the_stations() -> None:
+    """The same elevations by `look` with the same UT1; without it the edges move by up to a second."""
+    dut1 = 0.6
+    found = find_passes(
+        made_up(), XINGLONG, EPOCH, duration_s=2 * DAY_S, minimum_elevation_rad=MASK, ut1_minus_utc_s=dut1
+    )
+    edges = [t for contact in found for t in seconds(contact)[::2]]
+    elevation = look(made_up(), XINGLONG, EPOCH, edges, ut1_minus_utc_s=dut1).elevation_rad
+    assert elevation == pytest.approx(np.full(len(edges), MASK), abs=2e-6)
+    assert np.abs(look(made_up(), XINGLONG, EPOCH, edges).elevation_rad - MASK).max() > 1e-5
+
+
+SKYLINE = Horizon(
+    azimuth_rad=tuple(np.radians([0, 80, 90, 100, 110, 200]).tolist()),
+    elevation_rad=tuple(np.radians([5, 5, 50, 50, 5, 10]).tolist()),
+)
+"""A tower in the east, low hills elsewhere."""
+
+
+def test_a_skyline_cuts_passes() -> None:
+    """Every instant of a 1 s grid inside a pass is above mask and skyline, every one outside is not."""
+    orbit, length_s, mask = made_up(), 6 * DAY_S, float(np.radians(8))
+    t_s = np.arange(0, length_s, 1.0)
+    seen = look(orbit, XINGLONG, EPOCH, t_s)
+    clear = seen.elevation_rad > np.maximum(mask, SKYLINE.at(seen.azimuth_rad))
+    found = find_passes(
+        orbit, XINGLONG, EPOCH, duration_s=length_s, minimum_elevation_rad=mask, horizon=SKYLINE
+    )
+    inside = np.zeros(t_s.size, dtype=bool)
+    for contact in found:
+        rise, peak, sets = seconds(contact)
+        assert rise <= peak <= sets and rise < sets
+        inside |= (t_s > rise) & (t_s < sets)
+    assert np.count_nonzero((clear != inside)[1200:-1200]) <= len(found) // 10  # gaps under a step
+    open_ground = find_passes(orbit, XINGLONG, EPOCH, duration_s=length_s, minimum_elevation_rad=mask)
+    assert len(found) > len(open_ground) + 3  # the tower cuts some in two
+    edges = look(orbit, XINGLONG, EPOCH, [t for contact in found for t in seconds(contact)[::2]])
+    limit = np.maximum(mask, SKYLINE.at(edges.azimuth_rad))
+    assert edges.elevation_rad == pytest.approx(limit, abs=1e-4)
+
+
+def test_a_flat_skyline_is_a_mask() -> None:
+    flat = Horizon(azimuth_rad=(0.0,), elevation_rad=(MASK,))
+    by_skyline = find_passes(
+        made_up(), XINGLONG, EPOCH, duration_s=3 * DAY_S, minimum_elevation_rad=0.0, horizon=flat
+    )
+    by_mask = find_passes(made_up(), XINGLONG, EPOCH, duration_s=3 * DAY_S, minimum_elevation_rad=MASK)
+    assert len(by_skyline) == len(by_mask)
+    for one, other in zip(by_skyline, by_mask, strict=True):
+        assert abs(one.start - other.start) < timedelta(milliseconds=1)
+        assert abs(one.end - other.end) < timedelta(milliseconds=1)
+        assert one.max_elevation_rad == pytest.approx(other.max_elevation_rad, abs=1e-9)
+
+
+def test_only_the_site_with_a_skyline_is_cut() -> None:
+    cut, whole = find_passes_of_sites(
+        made_up(),
+        [XINGLONG, XINGLONG],
+        EPOCH,
+        duration_s=5 * DAY_S,
+        minimum_elevation_rad=0.15,
+        horizons=[SKYLINE, None],
+    )
+    assert len(whole) == len(
+        find_passes(made_up(), XINGLONG, EPOCH, duration_s=5 * DAY_S, minimum_elevation_rad=0.15)
+    )
+    assert cut != whole
+
+
+def test_a_skyline_is_joined_across_north() -> None:
+    peak = Horizon(azimuth_rad=(1.0, 2 * np.pi - 1.0), elevation_rad=(0.2, 0.4))
+    assert peak.at([0.0, 1.0, 2 * np.pi - 1, 2 * np.pi - 0.5]) == pytest.approx([0.3, 0.2, 0.4, 0.35])
+
+
+@pytest.mark.parametrize(
+    ("azimuths", "elevations", "message"),
+    [
+        ((), (), "as many elevations as azimuths"),
+        ((0.0, 1.0), (0.1,), "got 1 and 2"),
+        ((1.0, 0.5), (0.1, 0.1), "ascending azimuths"),
+        ((0.0, 6.4), (0.1, 0.1), "ascending azimuths"),
+        ((0.0,), (2.0,), "elevations between -90 and 90"),
+    ],
+)
+def test_a_senseless_skyline_is_refused(
+    azimuths: tuple[float, ...], elevations: tuple[float, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Horizon(azimuth_rad=azimuths, elevation_rad=elevations)
 
 
 def other_orbit(mean_motion: str, eccentricity: str, inclination: str) -> OrbitModel:

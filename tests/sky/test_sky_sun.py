@@ -4,11 +4,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sky_cases import EPOCH, XINGLONG, made_up, sites
+from sky_cases import EPOCH, XINGLONG, made_up, micius, sites
 
-from satqkd.constants import EARTH_EQUATORIAL_RADIUS_M
-from satqkd.sky import Site, gmst82_rad, julian_date, parse_utc, sun_elevation_rad, sun_position_m, sunlit
-from satqkd.sky.sun import sees_whole_sun
+from satqkd.constants import EARTH_EQUATORIAL_RADIUS_M, SUN_RADIUS_M
+from satqkd.sky import (
+    Darkness,
+    Site,
+    darkness,
+    gmst82_rad,
+    julian_date,
+    parse_utc,
+    sun_elevation_rad,
+    sun_fraction,
+    sun_position_m,
+    sunlit,
+)
+from satqkd.sky.sun import seen_sun_fraction, sees_whole_sun
 
 
 def meeus_sun_rad(days_since_j2000: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,3 +127,82 @@ def test_a_satellite_opposite_the_sun_is_dark_and_one_before_it_lit() -> None:
 def test_a_dawn_dusk_orbit_is_always_lit_at_equinox() -> None:
     orbit = made_up(local_time_h=6.0, altitude_m=1000e3)
     assert sunlit(orbit, EPOCH, np.arange(0, 86_400, 30.0)).all()
+
+
+def test_classes_of_darkness_and_their_limits() -> None:
+    """Each class reaches down to its limit and includes it: -0.8333, -6, -12, -18 degrees."""
+    degrees = np.array([30, -0.83, -0.84, -5.99, -6.01, -11.99, -12.01, -17.99, -18.01, -90])
+    names = [Darkness(each).name for each in darkness(np.radians(degrees)).tolist()]
+    classes = ["DAY", "CIVIL", "NAUTICAL", "ASTRONOMICAL", "NIGHT"]
+    assert names == [each for each in classes for _ in range(2)]
+    assert darkness(np.radians([[-6.0, -12.0]])).tolist() == [[Darkness.CIVIL, Darkness.NAUTICAL]]
+
+
+def brute_fraction(position: np.ndarray, sun: np.ndarray) -> float:
+    """Share of points on the Sun's disc whose straight line to the satellite misses the Earth's ball."""
+    to_sun = sun - position
+    side = np.cross(to_sun, [0.0, 0.0, 1.0])
+    side /= np.linalg.norm(side)
+    other = np.cross(to_sun, side) / np.linalg.norm(to_sun)
+    x, y = np.meshgrid(np.linspace(-1, 1, 401), np.linspace(-1, 1, 401))
+    inside = x**2 + y**2 < 1
+    points = sun + SUN_RADIUS_M * (x[inside][:, None] * side + y[inside][:, None] * other)
+    rays = points - position
+    along = np.clip(-(rays @ position) / np.einsum("ij,ij->i", rays, rays), 0, 1)
+    nearest = np.linalg.norm(position + along[:, None] * rays, axis=1)
+    return float(np.mean(nearest > EARTH_EQUATORIAL_RADIUS_M))
+
+
+@pytest.mark.parametrize("altitude_m", [400e3, 1500e3, 20_000e3, 35_786e3])
+def test_penumbra_against_rays_from_all_over_the_sun(altitude_m: float) -> None:
+    radius = EARTH_EQUATORIAL_RADIUS_M + altitude_m
+    edge = np.degrees(np.arcsin(EARTH_EQUATORIAL_RADIUS_M / radius))
+    angle = edge + np.linspace(-0.3, 0.3, 13)
+    position, sun = around_the_earth(radius, angle)
+    fraction = seen_sun_fraction(position, sun)
+    brute = [brute_fraction(*pair) for pair in zip(position, sun, strict=True)]
+    assert fraction == pytest.approx(brute, abs=0.004)
+    assert fraction[0] == 0 and fraction[-1] == 1 and (np.diff(fraction) >= 0).all()
+    assert ((fraction == 1) == sees_whole_sun(position, sun)).all()
+
+
+def test_beyond_the_umbra_s_tip_the_sun_is_a_ring() -> None:
+    """At 2 million km straight behind the Earth its disc hides (R_E d / (R_S r))^2 of the Sun."""
+    fraction = seen_sun_fraction(np.array([[-2e9, 0.0, 0.0]]), np.array([[1.496e11, 0.0, 0.0]]))
+    hidden = (np.arcsin(EARTH_EQUATORIAL_RADIUS_M / 2e9) / np.arcsin(SUN_RADIUS_M / 1.516e11)) ** 2
+    assert fraction[0] == pytest.approx(1 - hidden, abs=1e-4)
+
+
+def test_a_low_satellite_crosses_the_penumbra_in_ten_seconds() -> None:
+    orbit = made_up(local_time_h=0.0)
+    t_s = np.arange(0, orbit.period_s, 0.1)
+    fraction = sun_fraction(orbit, EPOCH, t_s)
+    lit = sunlit(orbit, EPOCH, t_s)
+    assert (fraction[lit] == 1).all() and (fraction[~lit] < 1).mean() > 0.9999
+    partial = np.count_nonzero((fraction > 0) & (fraction < 1)) * 0.1 / 2
+    assert partial == pytest.approx(0.533 * np.pi / 180 / (2 * np.pi) * orbit.period_s, abs=1.0)
+
+
+# Instants after 2016-12-20T00:00:00Z, to 0.13 s, at which the line from Micius to the Sun's centre begins to
+# meet or to miss the Earth's ball, by Skyfield 1.55 (`is_sunlit`) and DE421.
+CROSSINGS_S = [
+    1914.125,
+    4057.375,
+    7587.375,
+    9730.625,
+    13260.625,
+    15403.875,
+    18933.625,
+    21077.125,
+    24606.875,
+    26750.375,
+    30280.125,
+    32423.375,
+]
+
+
+def test_entry_and_exit_agree_with_skyfield_and_de421() -> None:
+    t_s = np.arange(0, CROSSINGS_S[-1] + 60, 0.25)
+    half = sun_fraction(micius(), parse_utc("2016-12-20T00:00:00Z"), t_s) > 0.5
+    ours = t_s[np.flatnonzero(half[1:] != half[:-1])] + 0.125
+    assert ours == pytest.approx(CROSSINGS_S, abs=0.3)

@@ -1,8 +1,9 @@
-"""How a station sees a satellite: slant range, its rate, azimuth, elevation.
+"""How a station sees a satellite: slant range, azimuth, elevation, their rates, point-ahead, light time.
 
-TEME is turned to the Earth by sidereal time alone (pseudo Earth fixed: no polar motion, UT1 = UTC),
-the station stands on the WGS 84 ellipsoid, and there is no refraction and no light time. Velocities
-are relative to the turning Earth. Knows no light and no detector.
+TEME is turned to the Earth by sidereal time alone (pseudo Earth fixed: no polar motion; UT1 = UTC unless
+the difference is given), the station stands on the WGS 84 ellipsoid, and there is no refraction; both
+ends are taken at one instant. Velocities are relative to the turning Earth and are the derivatives of
+the positions. Knows no light but its speed, and no detector.
 Source: Vallado, Fundamentals of Astrodynamics and Applications, 4th ed., sections 3.2, 3.7, 4.4.
 """
 
@@ -13,13 +14,20 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from satqkd.constants import EARTH_EQUATORIAL_RADIUS_M, EARTH_FLATTENING, EARTH_ROTATION_RAD_S
+from satqkd.constants import (
+    EARTH_EQUATORIAL_RADIUS_M,
+    EARTH_FLATTENING,
+    EARTH_ROTATION_RAD_S,
+    SPEED_OF_LIGHT_M_S,
+)
 from satqkd.errors import ConfigError
 from satqkd.sky.orbit import OrbitModel, Vectors
-from satqkd.sky.time import gmst82_rad, julian_date
+from satqkd.sky.time import GMST82_RATE_RAD_S, earth_angle_rad
 
 Column = NDArray[np.float64]
 """Shape (n,)."""
+Axes = NDArray[np.float64]
+"""Shape (3, ...): east, north and up of a station."""
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,18 +76,77 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Look(msgspec.Struct, frozen=True, eq=False):
-    """What a station sees of a satellite; columns of one length."""
+    """What a station sees of a satellite; columns of one length. Rates are worked out when asked for."""
 
     t_s: Column
     """Seconds since the epoch that was asked for."""
     range_m: Column
     range_rate_m_s: Column
-    """Negative while the satellite comes nearer. From SGP4's velocity, which misses the derivative of
-    its position by 0.03 m/s on near-circular low orbits (0.3 m/s at eccentricity 0.02)."""
+    """Negative while the satellite comes nearer; the derivative of `range_m` to 0.1 mm/s (0.6 mm/s at
+    eccentricity 0.7)."""
     azimuth_rad: Column
     """From north over east, in [0, 2 pi)."""
     elevation_rad: Column
     """Above the ellipsoid's horizon, no refraction."""
+    line_m: Axes
+    """From the station to the satellite: east, north, up; shape (3, n)."""
+    velocity_m_s: Axes
+    """Of the satellite, relative to the turning Earth, in the same axes."""
+    site: Site
+    epoch: datetime
+    ut1_minus_utc_s: float
+
+    @property
+    def azimuth_rate_rad_s(self) -> Column:
+        """How fast the mount turns about its vertical axis; without bound toward the zenith, NaN in it."""
+        (east, north, _), (east_rate, north_rate, _) = self.line_m, self.velocity_m_s
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((north * east_rate - east * north_rate) / (east**2 + north**2))
+
+    @property
+    def elevation_rate_rad_s(self) -> Column:
+        """How fast it climbs; NaN exactly in the zenith."""
+        up, up_rate = self.line_m[2], self.velocity_m_s[2]
+        outward = np.hypot(self.line_m[0], self.line_m[1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((up_rate - up * self.range_rate_m_s / self.range_m) / outward)
+
+    @property
+    def light_time_s(self) -> Column:
+        """Range over the speed of light, both ends at one instant (the satellite moves 40 m meanwhile)."""
+        return self.range_m / SPEED_OF_LIGHT_M_S
+
+    @property
+    def point_ahead_rad(self) -> Column:
+        r"""Angle between where the satellite is seen and where light must be sent to meet it.
+
+        .. math:: \alpha = 2 v_\perp / c
+
+        first order in v/c; v_perp: speed of the satellite relative to the station, across the line of sight,
+        in axes that do not turn with the Earth (the Earth's turning during the light's way and back is part
+        of the angle). Seen from the satellite the angle is the same.
+        """
+        relative = self.velocity_m_s + np.cross(self._earth_rotation_rad_s, self.line_m, axisb=0).T
+        along = np.einsum("in,in->n", relative, self.line_m) / self.range_m
+        across = np.sqrt(np.maximum(np.einsum("in,in->n", relative, relative) - along**2, 0.0))
+        return np.asarray(2 * across / SPEED_OF_LIGHT_M_S)
+
+    @property
+    def orbit_normal(self) -> Axes:
+        """Unit vectors along the orbit's angular momentum, in the same axes, shape (3, n)."""
+        radius = self.line_m + (self.site.east_north_up @ self.site.position_m)[:, None]
+        velocity = self.velocity_m_s + np.cross(self._earth_rotation_rad_s, radius, axisb=0).T
+        normal = np.cross(radius, velocity, axis=0)
+        return np.asarray(normal / np.linalg.norm(normal, axis=0))
+
+    @property
+    def satellite_m(self) -> Vectors:
+        """Earth-fixed position of the satellite, shape (n, 3)."""
+        return self.line_m.T @ self.site.east_north_up + self.site.position_m
+
+    @property
+    def _earth_rotation_rad_s(self) -> Column:
+        return EARTH_ROTATION_RAD_S * self.site.east_north_up[:, 2]
 
 
 class EarthFixed(NamedTuple):
@@ -89,45 +156,72 @@ class EarthFixed(NamedTuple):
     velocity_m_s: Vectors
 
 
-def earth_fixed(orbit: OrbitModel, epoch: datetime, t_s: ArrayLike) -> EarthFixed:
+def earth_fixed(
+    orbit: OrbitModel, epoch: datetime, t_s: ArrayLike, *, ut1_minus_utc_s: float = 0.0
+) -> EarthFixed:
     r"""Satellite in the pseudo Earth fixed frame at `epoch` + `t_s` (shape (n,)).
 
     .. math:: \vec r = R_3(\theta) \vec r_{TEME}, \qquad
-        \vec v = R_3(\theta) \vec v_{TEME} - \vec\omega \times \vec r
+        \vec v = R_3(\theta) \vec v_{TEME} - \dot\theta \hat z \times \vec r
     """
-    position, velocity = orbit.teme(epoch, t_s)
-    theta = gmst82_rad(*julian_date(epoch, np.atleast_1d(t_s)))
+    position, velocity = orbit.motion(epoch, t_s)
+    theta = earth_angle_rad(epoch, np.atleast_1d(t_s), ut1_minus_utc_s=ut1_minus_utc_s)
     r, v = turned_to_earth(position, theta), turned_to_earth(velocity, theta)
-    v[:, 0] += EARTH_ROTATION_RAD_S * r[:, 1]
-    v[:, 1] -= EARTH_ROTATION_RAD_S * r[:, 0]
+    v[..., 0] += GMST82_RATE_RAD_S * r[..., 1]
+    v[..., 1] -= GMST82_RATE_RAD_S * r[..., 0]
     return EarthFixed(r, v)
 
 
 def turned_to_earth(vectors: Vectors, gmst_rad: Column) -> Vectors:
-    """Vectors of shape (n, 3) from TEME to pseudo Earth fixed, by sidereal time of shape (n,)."""
+    """Vectors of shape (..., n, 3) from TEME to pseudo Earth fixed, by sidereal time of shape (n,)."""
     cosine, sine = np.cos(gmst_rad), np.sin(gmst_rad)
     turned = np.empty_like(vectors)
-    turned[:, 0] = cosine * vectors[:, 0] + sine * vectors[:, 1]
-    turned[:, 1] = cosine * vectors[:, 1] - sine * vectors[:, 0]
-    turned[:, 2] = vectors[:, 2]
+    turned[..., 0] = cosine * vectors[..., 0] + sine * vectors[..., 1]
+    turned[..., 1] = cosine * vectors[..., 1] - sine * vectors[..., 0]
+    turned[..., 2] = vectors[..., 2]
     return turned
 
 
-def look(orbit: OrbitModel, site: Site, epoch: datetime, t_s: ArrayLike) -> Look:
-    """Range, its rate, azimuth and elevation at `epoch` + `t_s` seconds.
+def look(
+    orbit: OrbitModel, site: Site, epoch: datetime, t_s: ArrayLike, *, ut1_minus_utc_s: float = 0.0
+) -> Look:
+    """Range, azimuth, elevation and their rates at `epoch` + `t_s` seconds.
 
     t_s: a scalar or shape (n,); all columns have shape (n,). Raises DataFormatError where SGP4
     refuses the elements.
     """
     seconds = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
-    satellite = earth_fixed(orbit, epoch, seconds)
-    line = satellite.position_m - site.position_m
-    range_m = np.sqrt(np.einsum("ij,ij->i", line, line))
-    east, north, up = site.east_north_up @ line.T
+    satellite = earth_fixed(orbit, epoch, seconds, ut1_minus_utc_s=ut1_minus_utc_s)
+    line = site.east_north_up @ (satellite.position_m - site.position_m).T
+    velocity = site.east_north_up @ satellite.velocity_m_s.T
+    range_m = range_of(line)
     return Look(
         t_s=seconds,
         range_m=range_m,
-        range_rate_m_s=np.einsum("ij,ij->i", line, satellite.velocity_m_s) / range_m,
-        azimuth_rad=np.arctan2(east, north) % (2 * np.pi),
-        elevation_rad=np.arctan2(up, np.hypot(east, north)),
+        range_rate_m_s=range_rate_of(line, velocity, range_m),
+        azimuth_rad=azimuth_of(line),
+        elevation_rad=elevation_of(line),
+        line_m=line,
+        velocity_m_s=velocity,
+        site=site,
+        epoch=epoch,
+        ut1_minus_utc_s=ut1_minus_utc_s,
     )
+
+
+def range_of(line_m: Axes) -> Column:
+    """Length of the line of sight, shape (...)."""
+    return np.asarray(np.sqrt(np.einsum("i...,i...->...", line_m, line_m)))
+
+
+def range_rate_of(line_m: Axes, velocity_m_s: Axes, range_m: Column) -> Column:
+    return np.asarray(np.einsum("i...,i...->...", line_m, velocity_m_s) / range_m)
+
+
+def azimuth_of(line_m: Axes) -> Column:
+    """From north over east, in [0, 2 pi)."""
+    return np.asarray(np.arctan2(line_m[0], line_m[1]) % (2 * np.pi))
+
+
+def elevation_of(line_m: Axes) -> Column:
+    return np.asarray(np.arctan2(line_m[2], np.sqrt(line_m[0] ** 2 + line_m[1] ** 2)))

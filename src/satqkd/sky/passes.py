@@ -1,18 +1,11 @@
-"""Passes: when a satellite stands above a station's elevation mask.
+"""Passes: when a satellite stands above a station's elevation mask or skyline.
 
-Coarse samples of the sine of elevation and of its rate, then refinement of all brackets at once:
-
-    sine of     .   |   .          |  rate goes from + to -: a culmination between two samples,
-    elevation  .  c   .            |  refined on differences; kept when above the mask
-    - mask - -r- - - - -s- - - -   |  r, s: between the culmination and the nearest samples below
-           .             .         |  the mask on either side, refined on the elevation
-
-A pass that stays above the mask for less than a sample step is found all the same, since its
-culmination is. A dip below the mask between two culminations counts when a sample falls into it.
-The window is worked in chunks of days, so memory does not grow with it. Knows no light.
+One propagation serves all stations; `search` finds the instants, here they become dated passes with what
+belongs to them. The window is worked in chunks of days and the stations in groups, so memory does not grow
+with them. Knows no light.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -21,18 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.errors import ConfigError
-from satqkd.sky.geometry import Column, EarthFixed, Site, earth_fixed, look
+from satqkd.sky.geometry import Column, Site, azimuth_of, elevation_of, range_of, turned_to_earth
+from satqkd.sky.horizon import Horizon, intervals_above
 from satqkd.sky.orbit import OrbitModel
-from satqkd.sky.sun import sun_elevation_rad, sunlit
-from satqkd.sky.time import DAY_S
+from satqkd.sky.search import Search, Spans
+from satqkd.sky.sun import sees_whole_sun, sun_position_m
+from satqkd.sky.time import DAY_S, earth_angle_rad
+from satqkd.sky.track import Track, fitting_step_s
 
 _CHUNK_S: Final = 20 * DAY_S
-_STEPS_PER_REVOLUTION: Final = 64
-_TOLERANCE_S: Final = 1e-4
-_SPACING_S: Final = 0.1
-_MOST_STEPS: Final = 100  # about 8 are used; halving alone would need 20 to 30
-
-Indices = NDArray[np.intp]
+_SITES_AT_ONCE: Final = 16
+_SKYLINE_STEP_S: Final = 1.0
 
 
 class Pass(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,10 +33,13 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     """UTC at which the satellite rises above the mask, to 1 ms."""
     culmination: datetime
-    """UTC of the largest elevation, to 1 ms."""
+    """UTC of the largest elevation, to 1 ms; at an edge where a skyline hides the top."""
     end: datetime
     """UTC at which it sets below the mask, to 1 ms."""
     max_elevation_rad: float
+    start_azimuth_rad: float
+    culmination_azimuth_rad: float
+    end_azimuth_rad: float
     min_range_m: float
     """Shortest slant range between start and end, to 0.1 m."""
     sun_elevation_rad: float
@@ -64,16 +59,30 @@ def is_night(contact: Pass, *, maximum_sun_elevation_rad: float) -> bool:
 
 
 def find_passes(
-    orbit: OrbitModel, site: Site, start: datetime, *, duration_s: float, minimum_elevation_rad: float
+    orbit: OrbitModel,
+    site: Site,
+    start: datetime,
+    *,
+    duration_s: float,
+    minimum_elevation_rad: float,
+    horizon: Horizon | None = None,
+    ut1_minus_utc_s: float = 0.0,
 ) -> list[Pass]:
     """All passes over a site whose culmination lies in [start, start + duration_s), in order.
 
-    A pass cut by an edge of the window is kept whole. Raises ConfigError for a window or a mask that
-    makes no sense and for a satellite that stays up longer than one revolution, DataFormatError
-    where SGP4 refuses the elements.
+    A pass cut by an edge of the window is kept whole. Where a skyline cuts a pass in two or hides its top,
+    the culmination over open ground decides. Raises ConfigError for a window or a mask that makes no sense
+    and for a satellite that stays up longer than one revolution, DataFormatError where SGP4 refuses the
+    elements.
     """
     return find_passes_of_sites(
-        orbit, [site], start, duration_s=duration_s, minimum_elevation_rad=minimum_elevation_rad
+        orbit,
+        [site],
+        start,
+        duration_s=duration_s,
+        minimum_elevation_rad=minimum_elevation_rad,
+        horizons=[horizon],
+        ut1_minus_utc_s=ut1_minus_utc_s,
     )[0]
 
 
@@ -83,213 +92,139 @@ def find_passes_of_sites(
     start: datetime,
     *,
     duration_s: float,
-    minimum_elevation_rad: float,
+    minimum_elevation_rad: float | Sequence[float],
+    horizons: Sequence[Horizon | None] | None = None,
+    ut1_minus_utc_s: float = 0.0,
 ) -> list[list[Pass]]:
-    """`find_passes` for several sites at the price of one propagation; one list per site, in order."""
-    _check_window(duration_s, minimum_elevation_rad)
+    """`find_passes` for several sites at the price of one propagation; one list per site, in order.
+
+    minimum_elevation_rad: one for all sites, or one for each; horizons: one for each, None for open ground.
+    """
+    masks = _masks_rad(minimum_elevation_rad, len(sites))
+    skylines = list(horizons) if horizons is not None else [None] * len(sites)
+    _check_window(duration_s, masks, len(sites), len(skylines))
     found: list[list[Pass]] = [[] for _ in sites]
-    for chunk in _chunks(orbit, start, duration_s):
-        for site, passes in zip(sites, found, strict=True):
-            passes.extend(_Search(orbit, site, chunk, float(np.sin(minimum_elevation_rad))).passes())
+    for chunk in _chunks(orbit, start, duration_s, ut1_minus_utc_s):
+        for first in range(0, len(sites), _SITES_AT_ONCE):
+            group = slice(first, first + _SITES_AT_ONCE)
+            for site, contact in _Group(chunk, sites[group], masks[group], skylines[group]).passes():
+                found[first + site].append(contact)
     return found
 
 
 class _Chunk(NamedTuple):
     epoch: datetime
     length_s: float
-    t_s: Column  # even grid that reaches one revolution beyond both ends
-    satellite: EarthFixed
+    track: Track  # reaches one revolution beyond both ends
+    ut1_minus_utc_s: float
 
 
-class _Course(NamedTuple):
-    """How high a satellite stands over a site."""
-
-    sine: Column  # of the elevation
-    sine_rate_hz: Column
-    height_m: Column  # above the site's horizontal plane
+def _masks_rad(minimum_elevation_rad: float | Sequence[float], n: int) -> Column:
+    given = np.asarray(minimum_elevation_rad, dtype=np.float64)
+    return np.full(n, given) if given.ndim == 0 else given
 
 
-def _check_window(duration_s: float, minimum_elevation_rad: float) -> None:
+def _check_window(duration_s: float, masks_rad: Column, sites: int, skylines: int) -> None:
     if not 0 < duration_s < np.inf:
         raise ConfigError(f"passes: expected a window longer than 0 s, got {duration_s}")
-    if not abs(minimum_elevation_rad) < np.pi / 2:
+    if masks_rad.shape != (sites,) or skylines != sites:
+        raise ConfigError(
+            f"passes: expected a minimum elevation and a horizon for each of {sites} sites, got "
+            f"{masks_rad.size} and {skylines}; give one for all, or as many as sites"
+        )
+    if not (np.abs(masks_rad) < np.pi / 2).all():
         raise ConfigError(
             "passes: expected a minimum elevation between -90 and 90 degrees, "
-            f"got {np.degrees(minimum_elevation_rad):g}"
+            f"got {', '.join(f'{each:g}' for each in np.degrees(masks_rad))}"
         )
 
 
-def _chunks(orbit: OrbitModel, start: datetime, duration_s: float) -> Iterator[_Chunk]:
-    step_s, margin_s = _step_s(orbit), orbit.period_s
+def _chunks(
+    orbit: OrbitModel, start: datetime, duration_s: float, ut1_minus_utc_s: float
+) -> Iterator[_Chunk]:
+    step_s, margin_s = fitting_step_s(orbit, start), orbit.period_s
     for begin_s in np.arange(0.0, duration_s, _CHUNK_S).tolist():
         epoch = start + timedelta(seconds=begin_s)
         length_s = min(_CHUNK_S, duration_s - begin_s)
-        t_s = np.arange(-margin_s, length_s + margin_s + step_s, step_s)
-        yield _Chunk(epoch, length_s, t_s, earth_fixed(orbit, epoch, t_s))
+        track = Track(
+            orbit,
+            epoch,
+            first_s=-margin_s,
+            last_s=length_s + margin_s,
+            step_s=step_s,
+            ut1_minus_utc_s=ut1_minus_utc_s,
+        )
+        yield _Chunk(epoch, length_s, track, ut1_minus_utc_s)
 
 
-def _step_s(orbit: OrbitModel) -> float:
-    """A small part of a revolution at the speed of the perigee."""
-    e = orbit.eccentricity
-    return orbit.period_s / _STEPS_PER_REVOLUTION * float((1 - e**2) ** 1.5 / (1 + e) ** 2)
+class _Group:
+    """The passes over a group of sites in one chunk."""
 
+    def __init__(
+        self, chunk: _Chunk, sites: Sequence[Site], masks_rad: Column, skylines: Sequence[Horizon | None]
+    ) -> None:
+        self.chunk, self.skylines = chunk, skylines
+        self.search = Search(sites, np.sin(masks_rad), chunk.track)
 
-def _course(site: Site, satellite: EarthFixed) -> _Course:
-    line, velocity, up = satellite.position_m - site.position_m, satellite.velocity_m_s, site.east_north_up[2]
-    range_m = np.sqrt(np.einsum("ij,ij->i", line, line))
-    height_m = line @ up
-    sine = height_m / range_m
-    range_rate = np.einsum("ij,ij->i", line, velocity) / range_m
-    return _Course(sine, (velocity @ up - sine * range_rate) / range_m, height_m)
+    def passes(self) -> Iterator[tuple[int, Pass]]:
+        """Site and pass, in order of sites and time, of those that culminate inside the chunk."""
+        spans = self.search.spans(self.chunk.length_s)
+        if any(self.skylines[site] is not None for site in np.unique(spans.site)):
+            spans = self._cut_by_skylines(spans)
+        return self._described(spans)
 
+    def _cut_by_skylines(self, spans: Spans) -> Spans:
+        """Each pass over a station with a skyline becomes the parts of it above the skyline."""
+        rows: list[tuple[int, float, float, float]] = []
+        for site, rise_s, peak_s, set_s in zip(*(column.tolist() for column in spans), strict=True):
+            skyline = self.skylines[site]
+            if skyline is None:
+                rows.append((site, rise_s, peak_s, set_s))
+                continue
 
-class _Search:
-    """The passes over one site in one chunk."""
+            def clear(t_s: Column, site: int = site, skyline: Horizon = skyline) -> Column:
+                line = self.search.line_at(np.full(t_s.size, site), t_s)
+                return np.asarray(elevation_of(line) - skyline.at(azimuth_of(line)))
 
-    def __init__(self, orbit: OrbitModel, site: Site, chunk: _Chunk, mask_sine: float) -> None:
-        self.orbit, self.site, self.chunk, self.mask_sine = orbit, site, chunk, mask_sine
-        self.coarse = _course(site, chunk.satellite)
+            for begin_s, end_s in intervals_above(clear, rise_s, set_s, _SKYLINE_STEP_S).tolist():
+                rows.append((site, begin_s, min(max(peak_s, begin_s), end_s), end_s))
+        instants = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 3).T
+        return Spans(np.array([row[0] for row in rows], dtype=np.intp), *instants)
 
-    def passes(self) -> list[Pass]:
-        """Those that culminate inside the chunk."""
-        if (self.coarse.sine >= self.mask_sine).all():
-            raise self._never_sets()
-        before = self._brackets_of_culminations()
-        grid_s = self.chunk.t_s
-        t_s = _roots(self._fall, grid_s[before], grid_s[before + 1])
-        sine = self._sine_at(t_s)
-        up = sine > self.mask_sine
-        last, first = self._samples_below(before[up])
-        highest = _highest_of_each(last, sine[up])
-        inside = highest[(t_s[up][highest] >= 0) & (t_s[up][highest] < self.chunk.length_s)]
-        return self._described(t_s[up][inside], last[inside], first[inside])
-
-    def _brackets_of_culminations(self) -> Indices:
-        """Samples after which the rate turns negative, less those too deep to reach the mask.
-
-        In half a step the satellite climbs no more than its speed allows.
-        """
-        rate = self.coarse.sine_rate_hz
-        turning = np.flatnonzero((rate[:-1] > 0) & (rate[1:] <= 0))
-        if self.mask_sine < 0:
-            return turning
-        speed = np.sqrt(np.max(np.einsum("ij,ij->i", *[self.chunk.satellite.velocity_m_s] * 2)))
-        climb_m = speed * (self.chunk.t_s[1] - self.chunk.t_s[0]) / 2
-        height = np.maximum(self.coarse.height_m[turning], self.coarse.height_m[turning + 1])
-        reachable: Indices = turning[height > -climb_m]
-        return reachable
-
-    def _samples_below(self, before: Indices) -> tuple[Indices, Indices]:
-        """Last sample below the mask at or before these, first one after; -1 and n where there is none."""
-        below = self.coarse.sine < self.mask_sine
-        index = np.arange(below.size)
-        last = np.maximum.accumulate(np.where(below, index, -1))
-        first = np.minimum.accumulate(np.where(below, index, below.size)[::-1])[::-1]
-        return last[before], first[before + 1]
-
-    def _described(self, peak_s: Column, last: Indices, first: Indices) -> list[Pass]:
-        if peak_s.size == 0:
-            return []
-        if (last < 0).any() or (first == self.chunk.t_s.size).any():
-            raise self._never_sets()
-        rise_s = self._crossings(last, last + 1, peak_s)
-        set_s = self._crossings(first, first - 1, peak_s)
-        nearest_s = self._nearest(rise_s, peak_s, set_s)
-        epoch, site, orbit = self.chunk.epoch, self.site, self.orbit
+    def _described(self, spans: Spans) -> Iterator[tuple[int, Pass]]:
+        at, nearest_s = self.search.line_at, self.search.nearest_s(spans)
+        start, peak, end = (at(spans.site, t_s) for t_s in spans[1:])
+        sun_m = self._sun_m(spans.peak_s)
+        satellite_m = self.chunk.track.pieces_at(spans.peak_s).position_m(spans.peak_s).T
         rows = zip(
-            self._moments(rise_s),
-            self._moments(peak_s),
-            self._moments(set_s),
-            look(orbit, site, epoch, peak_s).elevation_rad.tolist(),
-            look(orbit, site, epoch, nearest_s).range_m.tolist(),
-            sun_elevation_rad(site, epoch, peak_s).tolist(),
-            sunlit(orbit, epoch, peak_s).tolist(),
+            spans.site.tolist(),
+            *map(self._moments, spans[1:]),
+            elevation_of(peak).tolist(),
+            *(azimuth_of(line).tolist() for line in (start, peak, end)),
+            range_of(at(spans.site, nearest_s)).tolist(),
+            elevation_of(np.einsum("nij,nj->in", self.search.axes[spans.site], sun_m)).tolist(),
+            sees_whole_sun(satellite_m, sun_m).tolist(),
             strict=True,
         )
-        return [
-            Pass(
-                start=start,
+        for site, rise, culmination, set_, elevation, begin, middle, finish, range_m, sun, is_lit in rows:
+            contact = Pass(
+                start=rise,
                 culmination=culmination,
-                end=end,
+                end=set_,
                 max_elevation_rad=elevation,
-                min_range_m=nearest,
+                start_azimuth_rad=begin,
+                culmination_azimuth_rad=middle,
+                end_azimuth_rad=finish,
+                min_range_m=range_m,
                 sun_elevation_rad=sun,
-                sunlit=lit,
+                sunlit=is_lit,
             )
-            for start, culmination, end, elevation, nearest, sun, lit in rows
-        ]
+            yield site, contact
+
+    def _sun_m(self, t_s: Column) -> NDArray[np.float64]:
+        theta = earth_angle_rad(self.chunk.epoch, t_s, ut1_minus_utc_s=self.chunk.ut1_minus_utc_s)
+        return turned_to_earth(sun_position_m(self.chunk.epoch, t_s), theta)
 
     def _moments(self, t_s: Column) -> list[datetime]:
-        return [self.chunk.epoch + timedelta(seconds=t) for t in t_s.tolist()]
-
-    def _never_sets(self) -> ConfigError:
-        return ConfigError(
-            f"passes: expected a satellite that rises and sets, got one that stays above "
-            f"{np.degrees(np.arcsin(self.mask_sine)):g} degrees for more than its revolution of "
-            f"{self.orbit.period_s / 3600:.1f} h; raise the minimum elevation"
-        )
-
-    def _crossings(self, below: Indices, above: Indices, peak_s: Column) -> Column:
-        """Where the elevation crosses the mask, from a sample below to its neighbour or the culmination."""
-        low, high = self.chunk.t_s[below], self.chunk.t_s[above]
-        high = np.where(np.abs(peak_s - low) < np.abs(high - low), peak_s, high)
-        return _roots(lambda at: self._sine_at(at) - self.mask_sine, low, high)
-
-    def _nearest(self, rise_s: Column, peak_s: Column, set_s: Column) -> Column:
-        """Instants of the shortest range: straight-line steps from the culmination."""
-        t_s = peak_s
-        for _ in range(8):
-            satellite = self._satellite_at(t_s)
-            line, velocity = satellite.position_m - self.site.position_m, satellite.velocity_m_s
-            ahead = np.einsum("ij,ij->i", line, velocity) / np.einsum("ij,ij->i", velocity, velocity)
-            t_s = np.clip(t_s - ahead, rise_s, set_s)
-        return t_s
-
-    def _fall(self, t_s: Column) -> Column:
-        """How much the sine falls in 0.2 s. From positions: SGP4's velocity is off by milliseconds."""
-        return self._sine_at(t_s - _SPACING_S) - self._sine_at(t_s + _SPACING_S)
-
-    def _sine_at(self, t_s: Column) -> Column:
-        return _course(self.site, self._satellite_at(t_s)).sine
-
-    def _satellite_at(self, t_s: Column) -> EarthFixed:
-        return earth_fixed(self.orbit, self.chunk.epoch, t_s)
-
-
-def _highest_of_each(group: Indices, value: Column) -> Indices:
-    """Of neighbours with one `group`, the index of the largest value; ascending."""
-    order = np.lexsort((value, group))
-    ends = np.flatnonzero(np.diff(group[order], append=-2))
-    highest: Indices = np.sort(order[ends])
-    return highest
-
-
-def _roots(f: Callable[[Column], Column], low: Column, high: Column) -> Column:
-    """Zeros of f in many brackets at once, f(low) <= 0 < f(high), low on either side, to 0.1 ms.
-
-    False position by the Illinois rule: an end that stays twice has its value halved, which makes the
-    rule superlinear (Dowell and Jarratt, BIT 11, 168, 1971). Estimates keep a distance from both ends,
-    so that the bracket closes from both sides and its width, not a step, says when to stop.
-    """
-    a, b = low.copy(), high.copy()
-    f_a, f_b = (f(a), f(b)) if a.size else (a, b)
-    side = np.zeros(a.size)
-    for _ in range(_MOST_STEPS):
-        open_ = np.flatnonzero(np.abs(b - a) > _TOLERANCE_S)
-        if open_.size == 0:
-            break
-        x = _estimate(a[open_], b[open_], f_a[open_], f_b[open_])
-        f_x = f(x)
-        over, under = open_[f_x > 0], open_[f_x <= 0]
-        f_a[over] *= np.where(side[over] > 0, 0.5, 1.0)
-        f_b[under] *= np.where(side[under] < 0, 0.5, 1.0)
-        b[over], f_b[over], side[over] = x[f_x > 0], f_x[f_x > 0], 1.0
-        a[under], f_a[under], side[under] = x[f_x <= 0], f_x[f_x <= 0], -1.0
-    return (a + b) / 2
-
-
-def _estimate(a: Column, b: Column, f_a: Column, f_b: Column) -> Column:
-    nearest = _TOLERANCE_S / 3 / np.abs(b - a)
-    rise = f_b - f_a
-    part = np.where(rise > 0, -f_a / np.where(rise > 0, rise, 1.0), 0.5)
-    return a + np.clip(part, nearest, 1 - nearest) * (b - a)
+        epoch, whole = self.chunk.epoch, np.rint(1e6 * t_s).astype(np.int64)
+        return [epoch + timedelta(0, *divmod(each, 1_000_000)) for each in whole.tolist()]

@@ -6,6 +6,8 @@ terrestrial time (70 s of the Sun's motion are 0.0008 degree). Knows no sky brig
 """
 
 from datetime import datetime
+from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +15,26 @@ from numpy.typing import ArrayLike, NDArray
 from satqkd.constants import ASTRONOMICAL_UNIT_M, EARTH_EQUATORIAL_RADIUS_M, SUN_RADIUS_M
 from satqkd.sky.geometry import Column, Site, turned_to_earth
 from satqkd.sky.orbit import OrbitModel, Vectors
-from satqkd.sky.time import J2000_JD, gmst82_rad, julian_date
+from satqkd.sky.time import J2000_JD, earth_angle_rad, julian_date
+
+HORIZON_RAD: Final = float(np.radians(-0.8333))  # 34' of refraction and the Sun's half width of 16'
+CIVIL_RAD: Final = float(
+    np.radians(-6.0)
+)  # this and the next two: US Naval Observatory, "Rise, Set, and Twilight"
+NAUTICAL_RAD: Final = float(np.radians(-12.0))
+ASTRONOMICAL_RAD: Final = float(np.radians(-18.0))
+
+
+class Darkness(IntEnum):
+    """How dark the sky is by the elevation of the Sun's centre, each down to its limit, that included."""
+
+    DAY = 0
+    """Sun's upper limb above the horizon: centre above `HORIZON_RAD`."""
+    CIVIL = 1
+    NAUTICAL = 2
+    ASTRONOMICAL = 3
+    NIGHT = 4
+    """Sun below `ASTRONOMICAL_RAD`."""
 
 
 def sun_position_m(epoch: datetime, t_s: ArrayLike) -> Vectors:
@@ -35,13 +56,21 @@ def sun_position_m(epoch: datetime, t_s: ArrayLike) -> Vectors:
     return np.stack([x, ecliptic_y * np.cos(obliquity), ecliptic_y * np.sin(obliquity)], axis=1)
 
 
-def sun_elevation_rad(site: Site, epoch: datetime, t_s: ArrayLike) -> Column:
+def sun_elevation_rad(site: Site, epoch: datetime, t_s: ArrayLike, *, ut1_minus_utc_s: float = 0.0) -> Column:
     """Elevation of the Sun's centre at `epoch` + `t_s`, shape (n,); no refraction, no parallax."""
     seconds = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
-    sun = turned_to_earth(sun_position_m(epoch, seconds), gmst82_rad(*julian_date(epoch, seconds)))
+    theta = earth_angle_rad(epoch, seconds, ut1_minus_utc_s=ut1_minus_utc_s)
+    sun = turned_to_earth(sun_position_m(epoch, seconds), theta)
     sine = sun @ site.east_north_up[2] / np.linalg.norm(sun, axis=1)
     elevation: Column = np.arcsin(np.clip(sine, -1.0, 1.0))
     return elevation
+
+
+def darkness(sun_elevation_rad: ArrayLike) -> NDArray[np.int8]:
+    """Value of `Darkness` for each elevation of the Sun, int8, same shape."""
+    limits = np.array([-HORIZON_RAD, -CIVIL_RAD, -NAUTICAL_RAD, -ASTRONOMICAL_RAD])
+    depth = -np.asarray(sun_elevation_rad, dtype=np.float64)
+    return np.asarray(np.searchsorted(limits, depth, side="left"), dtype=np.int8)
 
 
 def sunlit(orbit: OrbitModel, epoch: datetime, t_s: ArrayLike) -> NDArray[np.bool_]:
@@ -56,13 +85,42 @@ def sunlit(orbit: OrbitModel, epoch: datetime, t_s: ArrayLike) -> NDArray[np.boo
     return sees_whole_sun(position, sun_position_m(epoch, seconds))
 
 
+def sun_fraction(orbit: OrbitModel, epoch: datetime, t_s: ArrayLike) -> Column:
+    """Fraction of the Sun's disc that the satellite sees, 0 in umbra to 1, shape (n,)."""
+    seconds = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
+    position, _ = orbit.teme(epoch, seconds)
+    return seen_sun_fraction(position, sun_position_m(epoch, seconds))
+
+
 def sees_whole_sun(position_m: Vectors, sun_m: Vectors) -> NDArray[np.bool_]:
     """The shadow test of `sunlit` on vectors from the Earth's centre, both of shape (n, 3)."""
+    sun_radius, earth_radius, apart = _discs_rad(position_m, sun_m)
+    return np.asarray(apart >= earth_radius + sun_radius)
+
+
+def seen_sun_fraction(position_m: Vectors, sun_m: Vectors) -> Column:
+    r"""Share of the Sun's disc that the Earth's disc leaves free; vectors from the Earth's centre, (n, 3).
+
+    .. math:: 1 - A / (\pi a^2), \quad A = a^2 \arccos\frac{x}{a} + b^2 \arccos\frac{c - x}{b} - c y, \quad
+        x = \frac{c^2 + a^2 - b^2}{2 c}, \quad y = \sqrt{a^2 - x^2}
+
+    a, b: angular radii of Sun and Earth, c: between their centres (Montenbruck and Gill, Satellite Orbits,
+    section 3.4.2); the discs are taken as flat.
+    """
+    a, b, c = _discs_rad(position_m, sun_m)
+    inner = np.clip(c, np.abs(b - a), b + a)  # outside of it the discs do not cross
+    x = (inner**2 + a**2 - b**2) / (2 * inner)
+    y = np.sqrt(np.maximum(a**2 - x**2, 0.0))
+    hidden = a**2 * np.arccos(np.clip(x / a, -1, 1)) + b**2 * np.arccos(np.clip((inner - x) / b, -1, 1))
+    free = np.clip(1 - (hidden - inner * y) / (np.pi * a**2), 0.0, 1.0)
+    return np.asarray(np.where(c >= a + b, 1.0, np.where(c <= b - a, 0.0, free)))
+
+
+def _discs_rad(position_m: Vectors, sun_m: Vectors) -> tuple[Column, Column, Column]:
+    """Angular radii of Sun and Earth and the angle between their centres, seen from the satellite."""
     to_sun = sun_m - position_m
     distance, sun_distance = np.linalg.norm(position_m, axis=1), np.linalg.norm(to_sun, axis=1)
     earth_radius = np.arcsin(np.minimum(EARTH_EQUATORIAL_RADIUS_M / distance, 1.0))
     sun_radius = np.arcsin(SUN_RADIUS_M / sun_distance)
     cosine = -np.einsum("ij,ij->i", position_m, to_sun) / (distance * sun_distance)
-    apart = np.arccos(np.clip(cosine, -1.0, 1.0))
-    whole: NDArray[np.bool_] = apart >= earth_radius + sun_radius
-    return whole
+    return sun_radius, earth_radius, np.arccos(np.clip(cosine, -1.0, 1.0))

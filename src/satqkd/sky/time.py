@@ -1,7 +1,7 @@
 """UTC as text, as `datetime`, as a split Julian date, and the angle the Earth has turned to.
 
-UT1 is taken equal to UTC (they differ by less than 0.9 s, which turns the Earth by 0.004 degree).
-A day has 86 400 s: leap seconds are not counted. Reads no clock.
+UT1 is taken equal to UTC unless their difference is given (it stays below 0.9 s, which turns the Earth
+by 0.004 degree). A day has 86 400 s: leap seconds are not counted. Reads no clock.
 Source: Vallado, Fundamentals of Astrodynamics and Applications, 4th ed., eq. 3-45 (GMST 1982).
 """
 
@@ -17,6 +17,9 @@ from satqkd.errors import ConfigError
 DAY_S: Final = 86_400.0
 J2000_JD: Final = 2_451_545.0
 JULIAN_CENTURY_DAYS: Final = 36_525.0
+GMST82_RATE_RAD_S: Final = 2 * np.pi * (1 + 8_640_184.812866 / (JULIAN_CENTURY_DAYS * DAY_S)) / DAY_S
+"""How fast `gmst82_rad` grows, its terms in T^2 and T^3 left out (1e-15 rad/s a century)."""
+TT_MINUS_UTC_S: Final = 69.184  # 32.184 s and 37 leap seconds: exact from 2017 on, 3 s too many in 2010
 _ORDINAL_TO_JD: Final = 1_721_424.5  # Julian date of the midnight that begins proleptic day 0
 _UTC_TEXT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z")
 
@@ -74,6 +77,11 @@ def gmst82_rad(jd: ArrayLike, fraction: ArrayLike) -> NDArray[np.float64]:
     slow_s = 67310.54841 + (8640184.812866 + (0.093104 - 6.2e-6 * T) * T) * T
     turns = np.asarray(day % 1.0 + part + slow_s / DAY_S, dtype=np.float64)
     return 2 * np.pi * (turns % 1.0)
+
+
+def earth_angle_rad(epoch: datetime, t_s: ArrayLike, *, ut1_minus_utc_s: float = 0.0) -> NDArray[np.float64]:
+    """Greenwich mean sidereal time at `epoch` + `t_s`, of the shape of `t_s`, in [0, 2 pi)."""
+    return gmst82_rad(*julian_date(epoch, np.asarray(t_s, dtype=np.float64) + ut1_minus_utc_s))
 
 
 def _utc(moment: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""Two-line element sets: columns, character by character, before anything computes with them.
+"""Two-line element sets: finding them in a text, and their columns, character by character.
 
 The SGP4 library reads what it can of a damaged line; here every column is checked and the message
 says which one is wrong. Reads no file.
@@ -6,11 +6,14 @@ Source: Space-Track, "Basic Description of the Two Line Element (TLE) Format".
 """
 
 import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from satqkd.errors import DataFormatError
 
 LINE_LENGTH: Final = 69
+_LONGEST_NAME: Final = 60  # catalogues use 24; any line of a set is longer
 
 
 class _Field(NamedTuple):
@@ -39,7 +42,7 @@ _LINE_1: Final = (
     _Field(34, 43, "first derivative of mean motion", r"[ +-][ 0]?\.\d{8}", " .00000384"),
     _Field(45, 52, "second derivative of mean motion", r"[ +-]\d{5}[ +-]\d", " 00000-0"),
     _Field(54, 61, "drag term", r"[ +-]\d{5}[ +-]\d", " 18801-4"),
-    _Field(63, 63, "ephemeris type", r"[ \d]", "0"),
+    _Field(63, 63, "ephemeris type, SGP4", "[ 02]", "0"),
     _Field(65, 68, "element set number", r"[ \d]{4}", " 999"),
     _Field(69, 69, "checksum", r"\d", "1"),
 )
@@ -73,9 +76,61 @@ def check_tle(line_1: str, line_2: str) -> None:
     _check_values(line_1, line_2)
 
 
+def tle_sets(text: str, where: str) -> Iterator[tuple[str, str, str, str]]:
+    """Name (may be empty), both lines, and the place, of each set in a text of two or three lines a set.
+
+    The lines are not checked yet. Raises DataFormatError where a line has no partner.
+    """
+    name, first, place = "", "", ""
+    for number, line in enumerate(text.splitlines(), 1):
+        is_second = line.startswith("2 ") and len(line.rstrip()) > _LONGEST_NAME
+        if bool(first) != is_second:
+            expected = "line 2 of the set begun before" if first else "line 1 of a set before its line 2"
+            raise DataFormatError(
+                f"{where}, line {number}: expected {expected}, got {line!r}; give TLE text, or OMM as JSON, "
+                "XML, KVN or CSV"
+            )
+        if is_second:
+            yield name, first, line.rstrip(), place
+            name, first = "", ""
+        elif line.startswith("1 ") and len(line.rstrip()) > _LONGEST_NAME:
+            first, place = line.rstrip(), f"{where}, set from line {number}"
+        elif line.strip():
+            _check_name(name, line, f"{where}, line {number}")
+            name = line.removeprefix("0 ").strip()
+    if first or name:
+        raise DataFormatError(
+            f"{where}: expected a set of two lines at its end, got {first or name!r} alone; fetch the file "
+            "anew"
+        )
+
+
+def tle_catalogue_number(line_1: str) -> int:
+    """NORAD number of a checked line; letters of the Alpha-5 scheme count from A = 10, without I and O."""
+    first, rest = line_1[2], line_1[3:7]
+    if first.isalpha():
+        return 10_000 * (10 + "ABCDEFGHJKLMNPQRSTUVWXYZ".index(first)) + int(rest)
+    return int(line_1[2:7])
+
+
+def tle_epoch(line_1: str) -> datetime:
+    """Epoch of a checked line; years count from 1957 to 2056."""
+    year = int(line_1[18:20])
+    first = datetime(year + (2000 if year < 57 else 1900), 1, 1, tzinfo=UTC)
+    return first + timedelta(days=float(line_1[20:32]) - 1)
+
+
 def checksum(line: str) -> int:
     """Last digit of the sum of the first 68 columns, a minus counting one (Space-Track)."""
     return sum(int(c) if c.isdigit() else c == "-" for c in line[: LINE_LENGTH - 1]) % 10
+
+
+def _check_name(before: str, line: str, place: str) -> None:
+    if before or len(line.rstrip()) > _LONGEST_NAME:
+        raise DataFormatError(
+            f"{place}: expected line 1 of a set, or its name of at most {_LONGEST_NAME} characters before "
+            f"it, got {line!r}; give TLE text, or OMM as JSON, XML, KVN or CSV"
+        )
 
 
 def _check_length(number: int, line: str) -> None:
