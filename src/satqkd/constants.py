@@ -3,6 +3,7 @@
 from typing import Final
 
 SPEED_OF_LIGHT_M_S: Final = 299_792_458.0  # SI definition
+ELEMENTARY_CHARGE_C: Final = 1.602_176_634e-19  # SI definition
 PLANCK_J_S: Final = 6.626_070_15e-34  # SI definition
 ASTRONOMICAL_UNIT_M: Final = 149_597_870_700.0  # IAU 2012 Resolution B2
 

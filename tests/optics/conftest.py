@@ -64,7 +64,7 @@ def station() -> Station:
             optical_error=0.01,
             basis_choice="passive",
             gate_s=2e-9,
-            detector=Detector(efficiency=0.5, dark_rate_hz=25.0, dead_time_s=50e-9, jitter_s=350e-12),
+            detector=Detector.equal(efficiency=0.5, dark_rate_hz=25.0, dead_time_s=50e-9, jitter_s=350e-12),
         ),
         clock=Clock(offset_s=0.0, drift=0.0),
         lasercom=Lasercom(rate_bit_s=2e6, frame_loss=0.0),

@@ -10,7 +10,15 @@ from satqkd.config import Satellite, Station
 from satqkd.errors import ConfigError
 from satqkd.optics import link_losses
 
-PARTS = ("diffraction_db", "pointing_db", "atmosphere_db", "receiver_db", "calibration_db", "detector_db")
+PARTS = (
+    "diffraction_db",
+    "pointing_db",
+    "atmosphere_db",
+    "cloud_db",
+    "receiver_db",
+    "calibration_db",
+    "detector_db",
+)
 
 
 def test_every_part_at_one_point(satellite: Satellite, station: Station) -> None:
@@ -20,6 +28,7 @@ def test_every_part_at_one_point(satellite: Satellite, station: Station) -> None
         "pointing_db": 0.4735,  # beta = 50 / (4 * 1.44)
         "atmosphere_db": 0.3 * 1.9942 * 4.3429,
         "receiver_db": 3.0103,
+        "cloud_db": 0.0,
         "calibration_db": 1.5,
         "detector_db": 3.0103,
     }

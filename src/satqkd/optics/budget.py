@@ -1,24 +1,48 @@
-"""The link budget: every loss between the satellite's exit and a count, in dB, and the background.
+"""The link budget: every loss between the satellite's exit and a count, in dB, the noise, and the errors.
 
-Mean values at given ranges and elevations; fading around them is not here. Knows no orbit and no clock.
+Mean values at given ranges and elevations, and how strongly the light fades around them; the fading itself
+is a time series elsewhere. Knows no orbit and no clock: what Sun, Moon, motion and cloud do comes in as
+`Conditions`.
 """
+
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satqkd.config import Satellite, Station
-from satqkd.errors import ConfigError
 from satqkd.optics.atmosphere import atmosphere_transmittance
-from satqkd.optics.background import background_rate_hz
-from satqkd.optics.diffraction import (
-    collected_fraction_of_divergence,
-    gaussian_half_angle_rad,
-    narrowest_half_angle_rad,
-)
+from satqkd.optics.background import background_rate_hz, satellite_glint_rate_hz, sky_radiance_w_m2_sr_um
+from satqkd.optics.beam import Beam, check_divergence, quantum_beam
+from satqkd.optics.bright import crosstalk_rate_hz, zenith_depth
+from satqkd.optics.decibel import loss_db
 from satqkd.optics.pointing import mean_pointing_fraction
+from satqkd.optics.polarisation import combined_error, error_of_contrast, error_probabilities
+from satqkd.optics.spectrum import doppler_shift_m, filter_transmittance
+from satqkd.optics.turbulence import hufnagel_valley_profile, scintillation_index
 
 Array = NDArray[np.float64]
+
+BELOW_RAD: Final = -np.pi / 2
+
+
+class Conditions(NamedTuple):
+    """What besides range and elevation decides about the light; arrays broadcast against those.
+
+    The defaults are a dark, moonless, cloudless moment of a link at rest with aligned frames.
+    """
+
+    range_rate_m_s: ArrayLike = 0.0
+    residual_angle_rad: ArrayLike = 0.0
+    """Between the polarisation frames after compensation."""
+    sun_elevation_rad: ArrayLike = BELOW_RAD
+    moon_elevation_rad: ArrayLike = BELOW_RAD
+    moon_phase_angle_rad: ArrayLike = np.pi
+    moon_separation_rad: ArrayLike = np.pi / 2
+    sunlit: ArrayLike = False
+    """Whether the satellite is."""
+    cloud_db: ArrayLike = 0.0
 
 
 class LinkLosses(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -30,89 +54,175 @@ class LinkLosses(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     diffraction_db: Array
     pointing_db: Array
     atmosphere_db: Array
+    cloud_db: Array
     receiver_db: Array
-    """Optics of the receiver, up to a detector's face."""
+    """Optics of the receiver up to a detector's face, the filter's for the Doppler-shifted line included."""
     calibration_db: Array
     """What no named part explains; see the station's preset."""
     detector_db: Array
+    """Mean efficiency of the four."""
     total_db: Array
     """Sum of all of the above."""
     transmittance: Array
     """From the satellite's exit to a detector's face, in [0, 1]: all of the above but the detector."""
     background_hz: Array
-    """Sky counts a second, all detectors together, detector efficiency included, no gate."""
+    """Sky and sunlit satellite: counts a second, all detectors, efficiency included, no gate."""
+    crosstalk_hz: Array
+    """Beacon, downlink and backscattered uplink: the same."""
+    error_z: Array
+    """Probability that a photon sent and measured in Z reaches the wrong detector."""
+    error_x: Array
+    fading_variance: Array
+    """Of the instantaneous transmittance, relative to its mean squared."""
+    scintillation_index: Array
+    """The part of it that turbulence makes."""
 
 
 def link_losses(
-    look_range_m: ArrayLike, elevation_rad: ArrayLike, *, satellite: Satellite, station: Station
+    range_m: ArrayLike,
+    elevation_rad: ArrayLike,
+    *,
+    satellite: Satellite,
+    station: Station,
+    conditions: Conditions | None = None,
 ) -> LinkLosses:
-    """Mean losses at these slant ranges and true elevations.
+    """Mean losses, noise and errors at these slant ranges and true elevations.
 
-    look_range_m, elevation_rad: broadcast against each other. Background light passes the receiver's
+    range_m, elevation_rad and the conditions broadcast against each other. Noise passes the receiver's
     optics but is not charged the calibration loss, which belongs to the beam.
     Raises ConfigError for a divergence that the satellite's aperture cannot form.
     """
-    _check_divergence(satellite)
-    R, h = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (look_range_m, elevation_rad)))
-    sent, received = satellite.transmitter, station.receiver
-    diffraction = collected_fraction_of_divergence(
-        R,
-        divergence_rad=sent.divergence_rad,
-        convention=sent.divergence_convention,
-        receiver_radius_m=station.telescope_diameter_m / 2,
+    check_divergence(satellite)
+    around = Conditions() if conditions is None else conditions
+    R, h, *_ = np.broadcast_arrays(
+        *(np.asarray(each, dtype=np.float64) for each in (range_m, elevation_rad, *around))
     )
-    pointing = mean_pointing_fraction(
-        sent.pointing_jitter_rad,
-        half_angle_rad=gaussian_half_angle_rad(sent.divergence_rad, sent.divergence_convention),
-        bias_rad=sent.pointing_bias_rad,
-    )
-    air = atmosphere_transmittance(h, zenith_optical_depth=station.zenith_optical_depth)
-    light_path = {
-        "diffraction_db": loss_db(diffraction),
-        "pointing_db": np.full_like(R, loss_db(pointing)),
-        "atmosphere_db": loss_db(air),
-        "receiver_db": np.full_like(R, loss_db(received.optics_transmittance)),
-        "calibration_db": np.full_like(R, station.calibration_loss_db),
-    }
-    detector_db = np.full_like(R, loss_db(received.detector.efficiency))
-    path_db = np.sum(list(light_path.values()), axis=0)
+    beam = quantum_beam(satellite)
+    parts = _parts_db(R, h, beam, satellite, station, around)
+    detector_db = _full(loss_db(station.receiver.detector.each("efficiency").mean()), R)
+    path_db = np.sum(list(parts.values()), axis=0)
+    error_z, error_x = _errors(satellite, station, around)
+    index = _scintillation(h, satellite, station)
     return LinkLosses(
-        **light_path,
+        **parts,
         detector_db=detector_db,
         total_db=path_db + detector_db,
         transmittance=10 ** (-path_db / 10),
-        background_hz=np.full_like(R, _background_hz(satellite, station)),
+        background_hz=_full(_background_hz(R, h, satellite, station, around), R),
+        crosstalk_hz=_full(crosstalk_rate_hz(R, h, around.cloud_db, satellite=satellite, station=station), R),
+        error_z=_full(error_z, R),
+        error_x=_full(error_x, R),
+        fading_variance=(1 + _pointing_variance(beam, satellite)) * (1 + index) - 1,
+        scintillation_index=index,
     )
 
 
-def loss_db(fraction: ArrayLike) -> Array:
-    r""":math:`-10\log_{10}` of a fraction, any shape; infinite where the fraction is 0."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(0.0 - 10 * np.log10(np.asarray(fraction, dtype=np.float64)))
-
-
-def _background_hz(satellite: Satellite, station: Station) -> Array:
-    return background_rate_hz(
-        station.sky_radiance_w_m2_sr_um,
-        field_of_view_rad=station.field_of_view_rad,
-        filter_width_m=station.filter_width_m,
-        telescope_diameter_m=station.telescope_diameter_m,
-        wavelength_m=satellite.source.wavelength_m,
-        optics_transmittance=station.receiver.optics_transmittance,
-        detector_efficiency=station.receiver.detector.efficiency,
+def _parts_db(
+    R: Array, h: Array, beam: Beam, satellite: Satellite, station: Station, around: Conditions
+) -> dict[str, Array]:
+    collected = beam.collected(R, station.telescope_diameter_m / 2, station.central_obscuration)
+    depth = zenith_depth(station, satellite.source.wavelength_m)
+    passed = station.receiver.optics_transmittance * filter_transmittance(
+        doppler_shift_m(around.range_rate_m_s, wavelength_m=satellite.source.wavelength_m),
+        width_m=station.filter_width_m,
     )
+    return {
+        "diffraction_db": loss_db(collected),
+        "pointing_db": _full(loss_db(mean_pointing(beam, satellite)), R),
+        "atmosphere_db": loss_db(atmosphere_transmittance(h, zenith_optical_depth=depth)),
+        "cloud_db": _full(around.cloud_db, R),
+        "receiver_db": _full(loss_db(passed), R),
+        "calibration_db": _full(station.calibration_loss_db, R),
+    }
 
 
-def _check_divergence(satellite: Satellite) -> None:
+def mean_pointing(beam: Beam, satellite: Satellite) -> Array:
+    """Mean of the on-axis intensity that a beam of this satellite keeps."""
     sent = satellite.transmitter
-    half_angle_rad = gaussian_half_angle_rad(sent.divergence_rad, sent.divergence_convention)
-    limit_rad = narrowest_half_angle_rad(
-        wavelength_m=satellite.source.wavelength_m, aperture_radius_m=sent.aperture_diameter_m / 2
+    return mean_pointing_fraction(
+        sent.pointing_jitter_rad, half_angle_rad=beam.half_angle_rad, bias_rad=sent.pointing_bias_rad
     )
-    if half_angle_rad < limit_rad:
-        least_urad = sent.divergence_rad * limit_rad / half_angle_rad * 1e6
-        raise ConfigError(
-            f"satellite {satellite.name}: transmitter.divergence {sent.divergence_rad * 1e6:.3g} urad "
-            f"({sent.divergence_convention}) is below the diffraction limit {least_urad:.3g} urad of its "
-            f"{sent.aperture_diameter_m * 1e3:.4g} mm aperture; give a larger divergence or aperture"
-        )
+
+
+def _pointing_variance(beam: Beam, satellite: Satellite) -> float:
+    """Relative variance that moving pointing makes; its square is a beam of 1/sqrt 2 the angle."""
+    sent = satellite.transmitter
+    if sent.pointing_correlation_s is None:
+        return 0.0
+    square = mean_pointing_fraction(
+        sent.pointing_jitter_rad,
+        half_angle_rad=beam.half_angle_rad / np.sqrt(2),
+        bias_rad=sent.pointing_bias_rad,
+    )
+    return float(square / mean_pointing(beam, satellite) ** 2 - 1)
+
+
+def _scintillation(h: Array, satellite: Satellite, station: Station) -> Array:
+    air = station.turbulence
+    if air is None:
+        return np.zeros_like(h)
+    profile = hufnagel_valley_profile(
+        rms_wind_m_s=air.high_wind_m_s,
+        ground_cn2_m23=air.ground_cn2_m23,
+        station_altitude_m=station.altitude_m,
+    )
+    index = scintillation_index(
+        np.maximum(h, _LOWEST_RAD),
+        profile=profile,
+        wavelength_m=satellite.source.wavelength_m,
+        aperture_diameter_m=station.telescope_diameter_m,
+    )
+    return np.where(h > 0, index, 0.0)
+
+
+_LOWEST_RAD: Final = np.radians(1.0)
+"""Lower down the layers of the model say nothing; it is only kept finite there."""
+
+
+def _errors(satellite: Satellite, station: Station, around: Conditions) -> Array:
+    sent_db, axes = satellite.source.polarisation_extinction_db, station.receiver.polarisation
+    impure = 0.0 if sent_db is None else float(error_of_contrast(10 ** (sent_db / 10)))
+    error = combined_error([impure, station.receiver.optical_error])
+    return error_probabilities(
+        around.residual_angle_rad,
+        optical_error_z=error,
+        optical_error_x=error,
+        depolarisation=axes.depolarisation,
+        retardance_rad=axes.retardance_rad,
+    )
+
+
+def _background_hz(R: Array, h: Array, satellite: Satellite, station: Station, around: Conditions) -> Array:
+    wavelength_m, receiver = satellite.source.wavelength_m, station.receiver
+    depth = zenith_depth(station, wavelength_m)
+    radiance = sky_radiance_w_m2_sr_um(
+        dark_sky_w_m2_sr_um=station.sky_radiance_w_m2_sr_um,
+        elevation_rad=h,
+        sun_elevation_rad=around.sun_elevation_rad,
+        moon_elevation_rad=around.moon_elevation_rad,
+        moon_phase_angle_rad=around.moon_phase_angle_rad,
+        moon_separation_rad=around.moon_separation_rad,
+        wavelength_m=wavelength_m,
+        zenith_optical_depth=depth,
+    )
+    telescope = {
+        "filter_width_m": station.filter_width_m,
+        "telescope_diameter_m": station.telescope_diameter_m * np.sqrt(1 - station.central_obscuration**2),
+        "wavelength_m": wavelength_m,
+        "optics_transmittance": receiver.optics_transmittance,
+        "detector_efficiency": float(receiver.detector.each("efficiency").mean()),
+    }
+    sky_hz = background_rate_hz(radiance, field_of_view_rad=station.field_of_view_rad, **telescope)
+    if satellite.sunlit_magnitude is None:
+        return sky_hz
+    glint_hz = satellite_glint_rate_hz(
+        R,
+        magnitude_at_1000_km=satellite.sunlit_magnitude,
+        transmittance=atmosphere_transmittance(h, zenith_optical_depth=depth),
+        **telescope,
+    )
+    return np.asarray(sky_hz + np.where(around.sunlit, glint_hz, 0.0))
+
+
+def _full(value: ArrayLike, like: Array) -> Array:
+    return np.broadcast_to(np.asarray(value, dtype=np.float64), like.shape).copy()
