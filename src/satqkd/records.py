@@ -76,34 +76,55 @@ class Settings(msgspec.Struct, frozen=True, eq=False):
         return f"Settings({len(self)} slots)"
 
 
-class LinkSeries(msgspec.Struct, frozen=True, eq=False):
-    """The optical link along a pass on an even time grid; what the twin takes for nature.
+class LinkSeries(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """The optical link along a pass; what the twin takes for nature.
 
-    Times are emission times on the satellite's clock, seconds since the pass epoch (slot 0).
+    Times are emission times on the satellite's clock, seconds since the pass epoch (slot 0). Slow columns
+    share the grid `t_s`; fast ones an even grid of their own over the same stretch, so that fading at a
+    kilohertz costs no column of geometry.
     """
 
     t_s: NDArray[np.float64]
-    """Even grid, strictly increasing."""
+    """Even grid, strictly increasing; shape (n,)."""
     range_m: NDArray[np.float64]
     range_rate_m_s: NDArray[np.float64]
     """Time derivative of `range_m` (with it the twin interpolates light time by cubic Hermite)."""
     transmittance: NDArray[np.float64]
-    """From the satellite's exit to a detector's face, detector efficiency not included; in [0, 1]."""
+    """Mean, from the satellite's exit to a detector's face, detector efficiency not included; in [0, 1]."""
     background_hz: NDArray[np.float64]
-    """Background counts a second, all four detectors together, detector efficiency included."""
+    """Background and crosstalk counts a second, all four detectors together, efficiency included."""
+    error_z: NDArray[np.float64]
+    """Probability that a photon sent and measured in Z reaches the wrong detector; in [0, 1]."""
+    error_x: NDArray[np.float64]
+    """The same in X."""
+    fading: NDArray[np.float64]
+    """Instantaneous over mean transmittance, >= 0; shape (m,), from the first to the last of `t_s`."""
+    beacon_seen: NDArray[np.float64]
+    """Probability that a beacon is tagged; shape (m,)."""
 
     def __post_init__(self) -> None:
-        names = ("t_s", "range_m", "range_rate_m_s", "transmittance", "background_hz")
-        _check("LinkSeries", {name: (getattr(self, name), np.float64) for name in names})
-        if self.t_s.size < 2:
-            raise DataFormatError(f"LinkSeries.t_s: expected at least 2 grid points, got {self.t_s.size}")
+        slow = ("t_s", "range_m", "range_rate_m_s", "transmittance", "background_hz", "error_z", "error_x")
+        _check("LinkSeries", {name: (getattr(self, name), np.float64) for name in slow})
+        _check("LinkSeries", {name: (getattr(self, name), np.float64) for name in ("fading", "beacon_seen")})
+        if min(self.t_s.size, self.fading.size) < 2:
+            raise DataFormatError(
+                f"LinkSeries: expected at least 2 grid points, got {self.t_s.size} slow and "
+                f"{self.fading.size} fast ones"
+            )
         steps = np.diff(self.t_s)
         if not (steps > 0).all() or np.ptp(steps) > 1e-6 * steps[0]:
             raise DataFormatError("LinkSeries.t_s: expected an even, increasing grid")
-        if (self.transmittance < 0).any() or (self.transmittance > 1).any():
-            raise DataFormatError("LinkSeries.transmittance: expected values in [0, 1]")
+        for name in ("transmittance", "error_z", "error_x", "beacon_seen"):
+            column = getattr(self, name)
+            if (column < 0).any() or (column > 1).any():
+                raise DataFormatError(f"LinkSeries.{name}: expected values in [0, 1]")
 
     @property
     def step_s(self) -> float:
-        """Grid step."""
+        """Step of the slow grid."""
         return float((self.t_s[-1] - self.t_s[0]) / (self.t_s.size - 1))
+
+    @property
+    def fast_step_s(self) -> float:
+        """Step of the fast grid."""
+        return float((self.t_s[-1] - self.t_s[0]) / (self.fading.size - 1))

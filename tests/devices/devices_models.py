@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from satqkd.config import structs
+from satqkd import config as structs
 from satqkd.devices import TwinReceiver
 from satqkd.records import LinkSeries, Tags
 
@@ -48,11 +48,21 @@ STATION = structs.Station(
         optical_error=0.05,
         basis_choice="passive",
         gate_s=1e-9,
-        detector=structs.Detector(efficiency=0.5, dark_rate_hz=0, dead_time_s=0, jitter_s=0),
+        detector=structs.Detector.equal(efficiency=0.5, dark_rate_hz=0, dead_time_s=0, jitter_s=0),
     ),
     clock=structs.Clock(offset_s=0, drift=0),
     lasercom=structs.Lasercom(rate_bit_s=1e6, frame_loss=0),
 )
+
+
+def link_series(t_s: Any, range_m: Any, range_rate_m_s: Any, **columns: Any) -> LinkSeries:
+    """A series; dark, without errors or fading, but for the columns given."""
+    n = len(t_s)
+    dark = {name: np.zeros(n) for name in ("transmittance", "background_hz", "error_z", "error_x")}
+    steady = {"fading": np.ones(2), "beacon_seen": np.ones(2)}
+    return LinkSeries(
+        t_s=t_s, range_m=range_m, range_rate_m_s=range_rate_m_s, **{**dark, **steady, **columns}
+    )
 
 
 class Bench:
@@ -72,13 +82,26 @@ class Bench:
         start_s: float = 0.0,
         step_s: float = 0.1,
         moving: bool = False,
+        errors: tuple[float, float] = (0.05, 0.05),
+        fading: Any = (1.0, 1.0),
+        beacon_seen: float = 1.0,
     ) -> LinkSeries:
         t_s = start_s + np.arange(int(np.ceil((duration_s - start_s) / step_s)) + 1) * step_s
         ones = np.ones(t_s.size)
         closest_s, speed_m_s = 0.3 * duration_s, 7.5e3 * moving
         range_m = np.sqrt(5e5**2 + (speed_m_s * (t_s - closest_s)) ** 2)
         rate_m_s = speed_m_s**2 * (t_s - closest_s) / range_m
-        return LinkSeries(t_s, range_m, rate_m_s, transmittance * ones, background_hz * ones)
+        return link_series(
+            t_s,
+            range_m,
+            rate_m_s,
+            transmittance=transmittance * ones,
+            background_hz=background_hz * ones,
+            error_z=errors[0] * ones,
+            error_x=errors[1] * ones,
+            fading=np.array(fading, float),
+            beacon_seen=np.full(len(fading), beacon_seen),
+        )
 
     def receiver(
         self,
@@ -96,7 +119,10 @@ class Bench:
         satellite = replace(
             SATELLITE, source=self.source(**source or {}), beacon=replace(SATELLITE.beacon, **beacon or {})
         )
-        detectors = replace(STATION.receiver.detector, **detector or {})
+        each = {
+            name: (value,) * 4 if np.isscalar(value) else value for name, value in (detector or {}).items()
+        }
+        detectors = replace(STATION.receiver.detector, **each)
         station = replace(
             STATION,
             receiver=replace(STATION.receiver, detector=detectors, **receiver or {}),

@@ -6,7 +6,7 @@ from fractions import Fraction
 import msgspec
 import numpy as np
 import pytest
-from devices_models import STATION, Bench
+from devices_models import STATION, Bench, link_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from satqkd.beacon import beacon_code
 from satqkd.devices.nature import path_of, period_of
 from satqkd.errors import DataFormatError, LocalProtocolError
 from satqkd.kernels import clicks
-from satqkd.records import LinkSeries, Tags
+from satqkd.records import Tags
 
 LIGHT_M_S = 299_792_458
 
@@ -37,7 +37,7 @@ def test_noise_counts_in_the_stations_seconds(bench):
     """A receding satellite stretches the pass: 1 % of light speed, 1 % more dark counts."""
     t_s = np.arange(0, 11.0)
     speed_m_s = 9e4
-    series = LinkSeries(t_s, 1e6 + speed_m_s * t_s, np.full(11, speed_m_s), np.zeros(11), np.zeros(11))
+    series = link_series(t_s, 1e6 + speed_m_s * t_s, np.full(11, speed_m_s))
     twin = bench.receiver(series, slots=0, detector={"dark_rate_hz": 1e5})
     assert twin._noise_hz[0] == pytest.approx(4e5 * (1 + speed_m_s / LIGHT_M_S), rel=1e-12)
 
@@ -128,9 +128,9 @@ def test_light_time_and_clock_against_exact_arithmetic(bench):
     t = [Fraction(n) for n in range(611)]
     range_m = np.array([float(a + b * x + c * x**2 + d * x**3) for x in t])
     rate_m_s = np.array([float(b + 2 * c * x + 3 * d * x**2) for x in t])
-    series = LinkSeries(np.arange(611.0), range_m, rate_m_s, np.zeros(611), np.zeros(611))
+    series = link_series(np.arange(611.0), range_m, rate_m_s)
     station = _station(offset_s=7.3e-4, drift=-1.7e-5)
-    path = path_of(series, station)
+    path = path_of(series, station, 1)
     emissions = np.random.default_rng(4).integers(0, 610 * 10**12, 300)
     for emission_ps in emissions.tolist():
         x = Fraction(emission_ps, 10**12)
@@ -145,8 +145,8 @@ def test_light_time_of_an_orbit(step_s, within_ps):
     t_s = np.arange(int(600 / step_s) + 1) * step_s
     along = 7500.0 * (t_s - 300.0)
     range_m = np.sqrt(5e5**2 + along**2)
-    series = LinkSeries(t_s, range_m, 7500.0 * along / range_m, np.zeros(t_s.size), np.zeros(t_s.size))
-    path = path_of(series, _station())
+    series = link_series(t_s, range_m, 7500.0 * along / range_m)
+    path = path_of(series, _station(), 1)
     straight = []
     for emission_ps in np.random.default_rng(5).integers(295 * 10**12, 305 * 10**12, 300).tolist():
         x = Decimal(emission_ps) / 10**12

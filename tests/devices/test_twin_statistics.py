@@ -10,10 +10,11 @@ from satqkd.records import Tags
 
 PULSES = 8_000_000
 TRANSMITTANCE = 0.9
-EFFICIENCY = 0.999
+EFFICIENCY = (0.999, 0.6, 0.8, 0.95)
+FLUCTUATION = (0.1, 0.3, 0.0)
 MU = (0.8, 0.3, 0.0)
 PROBABILITIES = (0.5, 0.3, 0.2)
-Z_SENT, ERROR = 0.6, 0.05
+Z_SENT, ERROR = 0.6, (0.05, 0.15)
 PERIOD_PS = 10_000
 
 
@@ -29,15 +30,15 @@ def tally(intensity_class, basis, bit, pattern) -> np.ndarray:
 
 
 def twin_tally(
-    bench, *, seed: int, basis_choice: str, z_received: float, source: dict | None = None
+    bench, *, seed: int, basis_choice: str, z_received: float, source: dict | None = None, **detector
 ) -> np.ndarray:
     duration_s = PULSES * PERIOD_PS * 1e-12
     receiver = bench.receiver(
-        bench.series(duration_s, transmittance=TRANSMITTANCE, step_s=0.01),
+        bench.series(duration_s, transmittance=TRANSMITTANCE, step_s=0.01, errors=ERROR),
         slots=PULSES,
         seed=seed,
-        source=source,
-        detector={"efficiency": EFFICIENCY},
+        source={"intensity_fluctuation": FLUCTUATION, **(source or {})},
+        detector={"efficiency": EFFICIENCY, **detector},
         receiver={"basis_choice": basis_choice, "basis_z_probability": z_received},
     )
     tags = bench.photons(receiver.read(1e9))
@@ -55,15 +56,18 @@ def brute_tally(*, seed: int, basis_choice: str, z_received: float) -> np.ndarra
         n = PULSES // 8
         intensity_class = np.searchsorted(np.cumsum(PROBABILITIES[:2]), rng.random(n), "right")
         basis, bit = (rng.random(n) >= Z_SENT).astype(int), rng.integers(0, 2, n)
-        photons = rng.poisson(np.array(MU)[intensity_class] * TRANSMITTANCE * EFFICIENCY)
+        spread = np.sqrt(3) * np.array(FLUCTUATION)[intensity_class] * rng.uniform(-1, 1, n)
+        photons = rng.poisson(np.array(MU)[intensity_class] * (1 + spread) * TRANSMITTANCE)
         shared = rng.random(n) >= z_received
         pattern = np.zeros(n, np.int64)
         while (here := np.flatnonzero(photons > 0)).size:
             own = rng.random(here.size) >= z_received
             measured = (shared[here] if basis_choice == "active" else own).astype(int)
             same = measured == basis[here]
-            flipped = rng.random(here.size) < np.where(same, ERROR, 0.5)
-            pattern[here] |= 1 << (2 * measured + (bit[here] ^ flipped))
+            flipped = rng.random(here.size) < np.where(same, np.array(ERROR)[basis[here]], 0.5)
+            detector = 2 * measured + (bit[here] ^ flipped)
+            seen = rng.random(here.size) < np.array(EFFICIENCY)[detector]
+            pattern[here[seen]] |= 1 << detector[seen]
             photons[here] -= 1
         seen = pattern > 0
         total = total + tally(intensity_class[seen], basis[seen], bit[seen], pattern[seen])
@@ -90,8 +94,12 @@ def test_twin_is_brute_force_in_distribution(bench, basis_choice, z_received):
     assert 1e-3 < p_value(twin_tally(bench, seed=11, **case), brute) < 1 - 1e-3
     doubles = brute.reshape(-1, 16)[:, [3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15]].sum()
     assert doubles > PULSES / 100
-    wrong = {"probabilities": (0.505, 0.295, 0.2)}
-    assert p_value(twin_tally(bench, seed=11, source=wrong, **case), brute) < 1e-6
+    for wrong in (
+        {"source": {"probabilities": (0.505, 0.295, 0.2)}},
+        {"source": {"intensity_fluctuation": (0.0, 0.0, 0.0)}},
+        {"efficiency": (0.999, 0.6, 0.8, 0.91)},
+    ):
+        assert p_value(twin_tally(bench, seed=11, **wrong, **case), brute) < 1e-6
 
 
 def test_passive_and_active_receivers_are_told_apart(bench):
@@ -115,9 +123,7 @@ def test_clicks_and_double_clicks_at_low_transmittance_follow_the_formula(bench)
 
 
 def test_optical_error_is_the_qber(bench):
-    receiver = bench.receiver(
-        bench.series(1.0, transmittance=0.01), slots=100_000_000, receiver={"optical_error": 0.15}
-    )
+    receiver = bench.receiver(bench.series(1.0, transmittance=0.01, errors=(0.15, 0.15)), slots=100_000_000)
     tags = bench.photons(receiver.read(9.0))
     settings = settings_of(slots_of(tags), key=bench.key, source=bench.source())
     matched = tags.channel // 2 == settings.basis

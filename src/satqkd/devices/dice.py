@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.config.structs import Source
+from satqkd.config import Source
 from satqkd.errors import DataFormatError
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32, columns
 from satqkd.records import BASIS_X, BASIS_Z, DECOY, SIGNAL, VACUUM, Settings

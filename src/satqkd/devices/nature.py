@@ -5,21 +5,27 @@ Checks here what the kernels trust. Knows no tags and no protocol, and loads no 
 
 import math
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.beacon import beacon_code
-from satqkd.config.structs import Beacon, Receiver, Source, Station
+from satqkd.config import Beacon, Clock, Receiver, Source, Station
 from satqkd.constants import PS_PER_S, SPEED_OF_LIGHT_M_S
 from satqkd.devices.dice import threshold, thresholds
 from satqkd.errors import DataFormatError
-from satqkd.kernels.clicks_plain import Detection, Path, Pulses, slot_ps
-from satqkd.randomness import key_words
+from satqkd.kernels.clicks_plain import Detection, Light, Path, Pieces, Pulses, slot_ps
+from satqkd.kernels.response_plain import Response
+from satqkd.randomness import key_words, stream
 from satqkd.records import LinkSeries
 
-DETECTORS = 4
-_FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
+_FWHM_PER_SIGMA: Final = math.sqrt(8 * math.log(2))
+PIECE_PS: Final = PS_PER_S // 200
+"""The largest click probability is taken anew each 5 ms: shorter than most fades, longer than many clicks."""
+_ABOVE_ROUNDING: Final = 1 + 1e-9
+
+Floats = NDArray[np.float64]
 
 
 def period_of(rate_hz: float) -> tuple[int, float]:
@@ -34,13 +40,15 @@ def period_of(rate_hz: float) -> tuple[int, float]:
 
 
 def pulses_of(source: Source, key: tuple[int, int]) -> Pulses:
-    """The source and its dice."""
+    """The source as it really is, and its dice."""
     period_ps, fraction_ps = period_of(source.pulse_rate_hz)
     limits = thresholds(source)
     return Pulses(
         period_ps=period_ps,
         period_fraction_ps=fraction_ps,
-        intensities=np.array(source.intensities, np.float64),
+        intensities=np.array(source.true_intensities, np.float64),
+        spread=math.sqrt(3) * np.array(source.intensity_fluctuation, np.float64),
+        skew_ps=np.array(source.diode_skew_s, np.float64) * PS_PER_S,
         key_0=key[0],
         key_1=key[1],
         below_signal=limits.signal,
@@ -50,41 +58,105 @@ def pulses_of(source: Source, key: tuple[int, int]) -> Pulses:
 
 
 def detection_of(receiver: Receiver, source: Source, seed: int) -> Detection:
-    """The receiver. A photon's tag is spread by the pulse and by the detector, a beacon's by the detector."""
-    jitter_s, width_s = receiver.detector.jitter_s, source.pulse_width_s
+    """Where photons go. Pulse and detector spread a photon's tag, a detector alone a beacon's."""
+    detector = receiver.detector
+    jitter_s = detector.each("jitter_s")
     key_0, key_1 = key_words(seed, "twin", "nature")
     return Detection(
         below_z=threshold(receiver.basis_z_probability),
-        below_wrong=threshold(receiver.optical_error),
         passive=receiver.basis_choice == "passive",
-        sigma_ps=math.hypot(jitter_s, width_s) / _FWHM_PER_SIGMA * PS_PER_S,
-        beacon_sigma_ps=jitter_s / _FWHM_PER_SIGMA * PS_PER_S,
+        efficiency=detector.each("efficiency"),
+        sigma_ps=np.hypot(jitter_s, source.pulse_width_s) / _FWHM_PER_SIGMA * PS_PER_S,
+        tail_share=detector.each("jitter_tail_fraction"),
+        tail_ps=detector.each("jitter_tail_s") * PS_PER_S,
+        dark_hz=detector.each("dark_rate_hz"),
+        beacon_sigma_ps=float(jitter_s[0]) / _FWHM_PER_SIGMA * PS_PER_S,
         key_0=key_0,
         key_1=key_1,
     )
 
 
-def path_of(series: LinkSeries, station: Station) -> Path:
+def response_of(receiver: Receiver, seed: int) -> Response:
+    """How detectors and tagger answer."""
+    detector, tagger = receiver.detector, receiver.tagger
+    key_0, key_1 = key_words(seed, "twin", "nature")
+    return Response(
+        dead_ps=_whole_ps(detector.each("dead_time_s")),
+        recovery_ps=detector.each("recovery_s") * PS_PER_S,
+        afterpulse=detector.each("afterpulse_probability"),
+        decay_ps=detector.each("afterpulse_decay_s") * PS_PER_S,
+        tagger_dead_ps=round(tagger.dead_time_s * PS_PER_S),
+        resolution_ps=max(round(tagger.resolution_s * PS_PER_S), 1),
+        key_0=key_0,
+        key_1=key_1,
+    )
+
+
+def path_of(series: LinkSeries, station: Station, seed: int) -> Path:
     """Light time and the station's clock. Raises DataFormatError for what no link can be."""
     _check_physical(series)
-    grid_ps = np.rint(series.t_s * PS_PER_S).astype(np.int64)
     return Path(
-        grid_ps=grid_ps,
-        step_ps=max(round(series.step_s * PS_PER_S), 1),
+        grid_ps=_whole_ps(series.t_s),
+        steps_per_ps=1 / (series.step_s * PS_PER_S),
         delay_ps=series.range_m / SPEED_OF_LIGHT_M_S * PS_PER_S,
         delay_slope=series.range_rate_m_s / SPEED_OF_LIGHT_M_S,
+        wander_ps=PS_PER_S * clock_wander_s(station.clock, series.t_s.size, series.step_s, seed=seed),
         offset_ps=station.clock.offset_s * PS_PER_S,
         drift=station.clock.drift,
     )
 
 
-def noise_hz_of(series: LinkSeries, receiver: Receiver) -> NDArray[np.float64]:
-    """Dark and background counts of all detectors per second of *emission* time, on the series' grid.
+def light_of(series: LinkSeries) -> Light:
+    """What arrives."""
+    return Light(
+        transmittance=series.transmittance,
+        background_hz=series.background_hz,
+        wrong_z=series.error_z,
+        wrong_x=series.error_x,
+        fading=series.fading,
+        beacon_seen=series.beacon_seen,
+        fast_steps_per_ps=1 / (series.fast_step_s * PS_PER_S),
+    )
+
+
+def clock_wander_s(clock: Clock, n: int, step_s: float, *, seed: int) -> Floats:
+    r"""What a clock walks at random on an even grid, seconds, shape (n,), 0 at the first point.
+
+    .. math:: x_{i+1} = x_i + y_i\,\Delta + a\sqrt{\Delta}\,g_i, \qquad
+        y_{i+1} = y_i + b\sqrt{3\Delta}\,h_i
+
+    with a, b the Allan deviations at 1 s of white and of random-walk frequency noise, g and h normal:
+    :math:`\sigma_y^2(\tau) = a^2/\tau + b^2\tau` (IEEE 1139-2008, annex B).
+    """
+    rng = stream(seed, "twin", "clock")
+    white, walk = rng.standard_normal((2, n))
+    frequency = clock.random_walk_frequency_noise * math.sqrt(3 * step_s) * np.cumsum(walk)
+    steps = clock.white_frequency_noise * math.sqrt(step_s) * white + frequency * step_s
+    return np.concatenate([[0.0], np.cumsum(steps[:-1])])
+
+
+def noise_hz_of(light: Light, detection: Detection, path: Path) -> Floats:
+    """Dark and background counts of all detectors per second of *emission* time, on the path's grid.
 
     The factor is the Doppler of the axis: a detector counts in its own seconds.
     """
-    here_hz = DETECTORS * receiver.detector.dark_rate_hz + series.background_hz
-    return here_hz * (1 + series.range_rate_m_s / SPEED_OF_LIGHT_M_S)
+    return np.asarray((detection.dark_hz.sum() + light.background_hz) * (1 + path.delay_slope))
+
+
+def pieces_of(slots: int, pulses: Pulses, light: Light, detection: Detection, path: Path) -> Pieces:
+    """Slots 0..slots-1 in pieces of `PIECE_PS` from slot 0 on, the last one shorter."""
+    end_ps = min(int(path.grid_ps[-1]), int(slot_ps(np.array([slots]), *_period(pulses))[0]))
+    edges_ps = np.append(np.arange(0, max(end_ps, 0), PIECE_PS, dtype=np.int64), max(end_ps, 0))
+    fast_ps = path.grid_ps[0] + np.arange(light.fading.size) / light.fast_steps_per_ps
+    brightest = pulses.intensities * (1 + pulses.spread)
+    bound = (
+        float(brightest.max() * detection.efficiency.max())
+        * _largest_between(edges_ps, path.grid_ps, light.transmittance)
+        * _largest_between(edges_ps, fast_ps, light.fading)
+    )
+    first_slot = np.minimum(_first_slot_at(edges_ps, pulses), slots)
+    first_slot[-1] = slots
+    return Pieces(first_slot=first_slot, bound=bound * _ABOVE_ROUNDING)
 
 
 class Beacons:
@@ -105,6 +177,36 @@ class Beacons:
         return first, slot_ps(number, *self._period) + self._code[first:end].astype(np.int64) * self._shift_ps
 
 
+def _whole_ps(seconds: Floats) -> NDArray[np.int64]:
+    return np.rint(seconds * PS_PER_S).astype(np.int64)
+
+
+def _period(pulses: Pulses) -> tuple[int, float]:
+    return pulses.period_ps, pulses.period_fraction_ps
+
+
+def _first_slot_at(edges_ps: NDArray[np.int64], pulses: Pulses) -> NDArray[np.int64]:
+    """The first slot emitted at or after each edge (>= 0)."""
+    period_ps = pulses.period_ps + pulses.period_fraction_ps
+    slot = np.maximum((edges_ps / period_ps).astype(np.int64) - 2, 0)
+    while (early := slot_ps(slot, *_period(pulses)) < edges_ps).any():
+        slot[early] += 1
+    return slot
+
+
+def _largest_between(edges: NDArray[np.int64], grid: NDArray[np.int64] | Floats, values: Floats) -> Floats:
+    """The largest value of a piecewise linear function between neighbours of `edges`, shape (k,)."""
+    if edges.size < 2:
+        return np.empty(0)
+    inner = (grid > edges[0]) & (grid < edges[-1])
+    at_edges = np.interp(edges, grid, values)
+    points = np.concatenate([edges, grid[inner]])
+    heights = np.concatenate([at_edges, values[inner]])
+    order = np.argsort(points, kind="stable")
+    starts = np.searchsorted(points[order], edges[:-1])
+    return np.asarray(np.maximum(np.maximum.reduceat(heights[order], starts), at_edges[1:]))
+
+
 def _check_physical(series: LinkSeries) -> None:
     limits = {
         "t_s": (-1e6, 1e6),
@@ -112,6 +214,10 @@ def _check_physical(series: LinkSeries) -> None:
         "range_rate_m_s": (-1e5, 1e5),
         "transmittance": (0.0, 1.0),
         "background_hz": (0.0, 1e12),
+        "error_z": (0.0, 1.0),
+        "error_x": (0.0, 1.0),
+        "fading": (0.0, 1e3),
+        "beacon_seen": (0.0, 1.0),
     }
     for name, (low, high) in limits.items():
         column = getattr(series, name)

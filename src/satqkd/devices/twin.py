@@ -2,11 +2,12 @@
 
 `TwinTransmitter` answers the settings of any slot; it is light and loads no numba. `TwinReceiver` is
 nature and the station's detectors: it uses the dice to decide which photons click, and nothing but
-time tags leaves it. Detectors are equal, each with dark counts, a share of the background, jitter
-and non-paralysable dead time; an active receiver too is modelled with four. The beacon is bright:
-every one is tagged, on its own channel. Not modelled: afterpulses, crosstalk, fading of the beacon.
+time tags leaves it. Four detectors, each with its own efficiency, dark counts, jitter, dead time, recovery
+and afterpulses, share the background; an active receiver too is modelled with four. Beacons come on a
+channel of their own.
 
-Knows no protocol: no bases announced, no gates, no keys. Method: `satqkd.kernels.clicks_plain`.
+Knows no protocol: no bases announced, no gates, no keys. Method: `satqkd.kernels.clicks_plain` for what
+falls on the detectors, `satqkd.kernels.response_plain` for how they answer.
 """
 
 import math
@@ -14,17 +15,28 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.config.structs import Satellite, Source, Station
+from satqkd.config import Satellite, Source, Station
 from satqkd.constants import PS_PER_S
 from satqkd.devices.dice import settings_of
-from satqkd.devices.nature import Beacons, detection_of, noise_hz_of, path_of, pulses_of
+from satqkd.devices.nature import (
+    PIECE_PS,
+    Beacons,
+    detection_of,
+    light_of,
+    noise_hz_of,
+    path_of,
+    pieces_of,
+    pulses_of,
+    response_of,
+)
 from satqkd.errors import DataFormatError, LocalProtocolError
-from satqkd.kernels.clicks_plain import LARGEST_DEVIATE
+from satqkd.kernels.clicks_plain import LARGEST_DEVIATE, Pieces
+from satqkd.kernels.response_plain import NEVER_PS, new_memory
 from satqkd.records import BEACON_CHANNEL, LinkSeries, Settings, Tags
 
-SEGMENT_PS = PS_PER_S // 20
-"""The twin advances in stretches of 50 ms of emission time, counted from the pass epoch."""
-_LONG_AGO_PS = -(2**60)
+SEGMENT_PS = PS_PER_S // 5
+"""The twin advances in stretches of 0.2 s of emission time, counted from the pass epoch."""
+_PIECES_PER_SEGMENT = SEGMENT_PS // PIECE_PS
 _FIRST_ROOM = 4096
 
 
@@ -69,24 +81,26 @@ class TwinReceiver:
         key: the dice, as given to the TwinTransmitter. seed: everything else that is random.
         Raises DataFormatError when the series does not cover the slots or is not physical.
         """
-        from satqkd.kernels import clicks  # here, so that a satellite process never loads numba
+        # Here, so that a satellite process never loads numba.
+        from satqkd.kernels import clicks, response
 
-        self._kernels = clicks
+        self._kernels, self._respond = clicks, response.respond
         self._slots = slots
-        self._rate_hz = satellite.source.pulse_rate_hz
         self._pulses = pulses_of(satellite.source, key)
         self._detection = detection_of(station.receiver, satellite.source, seed)
-        self._path = path_of(series, station)
+        self._response = response_of(station.receiver, seed)
+        self._path = path_of(series, station, seed)
+        self._light = light_of(series)
         self._start_ps, self._end_ps = int(self._path.grid_ps[0]), int(self._path.grid_ps[-1])
         self._check_covered()
+        self._pieces = pieces_of(slots, self._pulses, self._light, self._detection, self._path)
+        self._noise_hz = noise_hz_of(self._light, self._detection, self._path)
         self._beacons = Beacons(satellite.beacon, self._end_ps)
-        self._detected = series.transmittance * station.receiver.detector.efficiency
-        self._noise_hz = noise_hz_of(series, station.receiver)
-        self._dead_ps = round(station.receiver.detector.dead_time_s * PS_PER_S)
-        self._last_click_ps = np.full(8, _LONG_AGO_PS, np.int64)
-        sigma_ps = max(self._detection.sigma_ps, self._detection.beacon_sigma_ps)
-        self._margin_ps = math.ceil(LARGEST_DEVIATE * sigma_ps) + 2
-        self._out = np.empty(_FIRST_ROOM, np.int64)
+        self._memory = new_memory()
+        sigma_ps = max(float(self._detection.sigma_ps.max()), self._detection.beacon_sigma_ps)
+        earliest_ps = LARGEST_DEVIATE * sigma_ps + max(-float(self._pulses.skew_ps.min()), 0.0)
+        self._margin_ps = math.ceil(earliest_ps) + 2
+        self._out, self._tags = np.empty(_FIRST_ROOM, np.int64), np.empty(_FIRST_ROOM, np.int64)
         self._held_back = np.empty(0, np.int64)
         self._ready = [np.empty(0, np.int64)]
         self._made_until_ps = self._start_ps
@@ -124,20 +138,29 @@ class TwinReceiver:
         return float(self._kernels.station_ps(emission_ps, 0.0, self._path))
 
     def _advance(self) -> None:
-        """Make the next segment; hand on what no later segment can precede, after the dead time."""
+        """Make the next segment; hand on what no later segment can precede, as the detectors answer it."""
         low_ps = self._made_until_ps
         segment = low_ps // SEGMENT_PS
         high_ps = min((segment + 1) * SEGMENT_PS, self._end_ps)
-        keys = np.concatenate([self._held_back, self._segment_keys(low_ps, high_ps, segment % 2**32)])
+        keys = np.concatenate([self._held_back, self._segment_keys(low_ps, high_ps, segment)])
         keys.sort()
         self._made_until_ps = high_ps
         is_last = high_ps == self._end_ps
         self._final_before_ps = math.inf if is_last else self._arrival_ps(high_ps) - self._margin_ps
         cut = _count_before(keys, self._final_before_ps)
         self._held_back = keys[cut:].copy()
-        seen = np.empty(cut, np.bool_)
-        self._kernels.apply_dead_time(keys[:cut], self._dead_ps, self._last_click_ps, seen)
-        self._ready.append(keys[:cut][seen])
+        self._answer(keys[:cut], NEVER_PS if is_last else int(self._final_before_ps))
+
+    def _answer(self, keys: NDArray[np.int64], before_ps: int) -> None:
+        """Let detectors and tagger answer; what they tag becomes ready."""
+        row, finished = 0, False
+        while not finished:
+            row, count, finished = self._respond(
+                keys, row, before_ps, self._response, self._memory, self._tags
+            )
+            self._ready.append(self._tags[:count].copy())
+            if not finished:
+                self._tags = np.empty(2 * self._tags.size, np.int64)
 
     def _segment_keys(self, low_ps: int, high_ps: int, segment: int) -> NDArray[np.int64]:
         """Keys of everything emitted in [low_ps, high_ps), unsorted: a view of the scratch array."""
@@ -149,31 +172,29 @@ class TwinReceiver:
 
     def _fill(self, low_ps: int, high_ps: int, segment: int) -> int:
         """Fill the scratch array; the number of keys there are, which may be more than it holds."""
-        kernels, nature, out = self._kernels, (self._detection, self._path), self._out
-        first, end = self._slot_at(low_ps), self._slot_at(high_ps)
-        bound = self._pulses.intensities.max() * self._largest(self._detected, low_ps, high_ps)
-        count = kernels.pulse_keys(first, end, segment, bound, self._detected, self._pulses, *nature, out, 0)
-        bound_hz = self._largest(self._noise_hz, low_ps, high_ps)
-        count = kernels.noise_keys(low_ps, high_ps, segment, bound_hz, self._noise_hz, *nature, out, count)
+        kernels, nature, out = self._kernels, (self._light, self._detection, self._path), self._out
+        number = segment % 2**32
+        count = kernels.pulse_keys(self._pieces_of(segment), number, self._pulses, *nature, out, 0)
+        bound_hz = self._largest_noise_hz(low_ps, high_ps)
+        count = kernels.noise_keys(low_ps, high_ps, number, bound_hz, *nature, out, count)
         first_beacon, times = self._beacons.near(low_ps, high_ps)
         stretch = (first_beacon, times, low_ps, high_ps, BEACON_CHANNEL)
         return int(kernels.beacon_keys(*stretch, *nature, out, count))
 
-    def _slot_at(self, instant_ps: int) -> int:
-        """The first slot of the transmission emitted at or after an instant; past the last if none is."""
-        slot = max(int(instant_ps / PS_PER_S * self._rate_hz) - 2, 0)
-        while slot < self._slots and self._slot_ps(slot) < instant_ps:
-            slot += 1
-        return min(slot, self._slots)
+    def _pieces_of(self, segment: int) -> Pieces:
+        """Those of one segment; none before slot 0."""
+        first = max(segment, 0) * _PIECES_PER_SEGMENT
+        end = max(segment + 1, 0) * _PIECES_PER_SEGMENT
+        return Pieces(self._pieces.first_slot[first : end + 1], self._pieces.bound[first:end])
 
     def _slot_ps(self, slot: int) -> int:
         return slot * self._pulses.period_ps + round(slot * self._pulses.period_fraction_ps)
 
-    def _largest(self, values: NDArray[np.float64], low_ps: int, high_ps: int) -> float:
+    def _largest_noise_hz(self, low_ps: int, high_ps: int) -> float:
         """The largest of the grid values that surround a stretch: no interpolated value exceeds it."""
         grid_ps = self._path.grid_ps
         first = int(np.searchsorted(grid_ps, low_ps, "right")) - 1
-        return float(values[first : int(np.searchsorted(grid_ps, high_ps)) + 1].max())
+        return float(self._noise_hz[first : int(np.searchsorted(grid_ps, high_ps)) + 1].max()) * (1 + 1e-9)
 
     def _check_covered(self) -> None:
         if self._slots > 0 and not (self._start_ps <= 0 and self._slot_ps(self._slots - 1) < self._end_ps):

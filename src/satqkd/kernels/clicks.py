@@ -20,30 +20,40 @@ from satqkd.kernels.clicks_plain import (
     Detection,
     Floats,
     Ints,
+    Light,
     Path,
+    Pieces,
     Pulses,
 )
 from satqkd.kernels.jit import njit
-from satqkd.kernels.philox import words
+from satqkd.kernels.philox import words, words_block
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32
 
 U64 = np.uint64
-_HALF = U64(2**31)
 _ZERO = U64(0)
+_BLOCK = 128  # candidates whose random numbers are drawn together
 _PULSES, _NOISE, _BEACON = U64(STREAM_PULSES), U64(STREAM_NOISE), U64(STREAM_BEACON)
 
 
 @njit
-def cell_of(emission_ps: int, path: Path) -> tuple[int, float]:
-    """Grid cell of an emission time and the place in it."""
-    last = path.grid_ps.size - 2
-    cell = min(max((emission_ps - path.grid_ps[0]) // path.step_ps, 0), last)
-    while cell > 0 and emission_ps < path.grid_ps[cell]:
+def cell_of(emission_ps: int, grid_ps: Ints, steps_per_ps: float) -> tuple[int, float]:
+    """Cell of the slow grid that an emission time lies in, and the place in it."""
+    last = grid_ps.size - 2
+    cell = min(max(int((emission_ps - grid_ps[0]) * steps_per_ps), 0), last)
+    while cell > 0 and emission_ps < grid_ps[cell]:
         cell -= 1
-    while cell < last and emission_ps >= path.grid_ps[cell + 1]:
+    while cell < last and emission_ps >= grid_ps[cell + 1]:
         cell += 1
-    low = path.grid_ps[cell]
-    return cell, (emission_ps - low) / (path.grid_ps[cell + 1] - low)
+    low = grid_ps[cell]
+    return cell, (emission_ps - low) / (grid_ps[cell + 1] - low)
+
+
+@njit
+def fast_cell_of(since_ps: int, steps_per_ps: float, last: int) -> tuple[int, float]:
+    """The same on the even fast grid, by the time since its beginning."""
+    at = since_ps * steps_per_ps
+    cell = min(max(int(at), 0), last)
+    return cell, min(max(at - cell, 0.0), 1.0)
 
 
 @njit
@@ -54,21 +64,20 @@ def linear(values: Floats, cell: int, place: float) -> float:
 
 
 @njit
-def station_in_cell(emission_ps: int, jitter_ps: float, cell: int, u: float, path: Path) -> int:
-    """Station clock of light emitted in a known cell."""
-    h = float(path.grid_ps[cell + 1] - path.grid_ps[cell])
-    d0, d1 = path.delay_ps[cell], path.delay_ps[cell + 1]
-    s0, s1 = path.delay_slope[cell] * h, path.delay_slope[cell + 1] * h
-    delay = d0 + u * (s0 + u * (3.0 * (d1 - d0) - 2.0 * s0 - s1 + u * (2.0 * (d0 - d1) + s0 + s1)))
-    late = delay + jitter_ps
-    return emission_ps + int(np.rint(late + path.offset_ps + path.drift * (emission_ps + late)))
+def cubic(u: float, d0: float, d1: float, s0: float, s1: float) -> float:
+    """Hermite interpolant with these values and slopes (by the cell) at the ends of the cell."""
+    return d0 + u * (s0 + u * (3.0 * (d1 - d0) - 2.0 * s0 - s1 + u * (2.0 * (d0 - d1) + s0 + s1)))
 
 
 @njit
 def station_ps(emission_ps: int, jitter_ps: float, path: Path) -> int:
     """Station clock of light emitted at one instant."""
-    cell, u = cell_of(emission_ps, path)
-    return station_in_cell(emission_ps, jitter_ps, cell, u, path)
+    cell, u = cell_of(emission_ps, path.grid_ps, path.steps_per_ps)
+    h = float(path.grid_ps[cell + 1] - path.grid_ps[cell])
+    delay, slope = path.delay_ps, path.delay_slope
+    late = cubic(u, delay[cell], delay[cell + 1], slope[cell] * h, slope[cell + 1] * h) + jitter_ps
+    clock = path.offset_ps + linear(path.wander_ps, cell, u)
+    return emission_ps + int(np.rint(late + clock + path.drift * (emission_ps + late)))
 
 
 @njit
@@ -94,6 +103,8 @@ def normal(radius_word: U64, angle_word: U64) -> float:
 @njit
 def photon_number(uniform: float, mean: float) -> int:
     """Poisson number given that it is not zero."""
+    if uniform < 1.0 - 0.5 * mean:
+        return 1  # mean / (e^mean - 1) is above that: no exponential is needed for a faint pulse
     target = uniform * -math.expm1(-mean)
     probability = mean * math.exp(-mean)
     below = probability
@@ -106,67 +117,124 @@ def photon_number(uniform: float, mean: float) -> int:
 
 
 @njit
-def settings_of(slot: int, pulses: Pulses) -> tuple[int, int, int]:
-    """Class, basis and bit of one slot."""
-    counter = U64(slot)
-    w0, w1, w2, _ = words(
-        counter & MASK_32, counter >> SHIFT_32, _ZERO, _ZERO, U64(pulses.key_0), U64(pulses.key_1)
-    )
-    intensity_class = 2
-    if w0 < U64(pulses.below_signal):
-        intensity_class = 0
-    elif w0 < U64(pulses.below_decoy):
-        intensity_class = 1
-    basis = 0 if w1 < U64(pulses.below_z) else 1
-    return intensity_class, basis, 1 if w2 & U64(1) else 0
+def click_probability(mean: float) -> float:
+    """1 - exp(-mean), by its series where that is exact to the last digits."""
+    if mean < 1e-3:
+        return mean * (1.0 - mean / 2.0 * (1.0 - mean / 3.0 * (1.0 - mean / 4.0)))
+    return -math.expm1(-mean)
 
 
 @njit
 def pulse_keys(
-    first_slot: int,
-    end_slot: int,
+    pieces: Pieces,
     segment: int,
-    bound: float,
-    detected: Floats,
     pulses: Pulses,
+    light: Light,
     detection: Detection,
     path: Path,
     out: Ints,
     count: int,
 ) -> int:
-    """Keys of all photons detected from slots first_slot..end_slot-1."""
-    if bound <= 0.0:
-        return count
+    """Keys of all photons detected from the slots of the pieces, candidates taken in blocks."""
     k0, k1, part = U64(detection.key_0), U64(detection.key_1), U64(segment)
-    largest = -math.expm1(-bound)
-    slot, index = first_slot - 1, _ZERO
-    while True:
-        w0, w1, w2, w3 = words(index, part, _ZERO, _PULSES, k0, k1)
-        gap = -math.log(uniform_53(w0, w1)) / bound
-        if gap >= end_slot - 1 - slot:
-            return count
-        slot += 1 + int(gap)
-        candidate = index
-        index += U64(1)
-        intensity_class, basis, bit = settings_of(slot, pulses)
-        fraction = int(np.rint(slot * pulses.period_fraction_ps))
-        emission = slot * pulses.period_ps + fraction
-        cell, place = cell_of(emission, path)
-        mean = pulses.intensities[intensity_class] * linear(detected, cell, place)
-        if uniform_32(w2) * largest >= -math.expm1(-mean):
+    low, high = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.uint64)
+    draws, settings = np.empty((4, _BLOCK), np.uint64), np.empty((4, _BLOCK), np.uint64)
+    slots = np.empty(_BLOCK, np.int64)
+    index = _ZERO
+    for row in range(pieces.bound.size):
+        bound = pieces.bound[row]
+        slot, end_slot = pieces.first_slot[row] - 1, pieces.first_slot[row + 1]
+        ended = bound <= 0.0 or slot + 1 >= end_slot
+        while not ended:
+            first = index
+            for i in range(_BLOCK):
+                low[i], high[i] = first + U64(i), part
+            words_block(low, high, _ZERO, _PULSES, k0, k1, _BLOCK, draws)
+            n = 0
+            while n < _BLOCK and not ended:
+                gap = -math.log(uniform_53(draws[0, n], draws[1, n])) / bound
+                if gap >= end_slot - 1 - slot:
+                    ended = True
+                else:
+                    slot += 1 + int(gap)
+                    slots[n] = slot
+                    n += 1
+            index += U64(n + 1 if ended else n)
+            for i in range(n):
+                low[i], high[i] = U64(slots[i]) & MASK_32, U64(slots[i]) >> SHIFT_32
+            words_block(low, high, _ZERO, _ZERO, U64(pulses.key_0), U64(pulses.key_1), n, settings)
+            count = photon_keys(
+                slots, n, first, part, bound, draws, settings, pulses, light, detection, path, out, count
+            )
+    return count
+
+
+@njit
+def photon_keys(
+    slots: Ints,
+    n: int,
+    first: U64,
+    part: U64,
+    bound: float,
+    draws: NDArray[np.uint64],
+    settings: NDArray[np.uint64],
+    pulses: Pulses,
+    light: Light,
+    detection: Detection,
+    path: Path,
+    out: Ints,
+    count: int,
+) -> int:
+    """Keys of the photons of n candidate slots, the first of which is candidate `first`."""
+    # Arrays by their own names, and calls with numbers alone: one that hands the tuples on would copy all of
+    # them for each photon.
+    k0, k1, passive = U64(detection.key_0), U64(detection.key_1), detection.passive
+    efficiency, tail_share = detection.efficiency, detection.tail_share
+    grid_ps, delay_ps, slope, wander_ps = path.grid_ps, path.delay_ps, path.delay_slope, path.wander_ps
+    transmittance, fading, skew_ps = light.transmittance, light.fading, pulses.skew_ps
+    best, largest = efficiency.max(), -math.expm1(-bound)
+    for i in range(n):
+        slot = slots[i]
+        emission = slot * pulses.period_ps + int(np.rint(slot * pulses.period_fraction_ps))
+        cell, u = cell_of(emission, grid_ps, path.steps_per_ps)
+        moment, v = fast_cell_of(emission - grid_ps[0], light.fast_steps_per_ps, fading.size - 2)
+        intensity_class = 2
+        if settings[0, i] < U64(pulses.below_signal):
+            intensity_class = 0
+        elif settings[0, i] < U64(pulses.below_decoy):
+            intensity_class = 1
+        factor = 1.0 + pulses.spread[intensity_class] * (2.0 * uniform_32(settings[3, i]) - 1.0)
+        at_face = linear(transmittance, cell, u) * linear(fading, moment, v)
+        mean = pulses.intensities[intensity_class] * factor * at_face * best
+        if uniform_32(draws[2, i]) * largest >= click_probability(mean):
             continue
+        basis = 0 if settings[1, i] < U64(pulses.below_z) else 1
+        bit = 1 if settings[2, i] & U64(1) else 0
+        wrong = linear(light.wrong_z, cell, u) if basis == 0 else linear(light.wrong_x, cell, u)
+        h = float(grid_ps[cell + 1] - grid_ps[cell])
+        way = cubic(u, delay_ps[cell], delay_ps[cell + 1], slope[cell] * h, slope[cell + 1] * h)
+        clock = path.offset_ps + linear(wander_ps, cell, u)
         measured = 0
-        for photon in range(photon_number(uniform_32(w3), mean)):
-            w0, w1, w2, w4 = words(candidate, part, U64(1 + photon), _PULSES, k0, k1)
-            if photon == 0 or detection.passive:
+        for photon in range(photon_number(uniform_32(draws[3, i]), mean)):
+            w0, w1, w2, w3 = words(first + U64(i), part, U64(1 + 2 * photon), _PULSES, k0, k1)
+            if photon == 0 or passive:
                 measured = 0 if w0 < U64(detection.below_z) else 1
-            below = U64(detection.below_wrong) if measured == basis else _HALF
-            wrong = 1 if w1 < below else 0
-            jitter = detection.sigma_ps * normal(w2, w4)
+            flip = uniform_32(w1) < (wrong if measured == basis else 0.5)
+            detector = 2 * measured + (bit ^ (1 if flip else 0))
+            jitter = detection.sigma_ps[detector] * normal(w2, w3)
+            jitter += skew_ps[2 * basis + bit]
+            if efficiency[detector] < best or tail_share[detector] > 0.0:
+                w0, w1, w2, w3 = words(first + U64(i), part, U64(2 + 2 * photon), _PULSES, k0, k1)
+                if uniform_32(w0) * best >= efficiency[detector]:
+                    continue
+                if uniform_32(w1) < tail_share[detector]:
+                    jitter += -math.log(uniform_53(w2, w3)) * detection.tail_ps[detector]
             if count < out.size:
-                time = station_in_cell(emission, jitter, cell, place, path)
-                out[count] = time * 8 + 2 * measured + (bit ^ wrong)
+                late = way + jitter
+                time = emission + int(np.rint(late + clock + path.drift * (emission + late)))
+                out[count] = time * 8 + detector
             count += 1
+    return count
 
 
 @njit
@@ -175,7 +243,7 @@ def noise_keys(
     high_ps: int,
     segment: int,
     bound_hz: float,
-    noise_hz: Floats,
+    light: Light,
     detection: Detection,
     path: Path,
     out: Ints,
@@ -185,8 +253,11 @@ def noise_keys(
     if bound_hz <= 0.0:
         return count
     k0, k1, part = U64(detection.key_0), U64(detection.key_1), U64(segment)
+    efficiency = detection.efficiency
+    share = efficiency / (efficiency[0] + efficiency[1] + efficiency[2] + efficiency[3])
     mean_gap_ps = 1e12 / bound_hz
     emission, index = low_ps, _ZERO
+    below_hz = np.empty(4)
     while True:
         w0, w1, w2, w3 = words(index, part, _ZERO, _NOISE, k0, k1)
         index += U64(1)
@@ -194,12 +265,20 @@ def noise_keys(
         if gap_ps >= high_ps - emission:
             return count
         emission += int(gap_ps)
-        cell, place = cell_of(emission, path)
-        if uniform_32(w2) * bound_hz >= linear(noise_hz, cell, place):
+        cell, place = cell_of(emission, path.grid_ps, path.steps_per_ps)
+        stretch = 1.0 + linear(path.delay_slope, cell, place)
+        background_hz = linear(light.background_hz, cell, place)
+        total_hz = 0.0
+        for detector in range(4):
+            total_hz += stretch * (detection.dark_hz[detector] + share[detector] * background_hz)
+            below_hz[detector] = total_hz
+        if uniform_32(w2) * bound_hz >= total_hz:
             continue
         if count < out.size:
-            detector = np.int64(w3 >> U64(30))
-            out[count] = station_in_cell(emission, 0.0, cell, place, path) * 8 + detector
+            level_hz, detector = uniform_32(w3) * total_hz, 0
+            while detector < 3 and level_hz >= below_hz[detector]:
+                detector += 1
+            out[count] = station_ps(emission, 0.0, path) * 8 + detector
         count += 1
 
 
@@ -210,31 +289,25 @@ def beacon_keys(
     low_ps: int,
     high_ps: int,
     channel: int,
+    light: Light,
     detection: Detection,
     path: Path,
     out: Ints,
     count: int,
 ) -> int:
-    """Keys of beacons first, first + 1, ... emitted at `emission_ps`, those in [low_ps, high_ps) only."""
+    """Keys of beacons first, first + 1, ... emitted at `emission_ps`: those inside that are tagged."""
     k0, k1 = U64(detection.key_0), U64(detection.key_1)
+    beacon_seen, start_ps = light.beacon_seen, path.grid_ps[0]
     for row in range(emission_ps.size):
         emission = int(emission_ps[row])
         if emission < low_ps or emission >= high_ps:
             continue
+        w0, _, w2, w3 = words(U64(first + row), _ZERO, _ZERO, _BEACON, k0, k1)
+        moment, v = fast_cell_of(emission - start_ps, light.fast_steps_per_ps, beacon_seen.size - 2)
+        if uniform_32(w0) >= linear(beacon_seen, moment, v):
+            continue
         if count < out.size:
-            _, _, w2, w3 = words(U64(first + row), _ZERO, _ZERO, _BEACON, k0, k1)
             jitter = detection.beacon_sigma_ps * normal(w2, w3)
             out[count] = station_ps(emission, jitter, path) * 8 + channel
         count += 1
     return count
-
-
-@njit
-def apply_dead_time(keys: Ints, dead_ps: int, last_ps: Ints, seen: NDArray[np.bool_]) -> None:
-    """Mark in `seen` which of the sorted keys their detector could see; `last_ps` is updated."""
-    for row in range(keys.size):
-        time = keys[row] >> 3
-        channel = keys[row] & 7
-        seen[row] = channel > 3 or time - last_ps[channel] >= dead_ps
-        if seen[row] and channel <= 3:
-            last_ps[channel] = time

@@ -3,21 +3,22 @@
 Every random number is a Philox word of a counter that names its use, so the two agree tag by tag and
 neither depends on how a pass is cut into calls:
 
-    counter   word 0     word 1   word 2         word 3          output words
-    pulses    candidate  segment  0              STREAM_PULSES   0-1 gap, 2 accept, 3 photon number
-              candidate  segment  1 + photon     STREAM_PULSES   0 basis, 1 detector, 2-3 jitter
-    noise     event      segment  0              STREAM_NOISE    0-1 gap, 2 accept, 3 detector
-    beacons   beacon     0        0              STREAM_BEACON   2-3 jitter
+    counter   word 0     word 1   word 2          word 3          output words
+    pulses    candidate  segment  0               STREAM_PULSES   0-1 gap, 2 accept, 3 photon number
+              candidate  segment  1 + 2 photon    STREAM_PULSES   0 basis, 1 detector, 2-3 jitter
+              candidate  segment  2 + 2 photon    STREAM_PULSES   0 efficiency, 1 tail, 2-3 its time
+    noise     event      segment  0               STREAM_NOISE    0-1 gap, 2 accept, 3 detector
+    beacons   beacon     0        0               STREAM_BEACON   0 seen, 2-3 jitter
 
 Pulses: candidates follow each other by geometric gaps at the largest click probability
-1 - exp(-bound); one is accepted with its own probability over the largest; a click's photon number is
-Poisson, given that it is not zero; each photon takes its own way (a Poisson number split at random is
-independent Poisson numbers, which makes double clicks right). Exact in distribution up to the 2^-32
-grain of the words. Tags are int64 keys `time_ps * 8 + channel`, so that one sort orders them.
+1 - exp(-bound) of a piece of the stretch; one is accepted with its own probability over the largest; a
+click's photon number is Poisson, given that it is not zero; each photon takes its own way and meets its own
+detector's efficiency (a Poisson number split at random is independent Poisson numbers, which makes double
+clicks right). Exact in distribution up to the 2^-32 grain of the words. Tags are int64 keys
+`time_ps * 8 + channel`, so that one sort orders them. How detectors answer is `response_plain`.
 
 Knows no settings file, no clock and no random generator. Source: the thinning of a Poisson process,
-Lewis and Shedler, Naval Res. Logistics Quart. 26 (1979) 403; the dead time is the non-paralysable
-model of Knoll, "Radiation Detection and Measurement", section 4.VII.
+Lewis and Shedler, Naval Res. Logistics Quart. 26 (1979) 403.
 """
 
 from typing import Final, NamedTuple
@@ -30,10 +31,13 @@ from satqkd.kernels.philox_plain import MASK_32, SHIFT_32, Column, columns
 STREAM_PULSES: Final = 1
 STREAM_NOISE: Final = 2
 STREAM_BEACON: Final = 3
+STREAM_RESPONSE: Final = 4
 PHOTONS_MAX: Final = 64
 """Detected photons of one pulse are counted to here; beyond it the chance is below 1e-60 for mean 2."""
 LARGEST_DEVIATE: Final = 6.77
 """No jitter exceeds this many standard deviations: sqrt(2 * 33 * ln 2), from the 32-bit uniforms."""
+LARGEST_DELAY: Final = 37.5
+"""No exponential time exceeds this many means: 54 ln 2, from the 53-bit uniforms."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,14 +47,44 @@ class Path(NamedTuple):
     """Light time on a grid of emission times, and the station's clock at the end of it."""
 
     grid_ps: Ints
-    step_ps: int
-    """Mean step: a first guess of the cell."""
+    steps_per_ps: float
+    """Inverse of the mean step: a first guess of the cell."""
     delay_ps: Floats
     delay_slope: Floats
     """Time derivative of the delay, dimensionless: range rate over the speed of light."""
+    wander_ps: Floats
+    """What the station's clock has walked at random, on the grid; linear between."""
     offset_ps: float
     drift: float
-    """Station clock = arrival * (1 + drift) + offset."""
+    """Station clock = arrival * (1 + drift) + offset + wander."""
+
+
+class Light(NamedTuple):
+    """What arrives, by emission time: slow columns on the path's grid, fast ones on an even grid of their
+    own that begins and ends with it; all are linear between grid points."""
+
+    transmittance: Floats
+    """Mean fraction of exit photons at a detector's face, shape (n,)."""
+    background_hz: Floats
+    """Background and crosstalk counts, all four detectors, shape (n,)."""
+    wrong_z: Floats
+    """Error probability of basis Z, shape (n,)."""
+    wrong_x: Floats
+    fading: Floats
+    """Instantaneous over mean transmittance, shape (m,)."""
+    beacon_seen: Floats
+    """Probability that a beacon is tagged, shape (m,)."""
+    fast_steps_per_ps: float
+    """Inverse step of the fast grid."""
+
+
+class Pieces(NamedTuple):
+    """A stretch of slots cut where the largest click probability changes."""
+
+    first_slot: Ints
+    """Shape (k + 1,): piece i is slots first_slot[i]..first_slot[i + 1] - 1."""
+    bound: Floats
+    """At least the largest mean number of photons of a pulse, detected at the best efficiency; shape (k,)."""
 
 
 class Pulses(NamedTuple):
@@ -60,7 +94,11 @@ class Pulses(NamedTuple):
     period_fraction_ps: float
     """Slot i leaves at i * period_ps + round(i * period_fraction_ps)."""
     intensities: Floats
-    """Mean photon number of signal, decoy, vacuum at the exit; shape (3,)."""
+    """True mean photon number of signal, decoy, vacuum at the exit; shape (3,)."""
+    spread: Floats
+    """Half width of the uniform fluctuation of each, relative; shape (3,)."""
+    skew_ps: Floats
+    """How late the diodes of H, V, +, - fire; shape (4,)."""
     key_0: int
     key_1: int
     below_signal: int
@@ -69,14 +107,20 @@ class Pulses(NamedTuple):
 
 
 class Detection(NamedTuple):
-    """The receiver: where a photon goes, and nature's own key. Thresholds are integers in 0..2^32."""
+    """The receiver: where a photon goes, and nature's own key. Arrays are by detector, shape (4,)."""
 
     below_z: int
-    below_wrong: int
+    """Threshold in 0..2^32."""
     passive: bool
     """True: each photon chooses its basis. False: all photons of a pulse share one choice."""
-    sigma_ps: float
-    """Standard deviation of a photon tag's jitter."""
+    efficiency: Floats
+    sigma_ps: Floats
+    """Standard deviation of the Gaussian part of a photon tag's jitter."""
+    tail_share: Floats
+    """Probability of a late tag."""
+    tail_ps: Floats
+    """Mean of the exponential time by which it is late."""
+    dark_hz: Floats
     beacon_sigma_ps: float
     key_0: int
     key_1: int
@@ -107,8 +151,16 @@ def station_ps(emission_ps: Ints, jitter_ps: Floats, path: Path) -> Ints:
     s0, s1 = path.delay_slope[cell] * h, path.delay_slope[cell + 1] * h
     delay = d0 + u * (s0 + u * (3.0 * (d1 - d0) - 2.0 * s0 - s1 + u * (2.0 * (d0 - d1) + s0 + s1)))
     late = delay + jitter_ps
-    shift: Floats = np.rint(late + path.offset_ps + path.drift * (emission_ps + late))
+    clock = path.offset_ps + linear(path.wander_ps, cell, u)
+    shift: Floats = np.rint(late + clock + path.drift * (emission_ps + late))
     return emission_ps + shift.astype(np.int64)
+
+
+def fast(values: Floats, emission_ps: Ints, light: Light, path: Path) -> Floats:
+    """A fast column at emission times."""
+    at = (emission_ps - path.grid_ps[0]) * light.fast_steps_per_ps
+    cell = np.clip(at.astype(np.int64), 0, values.size - 2)
+    return linear(values, cell, np.clip(at - cell, 0.0, 1.0))
 
 
 def slot_ps(slots: Ints, period_ps: int, period_fraction_ps: float) -> Ints:
@@ -136,56 +188,72 @@ def normal(radius_word: Column, angle_word: Column) -> Floats:
 
 
 def pulse_keys(
-    first_slot: int,
-    end_slot: int,
-    segment: int,
-    bound: float,
-    detected: Floats,
-    pulses: Pulses,
-    detection: Detection,
-    path: Path,
+    pieces: Pieces, segment: int, pulses: Pulses, light: Light, detection: Detection, path: Path
 ) -> Ints:
-    """Keys of all photons detected from slots first_slot..end_slot-1, in no order.
+    """Keys of all photons detected from the slots of the pieces, in no order.
 
-    bound: at least the largest mean number of detected photons of a pulse; 0 gives no keys.
-    detected: fraction of exit photons that is detected, on the path's grid.
     segment: 32-bit number of this stretch.
     """
-    if bound <= 0 or first_slot >= end_slot:
-        return np.empty(0, np.int64)
-    index, slots = _candidates(first_slot, end_slot, segment, bound, detection)
-    intensity_class, basis, bit = _settings(slots, pulses)
-    emission = slot_ps(slots, pulses.period_ps, pulses.period_fraction_ps)
-    mean = pulses.intensities[intensity_class] * linear(detected, *cell_of(emission, path))
-    words = _draw(index, segment, 0, STREAM_PULSES, detection)
-    clicked = uniform_32(words[2]) * -np.expm1(-bound) < -np.expm1(-mean)
-    photons = np.where(clicked, _photon_number(uniform_32(words[3]), mean), 0)
-    first_choice = _draw(index, segment, 1, STREAM_PULSES, detection)[0]
     keys = [np.empty(0, np.int64)]
-    for photon in range(int(photons.max(initial=0))):
-        here = photons > photon
-        words = _draw(index[here], segment, 1 + photon, STREAM_PULSES, detection)
-        choice = words[0] if detection.passive else first_choice[here]
-        measured = np.where(choice < detection.below_z, 0, 1)
-        below = np.where(measured == basis[here], detection.below_wrong, 2**31)
-        detector = 2 * measured + (bit[here] ^ (words[1] < below))
-        time = station_ps(emission[here], detection.sigma_ps * normal(words[2], words[3]), path)
-        keys.append(time * 8 + detector)
+    next_index = 0
+    for row, bound in enumerate(pieces.bound.tolist()):
+        first_slot, end_slot = pieces.first_slot[row : row + 2].tolist()
+        if bound <= 0 or first_slot >= end_slot:
+            continue
+        index, slots = _candidates(first_slot, end_slot, next_index, segment, bound, detection)
+        next_index += index.size + 1
+        keys += _photon_keys(index, slots, bound, segment, pulses, light, detection, path)
     return np.concatenate(keys)
 
 
-def noise_keys(
-    low_ps: int,
-    high_ps: int,
+def _photon_keys(
+    index: Column,
+    slots: Ints,
+    bound: float,
     segment: int,
-    bound_hz: float,
-    noise_hz: Floats,
+    pulses: Pulses,
+    light: Light,
     detection: Detection,
     path: Path,
+) -> list[Ints]:
+    """Keys of the photons of candidate slots, one array for first photons, second photons, ..."""
+    intensity_class, basis, bit, chance = _settings(slots, pulses)
+    emission = slot_ps(slots, pulses.period_ps, pulses.period_fraction_ps)
+    cell = cell_of(emission, path)
+    factor = 1.0 + pulses.spread[intensity_class] * (2.0 * chance - 1.0)
+    at_face = linear(light.transmittance, *cell) * fast(light.fading, emission, light, path)
+    best = float(detection.efficiency.max())
+    mean = pulses.intensities[intensity_class] * factor * at_face * best
+    words = _draw(index, segment, 0, STREAM_PULSES, detection)
+    clicked = uniform_32(words[2]) * -np.expm1(-bound) < -np.expm1(-mean)
+    photons = np.where(clicked, _photon_number(uniform_32(words[3]), mean), 0)
+    wrong = np.where(basis == 0, linear(light.wrong_z, *cell), linear(light.wrong_x, *cell))
+    first_choice = _draw(index, segment, 1, STREAM_PULSES, detection)[0]
+    keys = []
+    for photon in range(int(photons.max(initial=0))):
+        here = photons > photon
+        words = _draw(index[here], segment, 1 + 2 * photon, STREAM_PULSES, detection)
+        more = _draw(index[here], segment, 2 + 2 * photon, STREAM_PULSES, detection)
+        choice = words[0] if detection.passive else first_choice[here]
+        measured = np.where(choice < detection.below_z, 0, 1)
+        flip = uniform_32(words[1]) < np.where(measured == basis[here], wrong[here], 0.5)
+        detector = 2 * measured + (bit[here] ^ flip)
+        kept = uniform_32(more[0]) * best < detection.efficiency[detector]
+        late = detection.sigma_ps[detector] * normal(words[2], words[3])
+        late += pulses.skew_ps[2 * basis[here] + bit[here]]
+        is_late = uniform_32(more[1]) < detection.tail_share[detector]
+        late += np.where(is_late, -np.log(uniform_53(more[2], more[3])) * detection.tail_ps[detector], 0.0)
+        keys.append((station_ps(emission[here], late, path) * 8 + detector)[kept])
+    return keys
+
+
+def noise_keys(
+    low_ps: int, high_ps: int, segment: int, bound_hz: float, light: Light, detection: Detection, path: Path
 ) -> Ints:
     """Keys of dark and background counts, all four detectors, for emission times in [low_ps, high_ps).
 
-    bound_hz: at least the largest of noise_hz; 0 gives no keys. noise_hz: rate per second of emission time.
+    bound_hz: at least the largest rate per second of emission time; 0 gives no keys. Background is
+    shared out as the efficiencies; rates are of the station's seconds, which Doppler stretches.
     """
     if bound_hz <= 0:
         return np.empty(0, np.int64)
@@ -197,37 +265,41 @@ def noise_keys(
     emission = low_ps + np.cumsum(gaps.astype(np.int64))
     inside = emission < high_ps
     emission = emission[inside]
-    rate = linear(noise_hz, *cell_of(emission, path))
-    kept = uniform_32(words[2][inside]) * bound_hz < rate
-    detector = (words[3][inside] >> np.uint64(30)).astype(np.int64)
-    return (station_ps(emission, np.zeros(emission.size), path) * 8 + detector)[kept]
+    cell = cell_of(emission, path)
+    share = detection.efficiency / (
+        detection.efficiency[0] + detection.efficiency[1] + detection.efficiency[2] + detection.efficiency[3]
+    )
+    stretch = 1.0 + linear(path.delay_slope, *cell)
+    background_hz = linear(light.background_hz, *cell)
+    below_hz = np.cumsum(
+        [stretch * (detection.dark_hz[d] + share[d] * background_hz) for d in range(4)], axis=0
+    )
+    kept = uniform_32(words[2][inside]) * bound_hz < below_hz[3]
+    level_hz = uniform_32(words[3][inside]) * below_hz[3]
+    detector = np.sum(level_hz >= below_hz[:3], axis=0)
+    keys: Ints = (station_ps(emission, np.zeros(emission.size), path) * 8 + detector)[kept]
+    return keys
 
 
 def beacon_keys(
-    first: int, emission_ps: Ints, low_ps: int, high_ps: int, channel: int, detection: Detection, path: Path
+    first: int,
+    emission_ps: Ints,
+    low_ps: int,
+    high_ps: int,
+    channel: int,
+    light: Light,
+    detection: Detection,
+    path: Path,
 ) -> Ints:
-    """Keys of beacons first, first + 1, ... emitted at `emission_ps`, those in [low_ps, high_ps) only."""
+    """Keys of beacons first, first + 1, ... emitted at `emission_ps`: those in [low_ps, high_ps) that are
+    bright enough to be tagged."""
     number = first + np.arange(emission_ps.size, dtype=np.uint64)
     here = (emission_ps >= low_ps) & (emission_ps < high_ps)
     words = _draw(number[here], 0, 0, STREAM_BEACON, detection)
+    seen = uniform_32(words[0]) < fast(light.beacon_seen, emission_ps[here], light, path)
     jitter = detection.beacon_sigma_ps * normal(words[2], words[3])
-    return station_ps(emission_ps[here], jitter, path) * 8 + channel
-
-
-def apply_dead_time(keys: Ints, dead_ps: int, last_ps: Ints) -> NDArray[np.bool_]:
-    """Which of the sorted keys a detector could see: at least `dead_ps` after the last it saw.
-
-    last_ps: int64, shape (8,), station time of the last click per channel; updated. Channels above 3
-    have no dead time. A click that is not seen does not prolong the dead time.
-    """
-    seen = np.ones(keys.size, dtype=np.bool_)
-    for row, key in enumerate(keys.tolist()):
-        time, channel = key >> 3, key & 7
-        if channel < 4:
-            seen[row] = time - last_ps[channel] >= dead_ps
-            if seen[row]:
-                last_ps[channel] = time
-    return seen
+    keys: Ints = (station_ps(emission_ps[here], jitter, path) * 8 + channel)[seen]
+    return keys
 
 
 def _draw(index: Column, segment: int, word_2: int, stream: int, detection: Detection) -> tuple[Column, ...]:
@@ -241,10 +313,11 @@ def _enough(expected: float) -> int:
 
 
 def _candidates(
-    first_slot: int, end_slot: int, segment: int, bound: float, detection: Detection
+    first_slot: int, end_slot: int, first_index: int, segment: int, bound: float, detection: Detection
 ) -> tuple[Column, Ints]:
     slots_here = end_slot - first_slot
-    index = np.arange(min(_enough(slots_here * -np.expm1(-bound)), slots_here + 1), dtype=np.uint64)
+    most = min(_enough(slots_here * -np.expm1(-bound)), slots_here + 1)
+    index = first_index + np.arange(most, dtype=np.uint64)
     words = _draw(index, segment, 0, STREAM_PULSES, detection)
     gaps = np.minimum(-np.log(uniform_53(words[0], words[1])) / bound, float(slots_here))
     slots = first_slot - 1 + np.cumsum(1 + gaps.astype(np.int64))
@@ -252,13 +325,16 @@ def _candidates(
     return index[inside], slots[inside]
 
 
-def _settings(slots: Ints, pulses: Pulses) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _settings(
+    slots: Ints, pulses: Pulses
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Class, basis, bit, and the chance that its intensity fluctuates by."""
     counter, zero = slots.astype(np.uint64), np.zeros(1, np.uint64)
     key = (pulses.key_0, pulses.key_1)
     words = columns(counter & MASK_32, counter >> SHIFT_32, zero, zero, key)
     intensity_class = 2 - (words[0] < pulses.below_decoy) - 1 * (words[0] < pulses.below_signal)
     basis = 1 - 1 * (words[1] < pulses.below_z)
-    return intensity_class, basis, (words[2] & np.uint64(1)).astype(np.int64)
+    return intensity_class, basis, (words[2] & np.uint64(1)).astype(np.int64), uniform_32(words[3])
 
 
 def _photon_number(uniform: Floats, mean: Floats) -> Ints:
