@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from satqkd.lasercom import Channel, Direction, Endpoint
+from satqkd.lasercom import Channel, Direction, Endpoint, FrameLoss
 
 TICK_S = 0.05
 TAG = b"pass"
@@ -35,7 +35,7 @@ class Link:
         self.down, self.up = (
             Channel(
                 rate_bit_s=rate,
-                frame_loss=loss,
+                frame_loss=FrameLoss.constant(loss),
                 rng=np.random.default_rng([self.seed, n]),
                 outages=self.outages,
             )

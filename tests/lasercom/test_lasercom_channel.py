@@ -6,11 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satqkd.errors import ConfigError
-from satqkd.lasercom import Channel
+from satqkd.lasercom import Channel, FrameLoss
 
 
 def channel(*, frame_loss: float = 0.0, seed: int = 1, **settings: object) -> Channel:
-    return Channel(rate_bit_s=8e3, frame_loss=frame_loss, rng=np.random.default_rng(seed), **settings)
+    return Channel(
+        rate_bit_s=8e3,
+        frame_loss=FrameLoss.constant(frame_loss),
+        rng=np.random.default_rng(seed),
+        **settings,
+    )
 
 
 def test_a_frame_takes_its_length_and_the_light_time() -> None:
@@ -81,9 +86,49 @@ def test_whatever_touches_an_outage_is_lost() -> None:
     assert line.counts.lost == 3
 
 
+def test_the_loss_follows_the_time_at_which_a_frame_begins_to_be_sent() -> None:
+    fading = FrameLoss(start_s=100.0, step_s=50.0, probability=np.array([0.0, 1.0, 0.2]))
+    assert [fading.at(t_s) for t_s in (0.0, 100.0, 125.0, 150.0, 175.0, 200.0, 999.0)] == pytest.approx(
+        [0.0, 0.0, 0.5, 1.0, 0.6, 0.2, 0.2]
+    )
+    line = Channel(rate_bit_s=8e3, frame_loss=fading, rng=np.random.default_rng(1))
+    fates = []
+    for t_s in np.arange(0.0, 300.0, 0.01):
+        lost = line.counts.lost
+        line.submit(b"x", float(t_s), 0.0)
+        fates.append(line.counts.lost - lost)
+    seconds = np.reshape(fates, (300, 100)).mean(axis=1)
+    assert seconds[:100].max() == 0
+    assert seconds[149:151].mean() > 0.95
+    assert seconds[120:130].mean() == pytest.approx(0.5, abs=0.07)
+    assert seconds[201:].mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_frame_that_waits_is_lost_by_the_moment_it_is_sent() -> None:
+    """Ten seconds of queue, then the fade begins: what was submitted before it and is sent in it is lost."""
+    fading = FrameLoss(start_s=0.0, step_s=0.001, probability=np.repeat([0.0, 1.0], [5_000, 20_000]))
+    line = Channel(rate_bit_s=8e3, frame_loss=fading, rng=np.random.default_rng(1))
+    for _ in range(10):
+        line.submit(bytes(1000), 0.0, 0.0)
+    assert line.counts.lost == 5
+    assert len(line.due(20.0)) == 5
+
+
 @pytest.mark.parametrize(
-    "settings", [{"frame_loss": 1.5}, {"maximum_queue_bytes": 0}, {"outages": [(2.0, 1.0)]}]
+    "loss",
+    [
+        {"probability": np.array([0.1, 1.2])},
+        {"probability": np.array([np.nan])},
+        {"probability": np.array([])},
+        {"step_s": 0.0},
+    ],
 )
+def test_a_loss_that_is_no_probability_is_refused(loss: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="frame loss: expected probabilities"):
+        FrameLoss(**{"start_s": 0.0, "step_s": 1.0, "probability": np.array([0.1]), **loss})
+
+
+@pytest.mark.parametrize("settings", [{"maximum_queue_bytes": 0}, {"outages": [(2.0, 1.0)]}])
 def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="laser channel: expected"):
         channel(**settings)

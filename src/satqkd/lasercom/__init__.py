@@ -5,7 +5,7 @@ The layout of every byte stands in `docs/wire-link.md`.
 """
 
 from satqkd.lasercom.arq import Endpoint, LinkCounts
-from satqkd.lasercom.channel import Channel, ChannelCounts
+from satqkd.lasercom.channel import Channel, ChannelCounts, FrameLoss
 from satqkd.lasercom.frames import Direction, Frame, Kind, decode, encode
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Direction",
     "Endpoint",
     "Frame",
+    "FrameLoss",
     "Kind",
     "LinkCounts",
     "decode",

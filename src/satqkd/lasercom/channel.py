@@ -1,7 +1,8 @@
 """The laser beam as the emulator plays it: one direction, datagrams in, what arrives of them out.
 
 A frame waits for the transmitter, takes bits / rate to send, flies for the light time and may be lost
-on its own or in an outage. One random number is drawn per frame submitted, whatever becomes of it, so
+with a probability that changes in time, or in an outage. One random number is drawn per frame
+submitted, whatever becomes of it, so
 the fate of the n-th frame depends on the generator alone. Frames are whole or lost: the terminal's own
 checksum is taken to drop damaged ones. Knows no frame layout and no clock.
 """
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from satqkd.errors import ConfigError
 
@@ -29,10 +31,40 @@ class ChannelCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Frames that found the transmitter's queue full; never sent."""
 
 
+class FrameLoss(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Probability in time that a frame is lost by itself: an even grid, linear between, held at its ends."""
+
+    start_s: float
+    step_s: float
+    probability: NDArray[np.float64]
+    """Shape (n,), n >= 1, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        p = self.probability
+        if not (p.ndim == 1 and p.size and self.step_s > 0 and ((p >= 0) & (p <= 1)).all()):
+            raise ConfigError(
+                f"frame loss: expected probabilities in [0, 1] on a grid of positive step, got shape "
+                f"{p.shape}, step {self.step_s} s; compute the link again"
+            )
+
+    @classmethod
+    def constant(cls, frame_loss: float) -> "FrameLoss":
+        """The same at all times."""
+        return cls(start_s=0.0, step_s=1.0, probability=np.array([frame_loss], dtype=np.float64))
+
+    def at(self, t_s: float) -> float:
+        """At one instant."""
+        place = min(max((t_s - self.start_s) / self.step_s, 0.0), float(self.probability.size - 1))
+        cell = int(place)
+        here = float(self.probability[cell])
+        there = float(self.probability[min(cell + 1, self.probability.size - 1)])
+        return here + (place - cell) * (there - here)
+
+
 class Channel:
     """One direction of the laser link.
 
-    rate_bit_s: of the line; frame_loss: probability in [0, 1] that a frame is lost by itself.
+    rate_bit_s: of the line; frame_loss: probability that a frame is lost by itself, as it begins to be sent.
     rng: draws one number per frame submitted.
     maximum_queue_bytes: what may wait for the transmitter, the frame on the line included; senders that
         keep to the rate never fill it.
@@ -44,16 +76,13 @@ class Channel:
         self,
         *,
         rate_bit_s: float,
-        frame_loss: float,
+        frame_loss: FrameLoss,
         rng: np.random.Generator,
         maximum_queue_bytes: int = 1 << 20,
         outages: Sequence[tuple[float, float]] = (),
     ) -> None:
-        if not (rate_bit_s > 0 and math.isfinite(rate_bit_s) and 0 <= frame_loss <= 1):
-            raise ConfigError(
-                f"laser channel: expected rate_bit_s > 0 and frame_loss in [0, 1], "
-                f"got {rate_bit_s} and {frame_loss}"
-            )
+        if not (rate_bit_s > 0 and math.isfinite(rate_bit_s)):
+            raise ConfigError(f"laser channel: expected rate_bit_s > 0, got {rate_bit_s}")
         if maximum_queue_bytes <= 0 or any(not start < end for start, end in outages):
             raise ConfigError(
                 f"laser channel: expected maximum_queue_bytes > 0 and outages (from, to) with from < to, "
@@ -70,7 +99,7 @@ class Channel:
 
     def submit(self, datagram: bytes, now_s: float, light_time_s: float) -> None:
         """Give a datagram to the transmitter at `now_s`, not earlier than the one before it."""
-        unlucky = bool(self._rng.random() < self._frame_loss)
+        chance = float(self._rng.random())
         self._bytes += len(datagram)
         self._frames += 1
         start_s = max(self._free_s, now_s)
@@ -78,7 +107,7 @@ class Channel:
             self._dropped += 1
             return
         self._free_s = start_s + 8 * len(datagram) / self._rate_bit_s
-        if unlucky or self._interrupted(start_s, self._free_s):
+        if chance < self._frame_loss.at(start_s) or self._interrupted(start_s, self._free_s):
             self._lost += 1
             return
         heapq.heappush(self._flying, (self._free_s + light_time_s, self._frames, datagram))

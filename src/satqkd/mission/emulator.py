@@ -1,14 +1,15 @@
 """The laser link between two terminals: the time master's model of what flies between them.
 
-One channel each way, with its rate, light time and random frame loss. Ticks are counted in whole numbers,
+One channel each way, with its rate, light time and frame loss in time. Ticks are counted in whole numbers,
 so that memory and processes see the same times. Looks into no datagram.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from satqkd.lasercom import Channel, ChannelCounts
+from satqkd.lasercom import Channel, ChannelCounts, FrameLoss
 from satqkd.mission.contact import Contact
+from satqkd.mission.fading import Fading
 from satqkd.mission.terminal import TICKS_PER_S
 from satqkd.randomness import stream
 
@@ -24,11 +25,10 @@ class LinkEmulator:
     def __init__(self, contact: Contact, *, seed: int, tap: Tap | None = None) -> None:
         self._contact = contact
         self._tap = tap
+        fading = Fading(contact, seed)
         self._channels = {
-            DOWN: _channel(
-                contact.satellite.lasercom.rate_bit_s, contact.satellite.lasercom.frame_loss, seed, DOWN
-            ),
-            UP: _channel(contact.station.lasercom.rate_bit_s, contact.station.lasercom.frame_loss, seed, UP),
+            DOWN: _channel(contact.satellite.lasercom.rate_bit_s, fading.downlink(), seed, DOWN),
+            UP: _channel(contact.station.lasercom.rate_bit_s, fading.uplink(), seed, UP),
         }
 
     @property
@@ -55,5 +55,5 @@ class LinkEmulator:
         return {direction: channel.counts for direction, channel in self._channels.items()}
 
 
-def _channel(rate_bit_s: float, frame_loss: float, seed: int, direction: str) -> Channel:
+def _channel(rate_bit_s: float, frame_loss: FrameLoss, seed: int, direction: str) -> Channel:
     return Channel(rate_bit_s=rate_bit_s, frame_loss=frame_loss, rng=stream(seed, "lasercom", direction))
