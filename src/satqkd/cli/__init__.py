@@ -13,6 +13,7 @@ import typer
 
 import satqkd.cli.budget as budget
 import satqkd.cli.demo as demo
+import satqkd.cli.distill as distill
 import satqkd.cli.encryption as encryption
 import satqkd.cli.fly as fly
 import satqkd.cli.keylength as keylength
@@ -20,6 +21,7 @@ import satqkd.cli.keys as keys
 import satqkd.cli.passes as passes
 import satqkd.cli.presets as presets
 import satqkd.cli.processes as processes
+import satqkd.cli.record as record
 import satqkd.cli.report as report
 import satqkd.cli.validate as validate
 from satqkd.errors import Error
@@ -34,6 +36,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("pass")(fly.fly_pass)
+app.command("record")(record.record)
+app.command("distill")(distill.distill)
 app.command("passes")(passes.passes)
 app.command("budget")(budget.budget)
 app.command("keylength")(keylength.keylength)

@@ -6,19 +6,23 @@ files; the key that ends in them never crosses between the two sides but by the 
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from typing import Protocol as Interface
 
 from satqkd.config import Protocol, Satellite, Station
-from satqkd.devices import Receiver, TwinReceiver, TwinTransmitter
+from satqkd.devices import Receiver, Transmitter, TwinReceiver, TwinTransmitter
 from satqkd.distill.authenticate import pass_key_bits
 from satqkd.errors import LocalProtocolError
 from satqkd.keys import KeyStore, provision
+from satqkd.lasercom import ChannelCounts
 from satqkd.mission import presets
 from satqkd.mission.contact import Contact, contact_of
 from satqkd.mission.emulator import DOWN, UP, LinkEmulator
+from satqkd.mission.fading import Fading
 from satqkd.mission.files import write_node_report
 from satqkd.mission.report import PassReport, pass_report
 from satqkd.mission.terminal import TICKS_PER_S, SatelliteTerminal, StationTerminal
@@ -28,6 +32,27 @@ from satqkd.sky import format_utc
 Progress = Callable[[float, float], None]
 """Called with pass time and its end once a second of pass time."""
 TWIN = "twin"
+
+
+class Link(Interface):
+    """What carries messages between two terminals: the emulated laser link, or another."""
+
+    @property
+    def ticks(self) -> range:
+        """Tick numbers of the contact; tick k is pass time k / TICKS_PER_S."""
+        ...
+
+    def submit(self, direction: str, datagrams: list[bytes], now_s: float) -> None:
+        """Give what a node sent in this tick to its transmitter."""
+        ...
+
+    def due(self, direction: str, now_s: float) -> list[bytes]:
+        """What has arrived at the other end by now."""
+        ...
+
+    def counts(self) -> dict[str, ChannelCounts]:
+        """What each direction was given and lost."""
+        ...
 
 
 def twin_transmitter(contact: Contact, seed: int) -> TwinTransmitter:
@@ -40,7 +65,7 @@ def twin_receiver(contact: Contact, seed: int) -> TwinReceiver:
     return TwinReceiver(
         satellite=contact.satellite,
         station=contact.station,
-        series=contact.series,
+        series=Fading(contact, seed).series(),
         key=key_words(seed, "twin", "dice"),
         seed=seed,
         slots=contact.slots,
@@ -53,16 +78,18 @@ def satellite_terminal(
     store: KeyStore,
     *,
     seed: int,
+    transmitter: Transmitter | None = None,
+    origin: str = TWIN,
     randbytes: RandBytes = secrets.token_bytes,
     log: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> SatelliteTerminal:
-    """A satellite whose source is the twin."""
+    """A satellite whose source is the twin, or another transmitter with its own `origin`."""
     return SatelliteTerminal(
         contact,
         contact.parameters(protocol, seed=seed),
-        transmitter=twin_transmitter(contact, seed),
+        transmitter=twin_transmitter(contact, seed) if transmitter is None else transmitter,
         store=store,
-        origin=TWIN,
+        origin=origin,
         randbytes=randbytes,
         log=log,
     )
@@ -99,7 +126,7 @@ def station_terminal(
 
 
 def step_through(
-    link: LinkEmulator,
+    link: Link,
     satellite: SatelliteTerminal,
     station: StationTerminal,
     progress: Progress | None = None,
@@ -146,28 +173,49 @@ def fly(
     contact: Contact, protocol: Protocol, folder: Path, *, seed: int, progress: Progress | None = None
 ) -> PassReport:
     """`run_pass` on a contact already chosen, with the stores of a folder."""
-    started_s = time.monotonic()
-    with (
-        open_store(folder, contact.satellite.name) as satellite_store,
-        open_store(folder, contact.station.name) as station_store,
-    ):
-        ensure_authentication(satellite_store, station_store, contact, protocol)
-        satellite = satellite_terminal(contact, protocol, satellite_store, seed=seed)
-        station = station_terminal(contact, protocol, station_store, seed=seed)
+    with open_stores(folder, contact, protocol) as (above, below):
+        satellite = satellite_terminal(contact, protocol, above, seed=seed)
+        station = station_terminal(contact, protocol, below, seed=seed)
         link = LinkEmulator(contact, seed=seed)
-        step_through(link, satellite, station, progress)
-        for each in (satellite, station):
-            write_node_report(folder, each.report())
-        return pass_report(
-            contact,
-            satellite.parameters,
-            satellite.report(),
-            station.report(),
-            link.counts(),
-            seed=seed,
-            origin=TWIN,
-            wall_s=time.monotonic() - started_s,
-        )
+        return fly_terminals(satellite, station, link, folder, seed=seed, progress=progress)
+
+
+def fly_terminals(
+    satellite: SatelliteTerminal,
+    station: StationTerminal,
+    link: Link,
+    folder: Path,
+    *,
+    seed: int,
+    origin: str = TWIN,
+    progress: Progress | None = None,
+) -> PassReport:
+    """Step two terminals through their pass; leaves each node's own report in the folder."""
+    started_s = time.monotonic()
+    step_through(link, satellite, station, progress)
+    for each in (satellite, station):
+        write_node_report(folder, each.report())
+    return pass_report(
+        station.contact,
+        satellite.parameters,
+        satellite.report(),
+        station.report(),
+        link.counts(),
+        seed=seed,
+        origin=origin,
+        wall_s=time.monotonic() - started_s,
+    )
+
+
+@contextmanager
+def open_stores(folder: Path, contact: Contact, protocol: Protocol) -> Iterator[tuple[KeyStore, KeyStore]]:
+    """Both ends' stores of a folder, with authentication key for this pass: satellite's, station's."""
+    with (
+        open_store(folder, contact.satellite.name) as above,
+        open_store(folder, contact.station.name) as below,
+    ):
+        ensure_authentication(above, below, contact, protocol)
+        yield above, below
 
 
 def open_store(folder: Path, node: str) -> KeyStore:
