@@ -144,6 +144,16 @@ def test_the_image_picture_tells_a_difference(tmp_path: Path):
     assert size_of(grey)[0] == 1200
 
 
+def test_a_cloud_is_a_part_of_the_loss(files: PassFiles, tmp_path: Path):
+    """Folders of earlier versions have no such column."""
+    columns, scene = files.course.columns, files.report.scene
+    before = loss_picture(tmp_path / "a.png", scene, columns).read_bytes()
+    none = msgspec.structs.replace(columns, cloud_db=(0.0,) * len(columns.t_s))
+    assert loss_picture(tmp_path / "b.png", scene, none).read_bytes() == before
+    some = msgspec.structs.replace(columns, cloud_db=(3.0,) * len(columns.t_s))
+    assert loss_picture(tmp_path / "c.png", scene, some).read_bytes() != before
+
+
 def test_names_are_never_taken_for_formulas(files: PassFiles, tmp_path: Path):
     scene = msgspec.structs.replace(files.report.scene, station=r"$\frac{", detail=r"$\nonsense$ _^")
     assert loss_picture(tmp_path / "a.png", scene, files.course.columns).exists()
@@ -211,7 +221,7 @@ def test_labels_are_spread_as_little_as_needed():
     assert np.diff(heights).min() >= 1 - 1e-12
 
 
-def test_matplotlib_is_loaded_late_and_without_pyplot():
+def test_matplotlib_is_loaded_late_and_without_pyplot(tmp_path: Path):
     code = (
         "import sys, satqkd.show\n"
         "assert 'matplotlib' not in sys.modules\n"
@@ -220,4 +230,4 @@ def test_matplotlib_is_loaded_late_and_without_pyplot():
         "write_png(Path(sys.argv[1]), lambda figure: None)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code, "/dev/null"], check=True)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)

@@ -1,7 +1,8 @@
-"""Pictures, tables and the HTML report, from result files. Knows no session, no store and no secret."""
+"""Pictures, tables and the HTML report, of result files and budgets. Knows no session, store or secret."""
 
+from satqkd.show.budget_picture import plot_budget
 from satqkd.show.files import Columns, PassFiles, PassView, Scene, pass_view, read_pass
-from satqkd.show.folder import plot_budget, report_of_folder
+from satqkd.show.folder import report_of_folder
 from satqkd.show.image import as_noise, demo_image, fitted_image, from_ppm, to_ppm
 from satqkd.show.pictures import geometry_picture, image_picture, loss_picture, rate_picture
 from satqkd.show.report import IMAGE_PICTURE, pass_report, write_pictures, write_report

@@ -98,7 +98,10 @@ class PassView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
-    """The course of a link, one row a second of pass time; None where a value is not finite."""
+    """The course of a link, rows in order of pass time; None where a value is not finite.
+
+    What earlier versions did not write may be left out; `array` makes a column of NaN of an empty one.
+    """
 
     t_s: tuple[float, ...]
     elevation_deg: tuple[Number, ...]
@@ -113,17 +116,27 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     expected_sifted_hz: tuple[Number, ...]
     expected_qber: tuple[Number, ...]
     expected_decoy_qber: tuple[Number, ...]
+    cloud_db: tuple[Number, ...] = ()
+    background_hz: tuple[Number, ...] = ()
+    crosstalk_hz: tuple[Number, ...] = ()
+    expected_detection_hz: tuple[Number, ...] = ()
+    azimuth_deg: tuple[Number, ...] = ()
+    range_rate_m_s: tuple[Number, ...] = ()
+    doppler_pm: tuple[Number, ...] = ()
+    frame_angle_deg: tuple[Number, ...] = ()
+    residual_angle_deg: tuple[Number, ...] = ()
+    scintillation_index: tuple[Number, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = {name: len(getattr(self, name)) for name in self.__struct_fields__}
-        if len(set(sizes.values())) != 1 or sizes["t_s"] < 2:
+        if len({size for size in sizes.values() if size}) != 1 or sizes["t_s"] < 2:
             raise DataFormatError(f"course: expected columns of one length, at least 2, got {sizes}")
         if (np.diff(self.t_s) <= 0).any():
             raise DataFormatError("course: expected t_s to increase from row to row")
 
     def array(self, name: str) -> NDArray[np.float64]:
         """Column of this name, float64, one row a grid point, NaN where there is no finite value."""
-        values = np.array(getattr(self, name), dtype=np.float64)
+        values = np.array(getattr(self, name) or (np.nan,) * len(self.t_s), dtype=np.float64)
         return np.where(np.isfinite(values), values, np.nan)
 
 

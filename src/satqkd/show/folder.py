@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 
 from satqkd.errors import DataFormatError
-from satqkd.show.files import Columns, Scene, read_pass
-from satqkd.show.pictures import loss_picture
+from satqkd.show.files import read_pass
 from satqkd.show.report import pass_report, write_report
 
 DEMO_FILE = "demo.json"
@@ -27,12 +26,3 @@ def report_of_folder(folder: Path) -> Path:
     except (msgspec.DecodeError, KeyError, TypeError) as error:
         raise DataFormatError(f"{demo_file}: expected what `satqkd demo` writes, got {error}") from None
     return write_report(folder, demo, [read_pass(each) for each in folders])
-
-
-def plot_budget(path: Path, satellite: str, station: str, start_utc: str, columns: dict[str, Any]) -> Path:
-    """The loss along a pass and its parts, as PNG. columns: of `satqkd budget`, at least two rows."""
-    course = msgspec.convert(
-        {name: tuple(columns[name].tolist()) for name in Columns.__struct_fields__}, Columns
-    )
-    scene = Scene(satellite=satellite, station=station, start_utc=start_utc, duration_s=course.t_s[-1])
-    return loss_picture(path, scene, course)

@@ -11,27 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from satqkd.show.bins import Array, Binned, bin_profiles, merged, poisson_limits
+from satqkd.show.artists import Array, largest, note_extreme, say, shade_after
+from satqkd.show.bins import Binned, bin_profiles, merged, poisson_limits
 from satqkd.show.files import Columns, Profile, Scene
 from satqkd.show.image import Pixels
-from satqkd.show.style import (
-    BLUE,
-    INK,
-    LOSS_COLOURS,
-    MUTED,
-    PALE_BLUE,
-    RED,
-    heading,
-    label_time,
-    spread,
-    write_png,
-)
+from satqkd.show.loss import draw_losses
+from satqkd.show.style import BLUE, INK, MUTED, PALE_BLUE, RED, heading, label_time, write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOSS_PARTS: Final = ("diffraction", "pointing", "atmosphere", "receiver", "calibration", "detector")
 FEWEST_REVEALED: Final = 100
 """Fewer revealed rounds than this share a point of the error rate with their neighbours."""
 
@@ -48,7 +38,7 @@ def geometry_picture(path: Path, scene: Scene, course: Columns) -> Path:
         upper.set_ylim(0, 106)
         upper.set_yticks([0, 15, 30, 45, 60, 75, 90])
         for axes in (upper, lower):
-            _mark_quantum_end(axes, scene, t_s)
+            shade_after(axes, scene.duration_s, float(t_s[-1]), "grey: laser link only")
         label_time(lower, t_s[0], t_s[-1])
 
     return write_png(path, draw)
@@ -58,20 +48,10 @@ def loss_picture(path: Path, scene: Scene, course: Columns) -> Path:
     """Loss in dB and its parts in time, stacked, each part named at the right with its least and most."""
 
     def draw(figure: "Figure") -> None:
-        t_s = course.array("t_s")
-        shown = t_s <= scene.duration_s
-        parts = [course.array(f"{name}_db")[shown] for name in LOSS_PARTS]
         axes = figure.subplots()
         heading(figure, f"Loss from {scene.satellite} to {scene.station} and its parts", _about(scene))
-        axes.stackplot(t_s[shown], np.nan_to_num(parts), colors=LOSS_COLOURS, lw=0.6, edgecolor="white")
-        total = course.array("total_db")[shown]
-        axes.plot(t_s[shown], total, color=INK, lw=1.6)
-        top = _largest(np.append(total, np.nansum(parts, axis=0)), 1.0)
-        _name_bands(axes, parts, top)
-        _note_extreme(axes, t_s[shown], total, "{:.1f} dB in all", highest=False, color=INK)
-        axes.set_ylim(0, top * 1.10)
-        axes.set_ylabel("loss, dB")
-        label_time(axes, t_s[0], scene.duration_s)
+        draw_losses(axes, course, scene.duration_s)
+        label_time(axes, course.t_s[0], scene.duration_s)
 
     return write_png(path, draw)
 
@@ -138,64 +118,11 @@ def _about(scene: Scene) -> str:
 
 def _curve(axes: "Axes", t_s: Array, values: Array, label: str, *, highest: bool) -> None:
     axes.plot(t_s, values, color=BLUE)
+    axes.set_xlim(t_s[0], t_s[-1])
     axes.set_ylabel(label)
     unit = "°" if "degrees" in label else " km"
-    _note_extreme(axes, t_s, values, "{:.1f}" + unit, highest=highest, color=BLUE)
+    note_extreme(axes, t_s, values, "{:.1f}" + unit, highest=highest, color=BLUE)
     axes.margins(y=0.14)
-
-
-def _note_extreme(
-    axes: "Axes", t_s: Array, values: Array, template: str, *, highest: bool, color: str
-) -> None:
-    """A dot and the value at the highest or lowest point."""
-    if not np.isfinite(values).any():
-        return
-    row = int(np.nanargmax(values) if highest else np.nanargmin(values))
-    axes.plot(t_s[row], values[row], "o", ms=4, color=color)
-    axes.annotate(
-        template.format(values[row]),
-        (t_s[row], values[row]),
-        xytext=(0, 7),
-        textcoords="offset points",
-        ha="center",
-        color=color,
-        fontweight="bold",
-    )
-
-
-def _mark_quantum_end(axes: "Axes", scene: Scene, t_s: Array) -> None:
-    """Grey ground where only the laser link still works."""
-    if scene.duration_s < t_s[-1]:
-        axes.axvspan(scene.duration_s, float(t_s[-1]), color="#eef1f4", lw=0, zorder=0)
-        axes.annotate(
-            "grey: laser link only",
-            (0.995, 0.97),
-            xycoords="axes fraction",
-            color=MUTED,
-            fontsize=7.5,
-            ha="right",
-            va="top",
-        )
-
-
-def _name_bands(axes: "Axes", parts: list[Array], top: float) -> None:
-    """Names at the right edge, beside their bands and apart from each other; empty parts are left out."""
-    ends = np.cumsum([0.0] + [float(np.nan_to_num(part)[-1]) for part in parts])
-    named = [k for k, part in enumerate(parts) if _largest(part, 0.0) > 0.005]
-    heights = spread([float(ends[k] + ends[k + 1]) / 2 for k in named], 0.075 * top)
-    for k, height in zip(named, heights, strict=True):
-        least, most = float(np.nanmin(parts[k])), _largest(parts[k], 0.0)
-        span = f"{least:.1f}" if most - least < 0.05 else f"{least:.1f} to {most:.1f}"
-        axes.annotate(
-            f"{LOSS_PARTS[k]}  {span} dB",
-            (1.0, (ends[k] + ends[k + 1]) / 2),
-            xytext=(1.03, height),
-            xycoords=axes.get_yaxis_transform(),
-            textcoords=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=8.5,
-            arrowprops={"arrowstyle": "-", "color": LOSS_COLOURS[k], "lw": 2.5, "shrinkA": 1, "shrinkB": 0},
-        )
 
 
 def _draw_rate(axes: "Axes", binned: Binned) -> None:
@@ -212,7 +139,7 @@ def _draw_decoy_qber(axes: "Axes", binned: Binned) -> None:
     axes.set_ylabel("QBER of revealed decoys, %")
     seen = binned.revealed > 0
     if not seen.any():
-        _say(axes, "no decoy was revealed: no error rate in time")
+        say(axes, "no decoy was revealed: no error rate in time")
         return
     revealed, errors = binned.revealed[seen], binned.errors[seen]
     lower, upper = poisson_limits(errors)
@@ -228,7 +155,7 @@ def _draw_decoy_qber(axes: "Axes", binned: Binned) -> None:
         color=RED,
         label="counted, ± 1 σ",
     )
-    axes.set_ylim(0, 1.35 * min(_largest(100 * upper / revealed, 1.0), 100.0))
+    axes.set_ylim(0, 1.35 * min(largest(100 * upper / revealed, 1.0), 100.0))
 
 
 def _draw_expected(axes: "Axes", scene: Scene, course: Columns, name: str, scale: float) -> None:
@@ -246,12 +173,3 @@ def _draw_pass_qber(axes: "Axes", qber: float | None) -> None:
         label = f"keyed rounds, whole pass: {100 * qber:.2f} %"
         axes.axhline(100 * qber, color=BLUE, lw=0.9, label=label)
         axes.set_ylim(0, max(axes.get_ylim()[1], 135 * qber))
-
-
-def _say(axes: "Axes", sentence: str) -> None:
-    axes.annotate(sentence, (0.5, 0.5), xycoords="axes fraction", color=MUTED, ha="center", va="center")
-
-
-def _largest(values: Array, otherwise: float) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.max()) if finite.size else otherwise

@@ -215,7 +215,8 @@ _LIMITS: Final = (
     "Inferred and calibrated: where a system's numbers are not public, they were worked back from what is, "
     "or one loss was fitted to a published result. Such a pass agrees with that result by construction.",
     "Assumed: numbers taken from similar systems. They carry no weight as evidence.",
-    "Link: mean losses along the pass; turbulence and pointing fade nothing from moment to moment.",
+    "Link: a model. Pointing and turbulence fade the light from moment to moment where the settings say how "
+    "strong and how fast they are; clouds pass only where they are set.",
     "Not proved: that real hardware does what the security proof supposes, namely the stated intensities "
     "and choices independent from pulse to pulse, random phases, detectors equally efficient in both "
     "bases, no light in from outside. The software does not measure any of it.",

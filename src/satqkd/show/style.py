@@ -1,14 +1,15 @@
 """How pictures look: one palette, one canvas, one way to write a file.
 
-Every picture is 1200 pixels wide, as a rule 700 high, on white. Matplotlib is loaded when the first one
-is drawn, without a display and without its global state. Knows nothing of passes.
+A picture is 1200 pixels wide and 700 high unless it says otherwise, on white. Matplotlib is loaded when the
+first one is drawn, without a display and without its global state. Knows nothing of passes.
 """
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from satqkd.errors import ResourceError
+from satqkd.errors import ConfigError, ResourceError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 WIDTH_PX: Final = 1200
 HEIGHT_PX: Final = 700
-_DPI: Final = 150
+DPI: Final = 150
 _DETAIL_PX: Final = 45
 """From the upper edge to the second line of the heading."""
 
@@ -26,10 +27,14 @@ GRID: Final = "#e3e8ed"
 BLUE: Final = "#2f6fb0"
 PALE_BLUE: Final = "#a9c8e6"
 RED: Final = "#c4473a"
-LOSS_COLOURS: Final = ("#27496d", "#3f78a8", "#7fb0cf", "#e0b15c", "#c9794a", "#8a94a0")
-"""Diffraction, pointing, atmosphere, receiver, calibration, detector."""
+PALE_RED: Final = "#e3a59d"
+OCHRE: Final = "#b8862f"
+PALE: Final = "#eef1f4"
+"""Ground of what is out of reach."""
+LOSS_COLOURS: Final = ("#27496d", "#3f78a8", "#7fb0cf", "#c3dbe9", "#e0b15c", "#c9794a", "#8a94a0")
+"""Diffraction, pointing, atmosphere, cloud, receiver, calibration, detector."""
 
-_SETTINGS: Final[dict[Any, Any]] = {
+SETTINGS: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "text.color": INK,
@@ -55,26 +60,58 @@ _SETTINGS: Final[dict[Any, Any]] = {
 }
 
 
-def write_png(path: Path, draw: Callable[["Figure"], None], *, height_px: int = HEIGHT_PX) -> Path:
-    """Let `draw` fill a figure and write it to `path` as PNG, 1200 pixels wide. Returns the path.
+def write_png(
+    path: Path, draw: Callable[["Figure"], None], *, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX
+) -> Path:
+    """Let `draw` fill a figure and write it to `path` as PNG. Returns the path.
 
-    Raises ResourceError when the file cannot be written.
+    The file is there whole or not at all. Raises ConfigError for a name that promises another format,
+    ResourceError when the file cannot be written.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(WIDTH_PX / _DPI, height_px / _DPI), dpi=_DPI, layout="constrained")
+    check_place(path)
+    content = BytesIO()
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
-        try:
-            figure.savefig(path, format="png", facecolor="white", metadata={"Software": None})
-        except OSError as error:
-            raise ResourceError(
-                f"{path}: the picture cannot be written ({error.strerror}); choose another folder"
-            ) from None
+        figure.savefig(content, format="png", facecolor="white", metadata={"Software": None})
+    try:
+        _write_whole(path, content.getvalue())
+    except OSError as error:
+        raise _unwritable(path, error.strerror) from None
     return path
+
+
+def check_place(path: Path) -> None:
+    """Refuse, before anything is drawn, a place that can take no picture; errors as of `write_png`."""
+    if path.suffix.lower() not in ("", ".png"):
+        raise ConfigError(f"{path}: expected a name that ends in .png, got {path.suffix}; pictures are PNG")
+    if not path.parent.is_dir():
+        raise _unwritable(path, f"{path.parent} is no folder")
+    if path.is_dir():
+        raise _unwritable(path, "it is a folder")
+
+
+def _unwritable(path: Path, why: str | None) -> ResourceError:
+    return ResourceError(f"{path}: the picture cannot be written ({why}); choose another place")
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """By way of a file beside it; straight into what is no file, such as a pipe or a device."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    target = path.resolve()
+    partial = target.with_name(target.name + ".partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def heading(figure: "Figure", title: str, detail: str) -> None:
