@@ -29,8 +29,7 @@ from documentation import (
     undocumented_messages,
     undocumented_settings,
 )
-from satqkd import errors
-from satqkd.config import structs
+from satqkd import config, errors
 from satqkd.config.loader import UNITS
 from satqkd.distill import messages, satellite_block, station_block
 from satqkd.distill.clicks import Dropped
@@ -55,8 +54,8 @@ def _app() -> Any:
 
 
 def _settings() -> list[type[msgspec.Struct]]:
-    found = [each for each in vars(structs).values() if isinstance(each, type)]
-    return [each for each in found if issubclass(each, structs.Settings) and each is not structs.Settings]
+    found = [each for each in vars(config).values() if isinstance(each, type)]
+    return [each for each in found if issubclass(each, config.Settings) and each is not config.Settings]
 
 
 def _messages() -> list[type[msgspec.Struct]]:
@@ -104,7 +103,7 @@ class TestSettings:
         path.write_text(example, encoding="utf-8")
         roof = presets.station(str(path))
         assert (roof.name, roof.telescope_diameter_m) == ("my-roof", 0.2)
-        assert roof.receiver.detector.dark_rate_hz == 80
+        assert roof.receiver.detector.dark_rate_hz == (80.0,) * 4
 
     def test_the_example_of_a_run_file_loads(self, tmp_path: Path) -> None:
         example = re.findall(r"^```toml\n(.*?)^```$", page("run-file.md"), re.M | re.S)[0]
@@ -119,8 +118,8 @@ class TestSettings:
             assert rows[f"_{base}"] == others.strip("`"), f"_{base}: expected {others}"
 
     def test_a_made_up_setting_and_another_range_are_reported(self) -> None:
-        class Clock(structs.Settings, frozen=True, kw_only=True):
-            offset_s: structs.Positive
+        class Clock(config.Settings, frozen=True, kw_only=True):
+            offset_s: config.base.Positive
             drift: float
             colour: str = "red"
 

@@ -12,7 +12,8 @@ import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "satqkd"
 UNITS = (
-    "_m", "_rad", "_s", "_hz", "_db", "_ps", "_m_s", "_bit_s", "_w_m2_sr_um", "_mib", "_bits", "_bytes",
+    "_m", "_rad", "_s", "_hz", "_db", "_ps", "_m_s", "_rad_s", "_bit_s", "_w_m2_sr_um", "_w", "_a", "_a_w",
+    "_a_sqrt_hz", "_m23", "_m13", "_j", "_per_earth_radius", "_mib", "_bits", "_bytes",
 )  # fmt: skip
 TEXT_UNITS = ("_deg", "_km")
 """In results that people read."""
@@ -20,27 +21,40 @@ TEXT_ROOMS = ("mission/report.py", "show/")
 
 DIMENSIONLESS = {
     # probabilities and shares
-    "basis_z_probability", "class_error", "class_gain", "crossover", "detected", "detector_efficiency",
-    "efficiency", "epsilon", "epsilon_at", "epsilon_correctness", "epsilon_event", "epsilon_pa",
-    "epsilon_secrecy", "error", "error_rate", "expected_qber", "fraction", "frame_loss", "gain", "leak",
-    "live_fraction", "matched_probability", "maximum_qber", "optical_error", "optics_transmittance",
-    "place", "probabilities", "probability", "qber", "qber_estimate", "share",
-    "station_basis_z_probability", "transmittance", "u", "uniform",
+    "afterpulse", "atmosphere_transmittance", "basis_z_probability", "beacon_seen", "class_error",
+    "class_gain", "crossover", "depolarisation", "detector_efficiency", "efficiency", "epsilon",
+    "epsilon_at", "epsilon_correctness", "epsilon_event", "epsilon_pa", "epsilon_secrecy", "error",
+    "error_rate", "error_x", "error_z", "expected_qber", "fraction", "frame_error", "frame_loss", "gain",
+    "leak", "live_fraction", "matched_error", "matched_gain", "matched_probability", "maximum_qber",
+    "optical_error_x", "optical_error_z", "optics_transmittance", "others", "outage", "own", "place",
+    "pointing_fraction", "probabilities", "probability", "qber", "qber_estimate", "quantum_efficiency",
+    "receive_transmittance", "share", "station_basis_z_probability", "tail_share", "transmit_transmittance",
+    "transmittance", "u", "uniform", "wrong_x", "wrong_z",
     # counts that may be bounds or expectations, and ratios of like to like
-    "bound", "count", "counts", "detections", "errors", "gap", "intensities", "intensity", "key",
-    "keyed_singles", "lower", "mean", "mean_gap", "posterior", "pulses", "ratio",
-    "reconciliation_efficiency", "test_errors", "test_singles", "trials", "upper",
+    "bandwidth_ratio", "bound", "count", "counts", "detection_photons", "detections", "errors",
+    "extinction", "factor", "fading", "fading_variance", "gap", "index", "intensities", "intensity",
+    "ionisation_ratio", "key", "keyed_singles", "lower", "mean", "mean_gap", "posterior", "pulses", "ratio",
+    "receiver_obscuration", "reconciliation_efficiency", "rytov", "scintillation_index", "spread",
+    "test_errors", "test_singles", "threshold", "transmitter_obscuration", "trials", "upper",
     "window_factor",
-    # pure numbers of physics
-    "delay_slope", "drift", "eccentricity", "zenith_optical_depth",
+    # optical depths
+    "aerosol", "aerosol_optical_depth", "gas", "rayleigh", "zenith_optical_depth",
+    # Allan deviations at 1 s, stellar magnitudes
+    "magnitude_at_1000_km", "random_walk_frequency_noise", "sunlit_magnitude", "white_frequency_noise",
+    # pure numbers of physics and mathematics
+    "alpha", "beta", "delay_slope", "drift", "eccentricity", "exponent", "form", "process", "theta",
+    # interpolation: whatever the values are
+    "d0", "d1", "s0", "s1",
     # log-likelihood ratios and their signs
     "incoming", "messages", "signs",
+    # true or false, as numbers are
+    "sunlit",
     # the name is the unit
     "days", "jd",
     # pairs of seconds, said so where they are
     "outages",
     # any number: formatting and axes
-    "value", "values", "wanted",
+    "otherwise", "value", "values", "wanted",
 }  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
-from satqkd.config import Protocol, Satellite, Station
+from satqkd.config import Detector, Polarisation, Protocol, Satellite, Station, Tagger
 from satqkd.devices import Receiver
 from satqkd.keys import KeyStore
 from satqkd.mission import Contact, PassReport, contact_of, ensure_authentication, open_store, presets
@@ -60,11 +61,13 @@ def replaced(struct: Any, **changes: Any) -> Any:
         head, _, rest = path.partition("__")
         if rest:
             flat[head] = replaced(flat.get(head, getattr(struct, head)), **{rest: value})
+    if isinstance(struct, Detector):
+        flat = {name: (value,) * 4 if np.isscalar(value) else value for name, value in flat.items()}
     return msgspec.structs.replace(struct, **flat)
 
 
 def toy_satellite(**changes: Any) -> Satellite:
-    """Micius, slower, with a fast laser link."""
+    """Micius, slower and without frills, with a fast laser link and beacons that are never missed."""
     base = replaced(
         presets.satellite("micius"),
         name="toy-satellite",
@@ -72,20 +75,31 @@ def toy_satellite(**changes: Any) -> Satellite:
         source__pulse_rate_hz=1e7,
         beacon__rate_hz=2e3,
         beacon__code_shift_s=2.5e-5,
+        beacon__laser=None,
+        beacon__detection_photons=None,
+        source__intensity_fluctuation=(0.0, 0.0, 0.0),
+        source__polarisation_extinction_db=None,
+        transmitter__pointing_correlation_s=None,
         lasercom__rate_bit_s=2e7,
     )
     return replaced(base, **changes)
 
 
 def toy_station(**changes: Any) -> Station:
-    """Xinglong with clear optics, only while the satellite is nearest."""
+    """Xinglong with clear optics and plain detectors, only while the satellite is nearest."""
     base = replaced(
         presets.station("xinglong"),
         name="toy-station",
         maximum_range_m=646e3,
         calibration_loss_db=0.0,
         zenith_optical_depth=0.05,
+        turbulence=None,
         receiver__optics_transmittance=0.9,
+        receiver__optical_error=0.0105,
+        receiver__polarisation=Polarisation(),
+        receiver__tagger=Tagger(),
+        receiver__detector__jitter_tail_fraction=0.0,
+        receiver__detector__afterpulse_probability=0.0,
         lasercom__rate_bit_s=2e7,
     )
     return replaced(base, **changes)

@@ -49,7 +49,7 @@ def test_nothing_but_background_gives_no_key(tmp_path: Path) -> None:
 
 def test_utter_darkness_gives_no_key(tmp_path: Path) -> None:
     station = toy_station(
-        calibration_loss_db=200.0, receiver__detector__dark_rate_hz=0.0, sky_radiance_w_m2_sr_um=0.0
+        calibration_loss_db=200.0, receiver__detector__dark_rate_hz=0.0, field_of_view_rad=1e-15
     )
     report = fly_toy(tmp_path, station=station).report
     assert (report.outcome, report.detections, report.qber) == ("no_key", 0, None)

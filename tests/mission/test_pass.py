@@ -18,6 +18,7 @@ from satqkd.mission.run_pass import station_terminal, twin_receiver
 from satqkd.mission.terminal import TICKS_PER_S
 from satqkd.randomness import stream_bytes
 from satqkd.records import BEACON_CHANNEL, Tags
+from satqkd.security.tails import binary_entropy
 from toy_pass import (
     AT_UTC,
     PROTOCOL,
@@ -292,7 +293,11 @@ def test_the_report_adds_up(flight: Flight) -> None:
     assert report.frames == 4
     assert report.frames_failed == 0
     assert report.reconciliation_efficiency is not None
-    assert 1.0 < report.reconciliation_efficiency < 1.6
+    limit = sum(row.detections * binary_entropy(row.errors / row.detections) for row in keyed)
+    counts_bits = report.leaked_bits - report.reconciliation_efficiency * limit
+    assert 0 < counts_bits < 64  # the error counts of both bases, which are leaked besides
+    # Four small frames and a class chosen from a hundred errors among decoys: 1.37 to 1.82 over ten seeds.
+    assert 1.2 < report.reconciliation_efficiency < 1.9
     assert (report.bound, report.announcement, report.seed, report.origin) == (
         "variable-sharp",
         "deferred",

@@ -20,9 +20,15 @@ name = "toy-satellite"
 reference_epoch_utc = "2016-12-19T16:52:13Z"
 [source]
 pulse_rate_mhz = 10
+intensity_fluctuation = [0, 0, 0]
+polarisation_extinction_db = "none"
+[transmitter]
+pointing_correlation_s = "none"
 [beacon]
 rate_khz = 2
 code_shift_s = 2.5e-5
+laser = "none"
+detection_photons = "none"
 [lasercom]
 rate_mbit_s = 20
 """
@@ -32,8 +38,21 @@ name = "toy-station"
 maximum_range_km = 646
 calibration_loss_db = 0
 zenith_optical_depth = 0.05
+turbulence = "none"
 [receiver]
 optics_transmittance = 0.9
+optical_error = 0.0105
+[receiver.polarisation]
+compensation = "ideal"
+update_s = 1
+residual_angle_rad = 0
+depolarisation = 0
+[receiver.tagger]
+resolution_ps = 1
+dead_time_s = 0
+[receiver.detector]
+jitter_tail_fraction = 0
+afterpulse_probability = 0
 [lasercom]
 rate_mbit_s = 20
 """

@@ -26,7 +26,9 @@ At = Annotated[
     str | None,
     typer.Option(help="UTC, ISO 8601 with Z: the pass that contains it, else the next by night."),
 ]
-Demo = Annotated[bool, typer.Option("--demo", help="Take key that came from the twin: it is not secret.")]
+Demo = Annotated[
+    bool, typer.Option("--demo", help="Take key that came from the twin or a recording: it is not secret.")
+]
 StorePath = Annotated[Path, typer.Option("--store", help="Key store of this node.")]
 SatelliteName = Annotated[str, typer.Argument(help="Preset name or TOML file of a satellite.")]
 StationName = Annotated[str, typer.Argument(help="Preset name or TOML file of a station.")]

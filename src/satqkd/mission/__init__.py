@@ -1,25 +1,34 @@
 """One pass put together, in memory: presets, contact, terminals, run, report."""
 
-from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contact, site_of
+from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contact
+from satqkd.mission.course import Course, course_of, site_of
 from satqkd.mission.files import evidence_rows, read_protocol, write_pass_folder, write_whole
 from satqkd.mission.planning import expected_key, link_budget
+from satqkd.mission.recording import RecordedPass, distil, equals_live, open_recording, record_pass
 from satqkd.mission.report import NodeReport, PassReport
 from satqkd.mission.run_pass import ensure_authentication, fly, open_store, run_pass
 
 __all__ = [
     "Contact",
+    "Course",
     "NodeReport",
     "PassReport",
+    "RecordedPass",
     "choose_pass",
     "contact_of",
+    "course_of",
+    "distil",
     "ensure_authentication",
+    "equals_live",
     "evidence_rows",
     "expected_key",
     "fly",
     "link_budget",
     "make_contact",
+    "open_recording",
     "open_store",
     "read_protocol",
+    "record_pass",
     "run_pass",
     "site_of",
     "write_pass_folder",

@@ -2,8 +2,8 @@
 
 Pass time 0 is the emission of slot 0. The quantum window is where the station's mask and range limit
 allow; the laser link lives longer, so that the last block is closed before the satellite sets. The
-course is computed once on an even grid, from which budget, twin and emulator read. Mean loss only:
-turbulence and pointing fade nothing here yet.
+course is computed once on an even grid, from which budget, twin and emulator read. Mean loss only: what
+fades is `mission.fading`.
 """
 
 import math
@@ -20,8 +20,8 @@ from satqkd.config import Protocol, Satellite, Station
 from satqkd.constants import SPEED_OF_LIGHT_M_S
 from satqkd.distill.parameters import Parameters
 from satqkd.errors import NoPassError
-from satqkd.optics import ExpectedRates, LinkLosses, expected_rates, link_losses
-from satqkd.records import LinkSeries
+from satqkd.mission.course import Course, course_of, site_of
+from satqkd.optics import ExpectedRates, LinkLosses
 from satqkd.sky import (
     Look,
     OrbitModel,
@@ -38,6 +38,9 @@ from satqkd.sky import (
 NIGHT_SUN_ELEVATION_RAD: Final = np.deg2rad(-12.0)
 """Nautical twilight is over: what counts as a night pass."""
 GRID_S: Final = 0.05
+"""Of a pass that is flown: the twin's light time needs it."""
+PLANNING_GRID_S: Final = 1.0
+"""Of a pass that is only planned."""
 GREETING_S: Final = 10.0
 """The laser link is up so long before slot 0 at most."""
 SEARCH_S: Final = 14 * 86_400.0
@@ -52,12 +55,27 @@ class Contact(msgspec.Struct, frozen=True, eq=False):
     epoch: datetime
     """UTC of pass time 0."""
     slots: int
-    look: Look
-    """On an even grid of `GRID_S` from pass time 0 to the end of the laser link."""
-    losses: LinkLosses
-    rates: ExpectedRates
+    course: Course
+    """On an even grid from pass time 0 to the end of the laser link."""
+    step_s: float
+    """Of that grid."""
     link_start_s: float
     link_end_s: float
+
+    @property
+    def look(self) -> Look:
+        """Geometry of the course."""
+        return self.course.look
+
+    @property
+    def losses(self) -> LinkLosses:
+        """Mean losses and noise of the course."""
+        return self.course.losses
+
+    @property
+    def rates(self) -> ExpectedRates:
+        """Mean counts of the course."""
+        return self.course.rates
 
     @property
     def quantum_end_s(self) -> float:
@@ -67,20 +85,7 @@ class Contact(msgspec.Struct, frozen=True, eq=False):
     @property
     def quantum_rows(self) -> slice:
         """Grid rows inside the quantum window."""
-        return slice(0, int(self.quantum_end_s / GRID_S) + 1)
-
-    @property
-    def series(self) -> LinkSeries:
-        """What the twin takes for nature."""
-        return LinkSeries(
-            t_s=self.look.t_s,
-            range_m=self.look.range_m,
-            range_rate_m_s=self.look.range_rate_m_s,
-            transmittance=np.ascontiguousarray(self.losses.transmittance),
-            background_hz=np.ascontiguousarray(
-                np.broadcast_to(self.losses.background_hz, self.look.t_s.shape)
-            ),
-        )
+        return slice(0, int(self.quantum_end_s / self.step_s) + 1)
 
     def light_time_s(self, now_s: float) -> float:
         """Light time at a pass time, held at the ends of the course."""
@@ -109,13 +114,6 @@ class Contact(msgspec.Struct, frozen=True, eq=False):
             beacon_rate_hz=self.satellite.beacon.rate_hz,
             beacon_code_shift_s=self.satellite.beacon.code_shift_s,
         )
-
-
-def site_of(station: Station) -> Site:
-    """Where a station stands."""
-    return Site(
-        latitude_rad=station.latitude_rad, longitude_rad=station.longitude_rad, altitude_m=station.altitude_m
-    )
 
 
 def contact_of(satellite: Satellite, station: Station, at_utc: str | None = None) -> Contact:
@@ -151,24 +149,21 @@ def choose_pass(satellite: Satellite, station: Station, at: datetime) -> Pass:
     )
 
 
-def make_contact(satellite: Satellite, station: Station, pass_: Pass) -> Contact:
-    """The course of a pass. Raises NoPassError when its range limit leaves nothing."""
+def make_contact(satellite: Satellite, station: Station, pass_: Pass, *, step_s: float = GRID_S) -> Contact:
+    """The course of a pass on a grid of `step_s`. Raises NoPassError when its range limit leaves nothing."""
     orbit, site = orbit_of(satellite.orbit), site_of(station)
     start_s, end_s = _quantum_window(orbit, site, station, pass_)
     epoch = _whole_milliseconds(pass_.start + timedelta(seconds=start_s))
     link_start_s, link_end_s = _link_window(orbit, site, station, pass_, epoch)
-    t_s = np.arange(0.0, link_end_s + GRID_S, GRID_S)
-    course = look(orbit, site, epoch, t_s)
-    losses = link_losses(course.range_m, course.elevation_rad, satellite=satellite, station=station)
+    t_s = np.arange(0.0, link_end_s + step_s, step_s)
     return Contact(
         satellite=satellite,
         station=station,
         pass_=pass_,
         epoch=epoch,
         slots=int((end_s - start_s) * satellite.source.pulse_rate_hz),
-        look=course,
-        losses=losses,
-        rates=expected_rates(losses, satellite=satellite, station=station),
+        course=course_of(satellite, station, orbit, epoch, t_s),
+        step_s=step_s,
         link_start_s=link_start_s,
         link_end_s=link_end_s,
     )

@@ -3,7 +3,7 @@
 `course.json` holds the budget along the pass at 1 s steps and the evidence of every preset number.
 """
 
-from functools import reduce
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,21 @@ def _evidence(settings: Satellite | Station, evidence: tuple[Evidence, ...]) -> 
         {
             "preset": settings.name,
             "path": each.path,
-            "value": reduce(getattr, each.path.split("."), settings),
+            "value": _value_at(settings, each.path),
             "mark": each.mark,
             "source": each.source,
         }
         for each in evidence
     ]
+
+
+def _value_at(settings: Any, path: str) -> Any:
+    """The value at a dotted path, list places in brackets; None where the settings have no such table."""
+    for name in re.findall(r"[^.\[\]]+", path):
+        if settings is None:
+            return None
+        settings = settings[int(name)] if isinstance(settings, tuple) else getattr(settings, name)
+    return settings
 
 
 def read_protocol(path: Path | None) -> Protocol:

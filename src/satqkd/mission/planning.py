@@ -10,7 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from satqkd.config import Protocol, Satellite, Station
-from satqkd.mission.contact import GRID_S, NIGHT_SUN_ELEVATION_RAD, Contact, make_contact, site_of
+from satqkd.mission.contact import NIGHT_SUN_ELEVATION_RAD, PLANNING_GRID_S, Contact, make_contact
+from satqkd.mission.course import site_of
+from satqkd.optics import doppler_shift_m
 from satqkd.records import DECOY
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import SecurityTargets, expected_counts, key_length
@@ -24,6 +26,7 @@ LOSS_COLUMNS: Final = (
     "diffraction_db",
     "pointing_db",
     "atmosphere_db",
+    "cloud_db",
     "receiver_db",
     "calibration_db",
     "detector_db",
@@ -32,9 +35,9 @@ LOSS_COLUMNS: Final = (
 
 
 def link_budget(contact: Contact, *, step_s: float) -> dict[str, Any]:
-    """The link budget along the quantum window, one row each `step_s` (a multiple of the 50 ms grid)."""
-    rows = slice(0, contact.quantum_rows.stop, max(1, round(step_s / GRID_S)))
-    course, losses, rates = contact.look, contact.losses, contact.rates
+    """The link budget along the quantum window, one row each `step_s` (a multiple of the grid)."""
+    rows = slice(0, contact.quantum_rows.stop, max(1, round(step_s / contact.step_s)))
+    course, around, losses, rates = contact.look, contact.course.around, contact.losses, contact.rates
     columns: dict[str, Any] = {
         "t_s": course.t_s,
         "elevation_deg": np.degrees(course.elevation_rad),
@@ -42,30 +45,36 @@ def link_budget(contact: Contact, *, step_s: float) -> dict[str, Any]:
         "range_rate_m_s": course.range_rate_m_s,
         **{name: getattr(losses, name) for name in LOSS_COLUMNS},
         "background_hz": losses.background_hz,
+        "crosstalk_hz": losses.crosstalk_hz,
         "expected_detection_hz": rates.detection_hz,
         "expected_sifted_hz": rates.sifted_hz,
         "expected_qber": rates.qber,
         "expected_decoy_qber": rates.class_error[DECOY],
+        "azimuth_deg": np.degrees(course.azimuth_rad),
+        "light_time_s": course.light_time_s,
+        "point_ahead_urad": 1e6 * course.point_ahead_rad,
+        "doppler_pm": 1e12
+        * doppler_shift_m(course.range_rate_m_s, wavelength_m=contact.satellite.source.wavelength_m),
+        "frame_angle_deg": np.degrees(around.frame_angle_rad),
+        "residual_angle_deg": np.degrees(contact.course.residual_angle_rad),
+        "scintillation_index": losses.scintillation_index,
+        "sun_elevation_deg": np.degrees(around.sun_elevation_rad),
+        "moon_elevation_deg": np.degrees(around.moon_elevation_rad),
     }
     return {name: np.broadcast_to(column, course.t_s.shape)[rows] for name, column in columns.items()}
 
 
 def expected_pass_counts(contact: Contact) -> list[ClassCounts]:
     """Mean counts by basis and class over the quantum window, rounded."""
-    rows = contact.quantum_rows
-    z_sent, z_measured = (
-        contact.satellite.source.basis_z_probability,
-        contact.station.receiver.basis_z_probability,
-    )
-    gain = contact.rates.class_gain[:, rows]
-    error = contact.rates.class_error[:, rows]
-    mean_gain = gain.mean(axis=1)
+    rows, z_sent = contact.quantum_rows, contact.satellite.source.basis_z_probability
+    matched = contact.rates.matched_gain[..., rows].mean(axis=-1).T
+    wrong = contact.rates.matched_error[..., rows].mean(axis=-1).T
     return expected_counts(
         pulses=contact.slots,
         source=contact.satellite.source,
-        gain=mean_gain,
-        error=(gain * error).mean(axis=1) / mean_gain,
-        matched_probability={"Z": z_sent * z_measured, "X": (1 - z_sent) * (1 - z_measured)},
+        gain=matched,
+        error=wrong / np.maximum(matched, 1e-300),
+        matched_probability={"Z": z_sent, "X": 1 - z_sent},
     )
 
 
@@ -107,7 +116,10 @@ def find_pass_rows(
 
 def _row(satellite: Satellite, station: Station, each: Pass, *, by_night: bool) -> dict[str, Any]:
     usable = station.maximum_range_m is None or each.min_range_m < station.maximum_range_m
-    expected = expected_key(make_contact(satellite, station, each)).secret_bits if by_night and usable else 0
+    expected = 0
+    if by_night and usable:
+        contact = make_contact(satellite, station, each, step_s=PLANNING_GRID_S)
+        expected = expected_key(contact).secret_bits
     return {
         "station": station.name,
         "start_utc": format_utc(each.start),

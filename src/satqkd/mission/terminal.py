@@ -238,9 +238,7 @@ class StationTerminal(Terminal):
             code=beacon_code(int(contact.link_end_s * beacon.rate_hz) + 1),
             pulse_period_ps=PS_PER_S / contact.satellite.source.pulse_rate_hz,
         )
-        self._acceptance = Acceptance(
-            settings.gate_s * PS_PER_S, settings.detector.dead_time_s * PS_PER_S, tie_bits
-        )
+        self._acceptance = Acceptance(settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S, tie_bits)
         self._next_block = 0
         self._next_announcement_s = 0.0
         self._was_locked = False
