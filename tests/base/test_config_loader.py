@@ -1,5 +1,7 @@
 """Settings: units converted once, evidence that belongs to the number that holds."""
 
+import types
+import typing
 from importlib.resources import files
 from pathlib import Path
 
@@ -178,3 +180,57 @@ def test_none_takes_away_what_the_table_below_gives() -> None:
     assert loaded.value.receiver.polarisation.update_s == 2
     with pytest.raises(ConfigError, match="telescope_diameter_m"):
         load({"telescope_diameter_m": "none"}, Station, "mine", over=below)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), [0.5, float("nan"), 0.5, 0.5]])
+def test_numbers_that_are_none_are_refused(bad: object) -> None:
+    below = _station_table()
+    with pytest.raises(ConfigError, match=r"receiver.detector.efficiency: expected a finite number"):
+        load({"receiver": {"detector": {"efficiency": bad}}}, Station, "mine", over=below)
+    with pytest.raises(ConfigError, match=r"clouds\[0\]\.from_s: expected a finite number"):
+        clouds = [{"from_s": float("nan"), "to_s": 1.0, "loss_db": 1.0}]
+        load({"clouds": clouds}, Station, "mine", over=below)
+
+
+def _numbers(struct: type, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], list[float]]]:
+    """Paths of the limited numbers of a struct, each with values just outside its limits."""
+    found = []
+    hints = typing.get_type_hints(struct, include_extras=True)
+    for name, hint in hints.items():
+        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        for option in options:
+            if isinstance(option, type) and issubclass(option, msgspec.Struct):
+                found += _numbers(option, (*path, name))
+            elif typing.get_origin(option) is typing.Annotated and option.__origin__ in (float, int):
+                found.append(((*path, name), _outside(option.__metadata__[0])))
+            elif typing.get_origin(option) is tuple and typing.get_args(option)[-1] is not ...:
+                limited = [part for part in typing.get_args(option) if hasattr(part, "__metadata__")]
+                wrong = [_outside(part.__metadata__[0])[0] for part in limited[:1]]
+                found += [((*path, name), [[each] * len(typing.get_args(option)) for each in wrong])]
+    return found
+
+
+def _outside(limits: msgspec.Meta) -> list[float]:
+    below = [each for each in (limits.ge and limits.ge - 1e-9, limits.gt) if each is not None]
+    low = [-1e-9 if limits.ge == 0 else below[0]] if below or limits.ge == 0 else []
+    high = [
+        each for each in (limits.lt, None if limits.le is None else limits.le * 1.001) if each is not None
+    ]
+    return [*low, *high]
+
+
+@pytest.mark.parametrize("struct", [Satellite, Station], ids=lambda each: each.__name__)
+def test_every_number_has_a_range_and_is_refused_outside_it(struct: type) -> None:
+    """Each limited setting, one at a time, at a value just outside: the error names it."""
+    folder, name = ("satellites", "jinan-1") if struct is Satellite else ("stations", "stellenbosch")
+    table = read_toml(Path(str(files("satqkd"))) / "presets" / folder / f"{name}.toml")
+    checked = 0
+    for path, wrongs in _numbers(struct):
+        for wrong in wrongs:
+            changed: dict[str, object] = {path[-1]: wrong}
+            for part in reversed(path[:-1]):
+                changed = {part: changed}
+            with pytest.raises(ConfigError, match=path[-1].rsplit("_", 1)[0]):
+                load(changed, struct, "mine", over=table)
+            checked += 1
+    assert checked > 40

@@ -1,5 +1,6 @@
 """Each effect of source, detectors, tagger and clock, alone in the twin, against its own arithmetic."""
 
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -229,3 +230,21 @@ def test_the_bound_of_a_piece_is_never_exceeded_and_pieces_cover_all_slots(
     mean *= np.interp(at_s, np.linspace(-0.03, 0.45, fast), series.fading)
     brightest = max(mu * (1 + 3**0.5 * s) for mu, s in zip((0.8, 0.3, 0.0), (0.1, 0.5, 0.0), strict=True))
     assert (mean * brightest * 0.5 <= pieces.bound[piece] * (1 + 1e-9)).all()
+
+
+def test_a_gigahertz_pass_holds_no_more_than_a_segment(bench: Bench) -> None:
+    """Two seconds at 4 GHz and a million counts a second, read tick by tick: 18 MB of tags, never held."""
+    series = bench.series(2.0, transmittance=1.2e-3)
+    receiver = bench.receiver(
+        series,
+        slots=int(2.0 * 4e9),
+        source={"pulse_rate_hz": 4e9},
+        detector={"dead_time_s": 5e-8, "afterpulse_probability": 0.02, "afterpulse_decay_s": 5e-8},
+    )
+    receiver.read(0.0)
+    tracemalloc.start()
+    total = sum(len(receiver.read(t_s)) for t_s in np.arange(0.05, 2.2, 0.05).tolist())
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total > 2_000_000
+    assert peak_bytes < 9 * total / 2  # a tag is nine bytes

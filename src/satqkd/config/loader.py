@@ -148,6 +148,7 @@ def _to_si(table: Table, struct: type, where: str, path: str, evidence: list[Evi
         value = raw
         if isinstance(raw, dict) and "value" in raw:
             value = _take_evidence(raw, where, path, field, evidence)
+        _refuse_infinite(value, where, path + field)
         if value == _NONE and types.NoneType in typing.get_args(hints[field]):
             value = None
         nested = _struct_of(hints[field])
@@ -209,6 +210,14 @@ def _struct_of(hint: Any) -> type | None:
         if isinstance(option, type) and issubclass(option, msgspec.Struct):
             return option
     return None
+
+
+def _refuse_infinite(value: Any, where: str, path: str) -> None:
+    numbers = value if isinstance(value, list) else [value]
+    if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
+        raise ConfigError(
+            f"{where}: {path}: expected a finite number, got {value}; give one, or leave it out"
+        )
 
 
 def _spread(value: Any, hint: Any) -> Any:
