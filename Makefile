@@ -32,6 +32,8 @@ soak: $(VENV)/.dev
 	$(BIN)/pytest -m soak
 
 bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/passes.py
+	$(BIN)/python benchmarks/twin.py
 	$(BIN)/python benchmarks/whole_pass.py
 	$(BIN)/python benchmarks/reconciliation.py
 
