@@ -101,8 +101,12 @@ def test_json_is_one_document_on_stdout(satqkd: Command) -> None:
     assert (code, err) == (0, "")
     assert set(rows[0]) == {
         "station", "start_utc", "culmination_utc", "end_utc", "max_elevation_deg", "min_range_km",
-        "sun_elevation_deg", "satellite_sunlit", "expected_secret_bits",
+        "start_azimuth_deg", "culmination_azimuth_deg", "end_azimuth_deg", "sun_elevation_deg", "darkness",
+        "satellite_sunlit", "moon_elevation_deg", "moon_illuminated_fraction", "expected_secret_bits",
     }  # fmt: skip
+    for row in rows:
+        limits = ("day", -0.833), ("civil", -6), ("nautical", -12), ("astronomical", -18), ("night", -91)
+        assert row["darkness"] == next(name for name, low in limits if row["sun_elevation_deg"] >= low)
     assert [row["expected_secret_bits"] > 0 for row in rows] == [
         row["sun_elevation_deg"] < -12 for row in rows
     ]

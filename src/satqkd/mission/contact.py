@@ -7,6 +7,7 @@ fades is `mission.fading`.
 """
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -171,26 +172,47 @@ def make_contact(satellite: Satellite, station: Station, pass_: Pass, *, step_s:
 
 def _quantum_window(orbit: OrbitModel, site: Site, station: Station, pass_: Pass) -> tuple[float, float]:
     """Seconds after the pass's rise between which the quantum link runs."""
-    t_s: NDArray[np.float64] = np.arange(0.0, pass_.duration_s, 0.01)
-    if station.maximum_range_m is None:
+    limit_m = station.maximum_range_m
+    if limit_m is None:
         return 0.0, pass_.duration_s
-    near = t_s[look(orbit, site, pass_.start, t_s).range_m <= station.maximum_range_m]
-    if near.size < 2:
+    grid_s = np.arange(0.0, pass_.duration_s, 0.01)
+    window = _span(grid_s, lambda t_s: look(orbit, site, pass_.start, t_s).range_m <= limit_m)
+    if window is None:
         raise NoPassError(
             f"the pass never comes nearer than {pass_.min_range_m / 1e3:.0f} km, {station.name} works below "
-            f"{station.maximum_range_m / 1e3:.0f} km; choose a higher pass"
+            f"{limit_m / 1e3:.0f} km; choose a higher pass"
         )
-    return float(near[0]), float(near[-1])
+    return window
 
 
 def _link_window(
     orbit: OrbitModel, site: Site, station: Station, pass_: Pass, epoch: datetime
 ) -> tuple[float, float]:
     """Pass times between which the laser link is above its own mask."""
-    t_s = np.arange(-GREETING_S, pass_.duration_s + 600.0, 0.1)
-    up = look(orbit, site, epoch, t_s).elevation_rad >= station.lasercom_minimum_elevation_rad
-    above = t_s[up]
-    return float(above[0]), float(above[-1])
+    grid_s, mask_rad = (
+        np.arange(-GREETING_S, pass_.duration_s + 600.0, 0.1),
+        station.lasercom_minimum_elevation_rad,
+    )
+    window = _span(grid_s, lambda t_s: look(orbit, site, epoch, t_s).elevation_rad >= mask_rad)
+    return (0.0, pass_.duration_s) if window is None else window
+
+
+def _span(
+    grid_s: NDArray[np.float64], holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+) -> tuple[float, float] | None:
+    """First and last grid time at which something holds that holds in one stretch; None where it never does.
+
+    Every hundredth time is looked at, then the two gaps in which it begins and ends; all of them only where
+    it holds at none.
+    """
+    coarse = np.append(np.arange(0, grid_s.size - 1, 100), grid_s.size - 1)
+    up = np.flatnonzero(holds(grid_s[coarse]))
+    if up.size == 0:
+        found = grid_s[holds(grid_s)]
+        return (float(found[0]), float(found[-1])) if found.size > 1 else None
+    before, after = coarse[max(up[0] - 1, 0)], coarse[min(up[-1] + 1, coarse.size - 1)]
+    rising, setting = grid_s[before : coarse[up[0]] + 1], grid_s[coarse[up[-1]] : after + 1]
+    return float(rising[holds(rising)][0]), float(setting[holds(setting)][-1])
 
 
 def _whole_milliseconds(moment: datetime) -> datetime:

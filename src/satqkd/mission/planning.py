@@ -17,7 +17,16 @@ from satqkd.records import DECOY
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import SecurityTargets, expected_counts, key_length
 from satqkd.security.tails import binary_entropy
-from satqkd.sky import Pass, find_passes, format_utc, is_night, orbit_of
+from satqkd.sky import (
+    Darkness,
+    Pass,
+    darkness,
+    find_passes_of_sites,
+    format_utc,
+    is_night,
+    moon_view,
+    orbit_of,
+)
 
 PLANNING_EFFICIENCY: Final = 1.22
 """Reconciliation efficiency assumed for predictions: what the codes reach near 1 % (benchmarks)."""
@@ -97,16 +106,15 @@ def find_pass_rows(
     satellite: Satellite, stations: list[Station], start: datetime, *, days: float, night: bool
 ) -> list[dict[str, Any]]:
     """Passes over stations in order of time, as `satqkd passes` prints them."""
-    orbit = orbit_of(satellite.orbit)
+    found = find_passes_of_sites(
+        orbit_of(satellite.orbit),
+        [site_of(station) for station in stations],
+        start,
+        duration_s=days * 86_400.0,
+        minimum_elevation_rad=[station.minimum_elevation_rad for station in stations],
+    )
     rows = []
-    for station in stations:
-        passes = find_passes(
-            orbit,
-            site_of(station),
-            start,
-            duration_s=days * 86_400.0,
-            minimum_elevation_rad=station.minimum_elevation_rad,
-        )
+    for station, passes in zip(stations, found, strict=True):
         for each in passes:
             by_night = is_night(each, maximum_sun_elevation_rad=float(NIGHT_SUN_ELEVATION_RAD))
             if by_night or not night:
@@ -120,6 +128,7 @@ def _row(satellite: Satellite, station: Station, each: Pass, *, by_night: bool) 
     if by_night and usable:
         contact = make_contact(satellite, station, each, step_s=PLANNING_GRID_S)
         expected = expected_key(contact).secret_bits
+    moon = moon_view(site_of(station), each.culmination, 0.0)
     return {
         "station": station.name,
         "start_utc": format_utc(each.start),
@@ -127,8 +136,14 @@ def _row(satellite: Satellite, station: Station, each: Pass, *, by_night: bool) 
         "end_utc": format_utc(each.end),
         "max_elevation_deg": float(np.degrees(each.max_elevation_rad)),
         "min_range_km": each.min_range_m / 1e3,
+        "start_azimuth_deg": float(np.degrees(each.start_azimuth_rad)),
+        "culmination_azimuth_deg": float(np.degrees(each.culmination_azimuth_rad)),
+        "end_azimuth_deg": float(np.degrees(each.end_azimuth_rad)),
         "sun_elevation_deg": float(np.degrees(each.sun_elevation_rad)),
+        "darkness": Darkness(int(darkness(each.sun_elevation_rad))).name.lower(),
         "satellite_sunlit": each.sunlit,
+        "moon_elevation_deg": float(np.degrees(moon.elevation_rad[0])),
+        "moon_illuminated_fraction": float(moon.illuminated_fraction[0]),
         "expected_secret_bits": expected,
     }
 
