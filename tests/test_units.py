@@ -21,15 +21,15 @@ TEXT_ROOMS = ("mission/report.py", "show/")
 
 DIMENSIONLESS = {
     # probabilities and shares
-    "afterpulse", "atmosphere_transmittance", "basis_z_probability", "beacon_seen", "class_error",
+    "afterpulse", "basis_z_probability", "beacon_seen", "class_error",
     "class_gain", "crossover", "depolarisation", "detector_efficiency", "efficiency", "epsilon",
     "epsilon_at", "epsilon_correctness", "epsilon_event", "epsilon_pa", "epsilon_secrecy", "error",
     "error_rate", "error_x", "error_z", "expected_qber", "fraction", "frame_error", "frame_loss", "gain",
-    "leak", "live_fraction", "matched_error", "matched_gain", "matched_probability", "maximum_qber",
+    "leak", "live_fraction", "matched_gain", "matched_probability", "maximum_qber",
     "optical_error_x", "optical_error_z", "optics_transmittance", "others", "outage", "own", "place",
-    "pointing_fraction", "probabilities", "probability", "qber", "qber_estimate", "quantum_efficiency",
-    "receive_transmittance", "share", "station_basis_z_probability", "tail_share", "transmit_transmittance",
-    "transmittance", "u", "uniform", "wrong_x", "wrong_z",
+    "probabilities", "probability", "qber", "qber_estimate", "quantum_efficiency",
+    "share", "station_basis_z_probability", "tail_fraction",
+    "transmittance", "u", "uniform", "wrong_gain",
     # counts that may be bounds or expectations, and ratios of like to like
     "bandwidth_ratio", "bound", "count", "counts", "detection_photons", "detections", "errors",
     "extinction", "factor", "fading", "fading_variance", "gap", "index", "intensities", "intensity",

@@ -234,3 +234,18 @@ def test_every_number_has_a_range_and_is_refused_outside_it(struct: type) -> Non
                 load(changed, struct, "mine", over=table)
             checked += 1
     assert checked > 40
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"beacon": {"laser": {"pointing_jitter_urad": 1}}}, "share the pointing of its transmitter"),
+        ({"lasercom": {"laser": {"pointing_correlation_s": 1}}}, "share the pointing of its transmitter"),
+        ({"beacon": {"laser": {"extinction": 0.1}}}, "a beacon carries no bits"),
+        ({"beacon": {"laser": "none"}}, "expected a laser with it"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(changes: dict[str, object], says: str) -> None:
+    path = Path(str(files("satqkd"))) / "presets" / "satellites" / "jinan-1.toml"
+    with pytest.raises(ConfigError, match=says):
+        load(changes, Satellite, "mine", over=read_toml(path))

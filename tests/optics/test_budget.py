@@ -185,7 +185,7 @@ def test_crosstalk_is_its_own_row_and_needs_light_and_a_leak(satellite: Satellit
     )
 
     def crosstalk_hz(**isolation: float) -> float:
-        receiver = replace(station.receiver, isolation=Isolation(**isolation))
+        receiver = replace(station.receiver, isolation=Isolation(uplink_overlap_m=10.0, **isolation))
         ground = replace(
             station, receiver=receiver, lasercom=replace(station.lasercom, laser=replace(laser, power_w=1.0))
         )
@@ -202,3 +202,8 @@ def test_crosstalk_is_its_own_row_and_needs_light_and_a_leak(satellite: Satellit
     caught = -np.expm1(-2 * (0.5 / 50) ** 2)
     by_hand = 0.2 * caught * air / 1.2816e-19 * 0.5 * 0.5 * 1e-9
     assert one["beacon_db"] == pytest.approx(by_hand, rel=0.01)
+
+
+def test_backscatter_wants_the_distance_from_which_beam_and_view_overlap() -> None:
+    with pytest.raises(ConfigError, match="expected uplink_overlap with uplink_db"):
+        Isolation(uplink_db=90.0)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optics_oracles import gate_fraction
 
 from satqkd.config import Detector, Receiver, Source, Tagger
-from satqkd.optics import gate_fraction, gate_shares
+from satqkd.optics import gate_shares
 from satqkd.optics.gate import gate_centre_s, late_probability
 
 SOURCE = Source(
@@ -81,7 +82,7 @@ def test_the_centre_is_the_circular_mean() -> None:
     rng, n = np.random.default_rng(3), 10**6
     tags = 2e-10 + 1e-10 * rng.standard_normal(n) + (rng.random(n) < 0.3) * rng.exponential(3e-10, n)
     expected = np.angle(np.exp(2j * np.pi * tags / 1.6e-9).mean()) / (2 * np.pi) * 1.6e-9
-    found = gate_centre_s(2e-10, sigma_s=1e-10, tail_share=0.3, tail_s=3e-10, period_s=1.6e-9)
+    found = gate_centre_s(2e-10, sigma_s=1e-10, tail_fraction=0.3, tail_s=3e-10, period_s=1.6e-9)
     assert found == pytest.approx(expected, abs=1e-12)
 
 

@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erfc
 
+from satqkd.config import Laser, Station
 from satqkd.errors import ConfigError
+from satqkd.optics import arriving_power_w
 from satqkd.optics.lasercom import (
     ReceiverNoise,
     bit_error_rate,
     frame_error_rate,
     link_margin_db,
-    received_power_w,
     receiver_noise,
     required_power_w,
 )
@@ -28,35 +29,30 @@ SILICON = {
 }
 """A silicon avalanche photodiode with a transimpedance amplifier; assumed, textbook values."""
 
-BUDGET = {
-    "range_m": 1000e3,
-    "divergence_rad": 100e-6,
-    "convention": "gaussian_1e2_full",
-    "receiver_radius_m": 0.14,
-    "transmit_transmittance": 0.8,
-    "receive_transmittance": 0.5,
-    "atmosphere_transmittance": 0.7,
-    "pointing_fraction": 0.9,
-}
 
-
-def test_a_budget_by_hand() -> None:
+def test_a_budget_by_hand(station: Station) -> None:
     """100 mW, 50 urad half angle at 1000 km: 50 m radius into 0.28 m is 2 (0.14/50)^2 = 15.68e-6, -48.05 dB.
 
-    Optics 0.4, air 0.7, pointing 0.9: 0.1 W x 15.68e-6 x 0.252 = 395.1 nW.
+    Air of depth 0.3 at 30 degrees is exp(-0.3 x 1.9942), a cloud of 10 dB a tenth.
     """
-    power_w = received_power_w(0.1, **BUDGET)  # type: ignore[arg-type]
-    assert float(power_w) == pytest.approx(395.13e-9, rel=1e-4)
-    faded_w = received_power_w(0.1, **BUDGET, fading=[1.0, 0.1])  # type: ignore[arg-type]
-    np.testing.assert_allclose(faded_w, [395.13e-9, 39.513e-9], rtol=1e-4)
+    laser = Laser(wavelength_m=808e-9, power_w=0.1, divergence_rad=100e-6)
+    power_w = arriving_power_w(
+        1e6, np.radians(30), laser, station=station, receiver_diameter_m=0.28, cloud_db=[0.0, 10.0]
+    )
+    clear_w = 0.1 * 15.68e-6 * np.exp(-0.3 * 1.9942)
+    np.testing.assert_allclose(power_w, [clear_w, clear_w / 10], rtol=1e-4)
+    shaded_w = arriving_power_w(
+        1e6, np.radians(30), laser, station=station, receiver_diameter_m=0.28, receiver_obscuration=0.5
+    )
+    assert float(shaded_w) == pytest.approx(0.75 * clear_w, rel=1e-4)
 
 
-def test_no_more_light_arrives_than_leaves() -> None:
-    near = {**BUDGET, "range_m": np.geomspace(1.0, 1e7, 30), "atmosphere_transmittance": 1.0}
-    for convention in ("disc_full", "gaussian_1e2_full", "gaussian_fwhm_full"):
-        power_w = received_power_w(1.0, **{**near, "convention": convention})  # type: ignore[arg-type]
-        assert np.all(power_w <= 0.4)
-        assert np.all(np.diff(power_w) <= 0)
+def test_no_more_light_arrives_than_leaves(station: Station) -> None:
+    laser = Laser(wavelength_m=808e-9, power_w=1.0, divergence_rad=100e-6)
+    range_m = np.geomspace(1.0, 1e7, 30)
+    power_w = arriving_power_w(range_m, 1.2, laser, station=station, receiver_diameter_m=0.28)
+    assert np.all(power_w <= 1.0)
+    assert np.all(np.diff(power_w) <= 0)
 
 
 def test_receiver_noise_by_hand() -> None:

@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from optics_oracles import gate_fraction
 
 from satqkd.config import Satellite, Station
 from satqkd.errors import ConfigError
-from satqkd.optics import LinkLosses, expected_rates, gate_fraction, link_losses
+from satqkd.optics import LinkLosses, expected_rates, link_losses
 
 
 def _losses(
@@ -93,8 +94,8 @@ def test_against_brute_force_dice(
             ("gain", rates.class_gain[k], detected.mean()),
             ("Z", rates.matched_gain[k, 0], matched[basis == 0].mean()),
             ("X", rates.matched_gain[k, 1], matched[basis == 1].mean()),
-            ("Z errors", rates.matched_error[k, 0], wrong[basis == 0].mean()),
-            ("X errors", rates.matched_error[k, 1], wrong[basis == 1].mean()),
+            ("Z errors", rates.wrong_gain[k, 0], wrong[basis == 0].mean()),
+            ("X errors", rates.wrong_gain[k, 1], wrong[basis == 1].mean()),
             ("error", rates.class_error[k] * matched.mean(), wrong.mean()),
         ):
             value = float(expected[0])

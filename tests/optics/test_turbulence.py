@@ -9,20 +9,22 @@ from scipy.optimize import brentq
 from scipy.special import gamma, hyp1f1, j0, j1
 
 from satqkd.errors import ConfigError
-from satqkd.optics.turbulence import (
+from satqkd.optics.cn2 import (
     Profile,
-    beam_wander_correlation_time_s,
     bufton_wind_m_s,
-    coherence_time_s,
-    fried_parameter_m,
     hufnagel_valley_cn2_m23,
     hufnagel_valley_profile,
+    itu_profile,
+    itu_rms_wind_m_s,
+)
+from satqkd.optics.turbulence import (
+    beam_wander_correlation_time_s,
+    coherence_time_s,
+    fried_parameter_m,
     intensity_correlation_time_s,
     isoplanatic_angle_rad,
     itu_aperture_averaging,
     itu_log_irradiance_variance,
-    itu_profile,
-    itu_rms_wind_m_s,
     point_scintillation_index,
     rytov_variance,
     scintillation_index,

@@ -9,6 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from satqkd.config.base import Fraction, Inside, NotNegative, Positive, Settings
+from satqkd.errors import ConfigError
 
 
 class Laser(Settings, frozen=True, kw_only=True):
@@ -22,10 +23,10 @@ class Laser(Settings, frozen=True, kw_only=True):
     divergence_rad: Positive
     """Full 1/e^2 intensity angle."""
     pointing_jitter_rad: NotNegative = 0.0
-    """Standard deviation per axis, of a terminal that points by itself; a satellite's beams share the
-    pointing of its transmitter, and this is not used."""
+    """Standard deviation per axis, of a terminal that points by itself; not for a satellite's beams, which
+    share the pointing of its transmitter."""
     pointing_correlation_s: Positive | None = None
-    """Correlation time of that jitter; none: it fades nothing, only its mean loss enters."""
+    """Correlation time of that jitter; none: it enters as its mean loss and fades nothing."""
 
 
 class LaserReceiver(Settings, frozen=True, kw_only=True):
@@ -56,6 +57,17 @@ class Beacon(Settings, frozen=True, kw_only=True):
     """Its light; none: bright enough that every beacon is tagged, and no crosstalk."""
     detection_photons: Positive | None = None
     """Photons a pulse inside the aperture at which half of the beacons are tagged; none: every one is."""
+
+    def __post_init__(self) -> None:
+        if self.laser is not None and self.laser.extinction:
+            raise ConfigError(
+                "beacon.laser.extinction: expected none, a beacon carries no bits; leave it out"
+            )
+        if self.detection_photons is not None and self.laser is None:
+            raise ConfigError(
+                "beacon.detection_photons: expected a laser with it, got none: its photons are not known; "
+                "give beacon.laser, or leave it out"
+            )
 
 
 class Lasercom(Settings, frozen=True, kw_only=True):

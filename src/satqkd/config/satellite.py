@@ -113,3 +113,11 @@ class Satellite(Settings, frozen=True, kw_only=True):
     lasercom: Lasercom
     sunlit_magnitude: Annotated[float, Meta(ge=-10, le=20)] | None = None
     """Stellar magnitude of the sunlit satellite at 1000 km; none: it shines by its beams alone."""
+
+    def __post_init__(self) -> None:
+        for name, laser in (("beacon", self.beacon.laser), ("lasercom", self.lasercom.laser)):
+            if laser is not None and (laser.pointing_jitter_rad or laser.pointing_correlation_s):
+                raise ConfigError(
+                    f"{name}.laser.pointing: expected none on a satellite, whose beams share the pointing of "
+                    "its transmitter; give transmitter.pointing_jitter and transmitter.pointing_correlation"
+                )

@@ -51,6 +51,11 @@ class Detector(Settings, frozen=True, kw_only=True):
         """A field as an array, float64, shape (4,)."""
         return np.array(getattr(self, name), dtype=np.float64)
 
+    @property
+    def mean_efficiency(self) -> float:
+        """Of the four."""
+        return sum(self.efficiency) / DETECTORS
+
 
 class Tagger(Settings, frozen=True, kw_only=True):
     """The time tagger behind all detectors."""
@@ -73,7 +78,7 @@ class Polarisation(Settings, frozen=True, kw_only=True):
     """How the station follows the satellite's polarisation frame, and what the path does to it."""
 
     compensation: Literal["ideal", "waveplate", "none"] = "ideal"
-    """A half-wave plate turned by prediction each `update_s`, nothing, or a frame that never turns."""
+    """A frame that never turns, a half-wave plate turned by prediction each `update_s`, or nothing."""
     update_s: Positive = 1.0
     """Time between two settings of the wave plate."""
     residual_angle_rad: Annotated[float, Meta(ge=-0.8, le=0.8)] = 0.0
@@ -94,6 +99,15 @@ class Isolation(Settings, frozen=True, kw_only=True):
     downlink_db: NotNegative | None = None
     uplink_db: NotNegative | None = None
     """Of the station's own uplink light scattered back by the air."""
+    uplink_overlap_m: Positive | None = None
+    """Distance from which on the uplink's beam lies in the receiver's view; needed with uplink_db."""
+
+    def __post_init__(self) -> None:
+        if self.uplink_db is not None and self.uplink_overlap_m is None:
+            raise ConfigError(
+                "isolation: expected uplink_overlap with uplink_db, got none: what the air scatters back "
+                "goes as one over it; give the distance from which beam and view overlap"
+            )
 
 
 class Receiver(Settings, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from satqkd.beacon import beacon_code
 from satqkd.config import Beacon, Clock, Receiver, Source, Station
-from satqkd.constants import PS_PER_S, SPEED_OF_LIGHT_M_S
+from satqkd.constants import FWHM_PER_SIGMA, PS_PER_S, SPEED_OF_LIGHT_M_S
 from satqkd.devices.dice import threshold, thresholds
 from satqkd.errors import DataFormatError
 from satqkd.kernels.clicks_plain import Detection, Light, Path, Pieces, Pulses, slot_ps
@@ -20,7 +20,6 @@ from satqkd.kernels.response_plain import Response
 from satqkd.randomness import key_words, stream
 from satqkd.records import LinkSeries
 
-_FWHM_PER_SIGMA: Final = math.sqrt(8 * math.log(2))
 PIECE_PS: Final = PS_PER_S // 200
 """The largest click probability is taken anew each 5 ms: shorter than most fades, longer than many clicks."""
 _ABOVE_ROUNDING: Final = 1 + 1e-9
@@ -66,11 +65,11 @@ def detection_of(receiver: Receiver, source: Source, seed: int) -> Detection:
         below_z=threshold(receiver.basis_z_probability),
         passive=receiver.basis_choice == "passive",
         efficiency=detector.each("efficiency"),
-        sigma_ps=np.hypot(jitter_s, source.pulse_width_s) / _FWHM_PER_SIGMA * PS_PER_S,
-        tail_share=detector.each("jitter_tail_fraction"),
+        sigma_ps=np.hypot(jitter_s, source.pulse_width_s) / FWHM_PER_SIGMA * PS_PER_S,
+        tail_fraction=detector.each("jitter_tail_fraction"),
         tail_ps=detector.each("jitter_tail_s") * PS_PER_S,
         dark_hz=detector.each("dark_rate_hz"),
-        beacon_sigma_ps=float(jitter_s[0]) / _FWHM_PER_SIGMA * PS_PER_S,
+        beacon_sigma_ps=float(jitter_s[0]) / FWHM_PER_SIGMA * PS_PER_S,
         key_0=key_0,
         key_1=key_1,
     )
@@ -111,8 +110,8 @@ def light_of(series: LinkSeries) -> Light:
     return Light(
         transmittance=series.transmittance,
         background_hz=series.background_hz,
-        wrong_z=series.error_z,
-        wrong_x=series.error_x,
+        error_z=series.error_z,
+        error_x=series.error_x,
         fading=series.fading,
         beacon_seen=series.beacon_seen,
         fast_steps_per_ps=1 / (series.fast_step_s * PS_PER_S),

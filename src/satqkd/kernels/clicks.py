@@ -189,7 +189,7 @@ def photon_keys(
     # Arrays by their own names, and calls with numbers alone: one that hands the tuples on would copy all of
     # them for each photon.
     k0, k1, passive = U64(detection.key_0), U64(detection.key_1), detection.passive
-    efficiency, tail_share = detection.efficiency, detection.tail_share
+    efficiency, tail_fraction = detection.efficiency, detection.tail_fraction
     grid_ps, delay_ps, slope, wander_ps = path.grid_ps, path.delay_ps, path.delay_slope, path.wander_ps
     transmittance, fading, skew_ps = light.transmittance, light.fading, pulses.skew_ps
     best, largest = efficiency.max(), -math.expm1(-bound)
@@ -210,7 +210,7 @@ def photon_keys(
             continue
         basis = 0 if settings[1, i] < U64(pulses.below_z) else 1
         bit = 1 if settings[2, i] & U64(1) else 0
-        wrong = linear(light.wrong_z, cell, u) if basis == 0 else linear(light.wrong_x, cell, u)
+        wrong = linear(light.error_z, cell, u) if basis == 0 else linear(light.error_x, cell, u)
         h = float(grid_ps[cell + 1] - grid_ps[cell])
         way = cubic(u, delay_ps[cell], delay_ps[cell + 1], slope[cell] * h, slope[cell + 1] * h)
         clock = path.offset_ps + linear(wander_ps, cell, u)
@@ -223,11 +223,11 @@ def photon_keys(
             detector = 2 * measured + (bit ^ (1 if flip else 0))
             jitter = detection.sigma_ps[detector] * normal(w2, w3)
             jitter += skew_ps[2 * basis + bit]
-            if efficiency[detector] < best or tail_share[detector] > 0.0:
+            if efficiency[detector] < best or tail_fraction[detector] > 0.0:
                 w0, w1, w2, w3 = words(first + U64(i), part, U64(2 + 2 * photon), _PULSES, k0, k1)
                 if uniform_32(w0) * best >= efficiency[detector]:
                     continue
-                if uniform_32(w1) < tail_share[detector]:
+                if uniform_32(w1) < tail_fraction[detector]:
                     jitter += -math.log(uniform_53(w2, w3)) * detection.tail_ps[detector]
             if count < out.size:
                 late = way + jitter

@@ -36,8 +36,6 @@ PHOTONS_MAX: Final = 64
 """Detected photons of one pulse are counted to here; beyond it the chance is below 1e-60 for mean 2."""
 LARGEST_DEVIATE: Final = 6.77
 """No jitter exceeds this many standard deviations: sqrt(2 * 33 * ln 2), from the 32-bit uniforms."""
-LARGEST_DELAY: Final = 37.5
-"""No exponential time exceeds this many means: 54 ln 2, from the 53-bit uniforms."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -67,9 +65,9 @@ class Light(NamedTuple):
     """Mean fraction of exit photons at a detector's face, shape (n,)."""
     background_hz: Floats
     """Background and crosstalk counts, all four detectors, shape (n,)."""
-    wrong_z: Floats
+    error_z: Floats
     """Error probability of basis Z, shape (n,)."""
-    wrong_x: Floats
+    error_x: Floats
     fading: Floats
     """Instantaneous over mean transmittance, shape (m,)."""
     beacon_seen: Floats
@@ -116,7 +114,7 @@ class Detection(NamedTuple):
     efficiency: Floats
     sigma_ps: Floats
     """Standard deviation of the Gaussian part of a photon tag's jitter."""
-    tail_share: Floats
+    tail_fraction: Floats
     """Probability of a late tag."""
     tail_ps: Floats
     """Mean of the exponential time by which it is late."""
@@ -227,7 +225,7 @@ def _photon_keys(
     words = _draw(index, segment, 0, STREAM_PULSES, detection)
     clicked = uniform_32(words[2]) * -np.expm1(-bound) < -np.expm1(-mean)
     photons = np.where(clicked, _photon_number(uniform_32(words[3]), mean), 0)
-    wrong = np.where(basis == 0, linear(light.wrong_z, *cell), linear(light.wrong_x, *cell))
+    wrong = np.where(basis == 0, linear(light.error_z, *cell), linear(light.error_x, *cell))
     first_choice = _draw(index, segment, 1, STREAM_PULSES, detection)[0]
     keys = []
     for photon in range(int(photons.max(initial=0))):
@@ -241,7 +239,7 @@ def _photon_keys(
         kept = uniform_32(more[0]) * best < detection.efficiency[detector]
         late = detection.sigma_ps[detector] * normal(words[2], words[3])
         late += pulses.skew_ps[2 * basis[here] + bit[here]]
-        is_late = uniform_32(more[1]) < detection.tail_share[detector]
+        is_late = uniform_32(more[1]) < detection.tail_fraction[detector]
         late += np.where(is_late, -np.log(uniform_53(more[2], more[3])) * detection.tail_ps[detector], 0.0)
         keys.append((station_ps(emission[here], late, path) * 8 + detector)[kept])
     return keys

@@ -6,9 +6,10 @@ The layout of every byte stands in `docs/wire-link.md`.
 
 from satqkd.lasercom.arq import Endpoint, LinkCounts
 from satqkd.lasercom.channel import Channel, ChannelCounts, FrameLoss
-from satqkd.lasercom.frames import Direction, Frame, Kind, decode, encode
+from satqkd.lasercom.frames import MAXIMUM_DATAGRAM_BYTES, Direction, Frame, Kind, decode, encode
 
 __all__ = [
+    "MAXIMUM_DATAGRAM_BYTES",
     "Channel",
     "ChannelCounts",
     "Direction",

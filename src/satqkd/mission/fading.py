@@ -11,18 +11,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.config import Laser, LaserReceiver, Station
-from satqkd.lasercom import FrameLoss
+from satqkd.config import Laser, LaserReceiver
+from satqkd.lasercom import MAXIMUM_DATAGRAM_BYTES, FrameLoss
 from satqkd.mission.contact import Contact
 from satqkd.optics import (
     Profile,
     arriving_power_w,
     beacon_photons,
+    beam_wander_correlation_time_s,
+    fraction_of_db,
     frame_error_rate,
     gaussian_process,
-    hufnagel_valley_profile,
     intensity_correlation_time_s,
     laser_beam,
+    mean_pointing,
     mean_pointing_fraction,
     pointing_error_rad,
     pointing_factor,
@@ -31,6 +33,8 @@ from satqkd.optics import (
     receiver_noise,
     scintillation_factor,
     scintillation_index,
+    station_profile,
+    turbulent_elevation_rad,
     uplink_beam_wander_rad,
     uplink_scintillation_index,
 )
@@ -41,10 +45,8 @@ Array = NDArray[np.float64]
 
 FADING_STEP_S: Final = 1e-3
 """A kilohertz: shorter than a speckle takes over a telescope of 0.3 m."""
-FRAME_BITS: Final = 8 * 1200
-"""Bits of the longest datagram, for the frame error rate."""
-_LOWEST_RAD: Final = np.radians(3.0)
-"""Turbulence theory is held here for lower elevations."""
+FRAME_BITS: Final = 8 * MAXIMUM_DATAGRAM_BYTES
+"""Of the longest datagram, for the frame error rate."""
 
 
 class Fading:
@@ -102,39 +104,49 @@ class Fading:
             correlation_time_s=sent.pointing_correlation_s,
             rng=stream(self._seed, "fading", "pointing"),
         )
-        mean = mean_pointing_fraction(
-            sent.pointing_jitter_rad, half_angle_rad=half_angle_rad, bias_rad=sent.pointing_bias_rad
-        )
-        return np.asarray(factor * pointing_factor(error, half_angle_rad=half_angle_rad) / float(mean))
+        mean = mean_pointing(half_angle_rad, sent)
+        return np.asarray(factor * pointing_factor(error, half_angle_rad=half_angle_rad) / mean)
 
     def _scintillation(self, diameter_m: float) -> Array:
-        profile = _profile(self._contact.station)
+        profile = station_profile(self._contact.station)
         if profile is None:
             return np.ones(self._n)
-        satellite, look = self._contact.satellite, self._contact.look
-        h = np.maximum(look.elevation_rad, _LOWEST_RAD)
+        wavelength_m = self._contact.satellite.source.wavelength_m
         index = scintillation_index(
-            h, profile=profile, wavelength_m=satellite.source.wavelength_m, aperture_diameter_m=diameter_m
+            self._turbulent_rad, profile=profile, wavelength_m=wavelength_m, aperture_diameter_m=diameter_m
         )
-        correlation_s = self._correlation_time_s(h, index, profile, diameter_m)
-        process = gaussian_process(
-            self._n, self._step_s, self._fast(correlation_s), stream(self._seed, "fading", "scintillation")
-        )
+        process = self._twinkling(index, profile, wavelength_m, diameter_m, "scintillation")
         return scintillation_factor(process, index=self._fast(index))
 
-    def _correlation_time_s(self, h: Array, index: Array, profile: Profile, diameter_m: float) -> Array:
-        air, look = self._contact.station.turbulence, self._contact.look
+    def _twinkling(
+        self, index: Array, profile: Profile, wavelength_m: float, diameter_m: float, *names: str
+    ) -> Array:
+        """A unit process that gives an intensity of this index its correlation time, on the fast grid."""
         intensity_s = intensity_correlation_time_s(
-            h,
+            self._turbulent_rad,
             profile=profile,
-            wavelength_m=self._contact.satellite.source.wavelength_m,
+            wavelength_m=wavelength_m,
             aperture_diameter_m=diameter_m,
-            slew_rad_s=np.hypot(
-                look.azimuth_rate_rad_s * np.cos(look.elevation_rad), look.elevation_rate_rad_s
-            ),
-            ground_wind_m_s=0.0 if air is None else air.ground_wind_m_s,
+            slew_rad_s=self._slew_rad_s,
+            ground_wind_m_s=self._ground_wind_m_s,
         )
-        return process_correlation_time_s(intensity_s, index=index)
+        correlation_s = self._fast(process_correlation_time_s(intensity_s, index=index))
+        return gaussian_process(self._n, self._step_s, correlation_s, stream(self._seed, "fading", *names))
+
+    @property
+    def _turbulent_rad(self) -> Array:
+        return turbulent_elevation_rad(self._contact.look.elevation_rad)
+
+    @property
+    def _slew_rad_s(self) -> Array:
+        """How fast the line of sight sweeps through the air."""
+        look = self._contact.look
+        return np.hypot(look.azimuth_rate_rad_s * np.cos(look.elevation_rad), look.elevation_rate_rad_s)
+
+    @property
+    def _ground_wind_m_s(self) -> float:
+        air = self._contact.station.turbulence
+        return 0.0 if air is None else air.ground_wind_m_s
 
     def _beacon_seen(self) -> Array:
         """A beacon is tagged when the photons it brings reach the number that its detector needs."""
@@ -151,18 +163,10 @@ class Fading:
             station=contact.station,
         )
         beam = laser_beam(beacon.laser)
-        kept = self._mean_pointing(beam.half_angle_rad)
+        kept = mean_pointing(beam.half_angle_rad, contact.satellite.transmitter)
         photons = self._fast(mean) * kept * self._satellite_factor(beam.half_angle_rad, self._diameter_m)
         missing = (beacon.detection_photons - photons) / np.sqrt(np.maximum(photons, 1e-300))
         return np.asarray(ndtr(-missing))
-
-    def _mean_pointing(self, half_angle_rad: float) -> float:
-        sent = self._contact.satellite.transmitter
-        return float(
-            mean_pointing_fraction(
-                sent.pointing_jitter_rad, half_angle_rad=half_angle_rad, bias_rad=sent.pointing_bias_rad
-            )
-        )
 
     def _downlink_w(self) -> Array | None:
         """Instantaneous power in the station's receiver of classical light; None where none is given."""
@@ -171,7 +175,8 @@ class Fading:
             return None
         half_angle_rad = laser_beam(laser).half_angle_rad
         factor = self._satellite_factor(half_angle_rad, receiver.aperture_diameter_m)
-        return self._arriving_w(laser, receiver) * self._mean_pointing(half_angle_rad) * factor
+        pointed = mean_pointing(half_angle_rad, self._contact.satellite.transmitter)
+        return self._arriving_w(laser, receiver) * pointed * factor
 
     def _uplink_w(self) -> Array | None:
         """The same in the satellite's receiver."""
@@ -190,41 +195,60 @@ class Fading:
             receiver_diameter_m=receiver.aperture_diameter_m,
             cloud_db=contact.losses.cloud_db,
         )
-        unexplained = 10 ** (-contact.station.calibration_loss_db / 10)
-        return self._fast(mean_w) * receiver.optics_transmittance * unexplained
+        unexplained = fraction_of_db(contact.station.calibration_loss_db)
+        return np.asarray(self._fast(mean_w) * receiver.optics_transmittance * unexplained)
 
     def _uplink_factor(self, laser: Laser) -> Array:
         """Instantaneous over perfectly pointed power of the uplink: jitter, beam wander, scintillation."""
-        profile, look = _profile(self._contact.station), self._contact.look
-        beam = laser_beam(laser)
-        h = np.maximum(look.elevation_rad, _LOWEST_RAD)
-        waist_m = laser.wavelength_m / (np.pi * beam.half_angle_rad)
-        wander_rad, factor = np.zeros(self._n), np.ones(self._n)
-        correlation_s = np.full(self._n, laser.pointing_correlation_s or 0.0)
+        half_angle_rad = laser_beam(laser).half_angle_rad
+        error, factor = np.zeros((2, self._n)), np.ones(self._n)
+        if laser.pointing_correlation_s is None:
+            factor *= float(mean_pointing_fraction(laser.pointing_jitter_rad, half_angle_rad=half_angle_rad))
+        else:
+            correlation_s = laser.pointing_correlation_s
+            error += self._uplink_error_rad(laser.pointing_jitter_rad, correlation_s, "pointing")
+        profile = station_profile(self._contact.station)
         if profile is not None:
-            wander_rad = self._fast(uplink_beam_wander_rad(h, profile=profile, beam_radius_m=waist_m))
-            index = uplink_scintillation_index(
-                h,
-                profile=profile,
-                wavelength_m=laser.wavelength_m,
-                beam_radius_m=waist_m,
-                satellite_altitude_m=float(look.range_m.min()),
-            )
-            air_s = self._fast(self._correlation_time_s(h, index, profile, 0.0))
-            process = gaussian_process(
-                self._n, self._step_s, air_s, stream(self._seed, "fading", "uplink", "scintillation")
-            )
-            factor = scintillation_factor(process, index=self._fast(index), wave="spherical")
-            correlation_s = np.maximum(correlation_s, air_s)
-        error = pointing_error_rad(
+            waist_m = laser.wavelength_m / (np.pi * half_angle_rad)
+            error += self._wander_rad(profile, waist_m)
+            factor *= self._uplink_scintillation(profile, laser.wavelength_m, waist_m)
+        return np.asarray(factor * pointing_factor(error, half_angle_rad=half_angle_rad))
+
+    def _wander_rad(self, profile: Profile, waist_m: float) -> Array:
+        """What the air bends the uplink by, both axes."""
+        jitter_rad = uplink_beam_wander_rad(self._turbulent_rad, profile=profile, beam_radius_m=waist_m)
+        correlation_s = beam_wander_correlation_time_s(
+            self._turbulent_rad,
+            profile=profile,
+            beam_radius_m=waist_m,
+            slew_rad_s=self._slew_rad_s,
+            ground_wind_m_s=self._ground_wind_m_s,
+        )
+        return self._uplink_error_rad(self._fast(jitter_rad), self._fast(correlation_s), "wander")
+
+    def _uplink_error_rad(
+        self, jitter_rad: float | Array, correlation_time_s: float | Array, name: str
+    ) -> Array:
+        return pointing_error_rad(
             self._n,
             self._step_s,
-            jitter_rad=np.hypot(laser.pointing_jitter_rad, wander_rad),
+            jitter_rad=jitter_rad,
             bias_rad=0.0,
-            correlation_time_s=correlation_s,
-            rng=stream(self._seed, "fading", "uplink", "pointing"),
+            correlation_time_s=correlation_time_s,
+            rng=stream(self._seed, "fading", "uplink", name),
         )
-        return np.asarray(factor * pointing_factor(error, half_angle_rad=beam.half_angle_rad))
+
+    def _uplink_scintillation(self, profile: Profile, wavelength_m: float, waist_m: float) -> Array:
+        look = self._contact.look
+        index = uplink_scintillation_index(
+            self._turbulent_rad,
+            profile=profile,
+            wavelength_m=wavelength_m,
+            beam_radius_m=waist_m,
+            satellite_altitude_m=float(np.max(look.range_m * np.sin(look.elevation_rad))),
+        )
+        process = self._twinkling(index, profile, wavelength_m, 0.0, "uplink", "scintillation")
+        return scintillation_factor(process, index=self._fast(index), wave="spherical")
 
     def _frame_loss(self, power_w: Array | None, *, down: bool) -> FrameLoss:
         satellite, station = self._contact.satellite.lasercom, self._contact.station.lasercom
@@ -255,14 +279,3 @@ class Fading:
 
     def _fast(self, slow: Array) -> Array:
         return np.interp(self._fast_s, self._contact.look.t_s, slow)
-
-
-def _profile(station: Station) -> Profile | None:
-    air = station.turbulence
-    if air is None:
-        return None
-    return hufnagel_valley_profile(
-        rms_wind_m_s=air.high_wind_m_s,
-        ground_cn2_m23=air.ground_cn2_m23,
-        station_altitude_m=station.altitude_m,
-    )

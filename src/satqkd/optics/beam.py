@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from satqkd.config import Laser, Satellite
+from satqkd.config import Laser, Satellite, Transmitter
 from satqkd.errors import ConfigError
 from satqkd.optics.diffraction import (
     Convention,
@@ -18,6 +18,7 @@ from satqkd.optics.diffraction import (
     gaussian_half_angle_rad,
     narrowest_half_angle_rad,
 )
+from satqkd.optics.pointing import mean_pointing_fraction
 
 Array = NDArray[np.float64]
 
@@ -82,6 +83,17 @@ def quantum_beam(satellite: Satellite) -> Beam:
 def laser_beam(laser: Laser) -> Beam:
     """The beam of a beacon or a laser link."""
     return Beam(laser.divergence_rad / 2, (laser.divergence_rad, "gaussian_1e2_full"))
+
+
+def mean_pointing(half_angle_rad: float, transmitter: Transmitter) -> float:
+    """Mean of the on-axis intensity that a satellite's pointing leaves a beam of this 1/e^2 half angle."""
+    return float(
+        mean_pointing_fraction(
+            transmitter.pointing_jitter_rad,
+            half_angle_rad=half_angle_rad,
+            bias_rad=transmitter.pointing_bias_rad,
+        )
+    )
 
 
 def check_divergence(satellite: Satellite) -> None:

@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satqkd.config import Satellite, Station
+from satqkd.optics.air import station_optical_depth, station_profile, turbulent_elevation_rad
 from satqkd.optics.atmosphere import atmosphere_transmittance
 from satqkd.optics.background import background_rate_hz, satellite_glint_rate_hz, sky_radiance_w_m2_sr_um
-from satqkd.optics.beam import Beam, check_divergence, quantum_beam
-from satqkd.optics.bright import crosstalk_rate_hz, zenith_depth
-from satqkd.optics.decibel import loss_db
-from satqkd.optics.pointing import mean_pointing_fraction
+from satqkd.optics.beam import Beam, check_divergence, mean_pointing, quantum_beam
+from satqkd.optics.bright import crosstalk_rate_hz
+from satqkd.optics.decibel import fraction_of_db, loss_db
 from satqkd.optics.polarisation import combined_error, error_of_contrast, error_probabilities
 from satqkd.optics.spectrum import doppler_shift_m, filter_transmittance
-from satqkd.optics.turbulence import hufnagel_valley_profile, scintillation_index
+from satqkd.optics.turbulence import scintillation_index
 
 Array = NDArray[np.float64]
 
-BELOW_RAD: Final = -np.pi / 2
+NADIR_RAD: Final = -np.pi / 2
 
 
 class Conditions(NamedTuple):
@@ -36,8 +36,8 @@ class Conditions(NamedTuple):
     range_rate_m_s: ArrayLike = 0.0
     residual_angle_rad: ArrayLike = 0.0
     """Between the polarisation frames after compensation."""
-    sun_elevation_rad: ArrayLike = BELOW_RAD
-    moon_elevation_rad: ArrayLike = BELOW_RAD
+    sun_elevation_rad: ArrayLike = NADIR_RAD
+    moon_elevation_rad: ArrayLike = NADIR_RAD
     moon_phase_angle_rad: ArrayLike = np.pi
     moon_separation_rad: ArrayLike = np.pi / 2
     sunlit: ArrayLike = False
@@ -99,7 +99,7 @@ def link_losses(
     )
     beam = quantum_beam(satellite)
     parts = _parts_db(R, h, beam, satellite, station, around)
-    detector_db = _full(loss_db(station.receiver.detector.each("efficiency").mean()), R)
+    detector_db = _full(loss_db(station.receiver.detector.mean_efficiency), R)
     path_db = np.sum(list(parts.values()), axis=0)
     error_z, error_x = _errors(satellite, station, around)
     index = _scintillation(h, satellite, station)
@@ -107,7 +107,7 @@ def link_losses(
         **parts,
         detector_db=detector_db,
         total_db=path_db + detector_db,
-        transmittance=10 ** (-path_db / 10),
+        transmittance=fraction_of_db(path_db),
         background_hz=_full(_background_hz(R, h, satellite, station, around), R),
         crosstalk_hz=_full(crosstalk_rate_hz(R, h, around.cloud_db, satellite=satellite, station=station), R),
         error_z=_full(error_z, R),
@@ -121,14 +121,14 @@ def _parts_db(
     R: Array, h: Array, beam: Beam, satellite: Satellite, station: Station, around: Conditions
 ) -> dict[str, Array]:
     collected = beam.collected(R, station.telescope_diameter_m / 2, station.central_obscuration)
-    depth = zenith_depth(station, satellite.source.wavelength_m)
+    depth = station_optical_depth(station, satellite.source.wavelength_m)
     passed = station.receiver.optics_transmittance * filter_transmittance(
         doppler_shift_m(around.range_rate_m_s, wavelength_m=satellite.source.wavelength_m),
         width_m=station.filter_width_m,
     )
     return {
         "diffraction_db": loss_db(collected),
-        "pointing_db": _full(loss_db(mean_pointing(beam, satellite)), R),
+        "pointing_db": _full(loss_db(mean_pointing(beam.half_angle_rad, satellite.transmitter)), R),
         "atmosphere_db": loss_db(atmosphere_transmittance(h, zenith_optical_depth=depth)),
         "cloud_db": _full(around.cloud_db, R),
         "receiver_db": _full(loss_db(passed), R),
@@ -136,38 +136,21 @@ def _parts_db(
     }
 
 
-def mean_pointing(beam: Beam, satellite: Satellite) -> Array:
-    """Mean of the on-axis intensity that a beam of this satellite keeps."""
-    sent = satellite.transmitter
-    return mean_pointing_fraction(
-        sent.pointing_jitter_rad, half_angle_rad=beam.half_angle_rad, bias_rad=sent.pointing_bias_rad
-    )
-
-
 def _pointing_variance(beam: Beam, satellite: Satellite) -> float:
-    """Relative variance that moving pointing makes; its square is a beam of 1/sqrt 2 the angle."""
+    """Relative variance that moving pointing makes; a Gaussian's square is one of 1/sqrt 2 the angle."""
     sent = satellite.transmitter
     if sent.pointing_correlation_s is None:
         return 0.0
-    square = mean_pointing_fraction(
-        sent.pointing_jitter_rad,
-        half_angle_rad=beam.half_angle_rad / np.sqrt(2),
-        bias_rad=sent.pointing_bias_rad,
-    )
-    return float(square / mean_pointing(beam, satellite) ** 2 - 1)
+    square = mean_pointing(beam.half_angle_rad / float(np.sqrt(2)), sent)
+    return square / mean_pointing(beam.half_angle_rad, sent) ** 2 - 1
 
 
 def _scintillation(h: Array, satellite: Satellite, station: Station) -> Array:
-    air = station.turbulence
-    if air is None:
+    profile = station_profile(station)
+    if profile is None:
         return np.zeros_like(h)
-    profile = hufnagel_valley_profile(
-        rms_wind_m_s=air.high_wind_m_s,
-        ground_cn2_m23=air.ground_cn2_m23,
-        station_altitude_m=station.altitude_m,
-    )
     index = scintillation_index(
-        np.maximum(h, _LOWEST_RAD),
+        turbulent_elevation_rad(h),
         profile=profile,
         wavelength_m=satellite.source.wavelength_m,
         aperture_diameter_m=station.telescope_diameter_m,
@@ -175,13 +158,9 @@ def _scintillation(h: Array, satellite: Satellite, station: Station) -> Array:
     return np.where(h > 0, index, 0.0)
 
 
-_LOWEST_RAD: Final = np.radians(1.0)
-"""Lower down the layers of the model say nothing; it is only kept finite there."""
-
-
 def _errors(satellite: Satellite, station: Station, around: Conditions) -> Array:
     sent_db, axes = satellite.source.polarisation_extinction_db, station.receiver.polarisation
-    impure = 0.0 if sent_db is None else float(error_of_contrast(10 ** (sent_db / 10)))
+    impure = 0.0 if sent_db is None else float(error_of_contrast(1 / fraction_of_db(sent_db)))
     error = combined_error([impure, station.receiver.optical_error])
     return error_probabilities(
         around.residual_angle_rad,
@@ -194,7 +173,7 @@ def _errors(satellite: Satellite, station: Station, around: Conditions) -> Array
 
 def _background_hz(R: Array, h: Array, satellite: Satellite, station: Station, around: Conditions) -> Array:
     wavelength_m, receiver = satellite.source.wavelength_m, station.receiver
-    depth = zenith_depth(station, wavelength_m)
+    depth = station_optical_depth(station, wavelength_m)
     radiance = sky_radiance_w_m2_sr_um(
         dark_sky_w_m2_sr_um=station.sky_radiance_w_m2_sr_um,
         elevation_rad=h,
@@ -210,7 +189,7 @@ def _background_hz(R: Array, h: Array, satellite: Satellite, station: Station, a
         "telescope_diameter_m": station.telescope_diameter_m * np.sqrt(1 - station.central_obscuration**2),
         "wavelength_m": wavelength_m,
         "optics_transmittance": receiver.optics_transmittance,
-        "detector_efficiency": float(receiver.detector.each("efficiency").mean()),
+        "detector_efficiency": receiver.detector.mean_efficiency,
     }
     sky_hz = background_rate_hz(radiance, field_of_view_rad=station.field_of_view_rad, **telescope)
     if satellite.sunlit_magnitude is None:

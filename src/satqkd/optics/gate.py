@@ -13,15 +13,16 @@ from typing import Final
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erf, erfcx, ndtr
+from scipy.special import erfcx, ndtr
 
 from satqkd.config import Receiver, Source
+from satqkd.constants import FWHM_PER_SIGMA
 
 Array = NDArray[np.float64]
 
-_FWHM_PER_SIGMA: Final = float(2 * np.sqrt(2 * np.log(2)))
-_REACH: Final = 40.0
-"""Time constants and standard deviations after which nothing is left worth counting."""
+_REACH_SIGMAS: Final = 8.0
+_REACH_MEANS: Final = 40.0
+"""Standard deviations, and means of exponential times, after which nothing is left worth counting."""
 
 
 class GateShares(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -40,13 +41,13 @@ def gate_shares(receiver: Receiver, source: Source) -> GateShares:
     """Shares of a receiver's gate under a source's pulses; the arrays are shared and not to be written to."""
     detector, period_s = receiver.detector, 1 / source.pulse_rate_hz
     sigma_s = np.sqrt(
-        (detector.each("jitter_s") ** 2 + source.pulse_width_s**2) / _FWHM_PER_SIGMA**2
+        (detector.each("jitter_s") ** 2 + source.pulse_width_s**2) / FWHM_PER_SIGMA**2
         + receiver.tagger.resolution_s**2 / 12
     )
     tail, tail_s = detector.each("jitter_tail_fraction"), detector.each("jitter_tail_s")
     skew_s = np.array(source.diode_skew_s)[:, None]
-    centre_s = gate_centre_s(skew_s, sigma_s=sigma_s, tail_share=tail, tail_s=tail_s, period_s=period_s)
-    reach_s = _REACH * float(max(sigma_s.max() / 5, tail_s.max())) + receiver.gate_s
+    centre_s = gate_centre_s(skew_s, sigma_s=sigma_s, tail_fraction=tail, tail_s=tail_s, period_s=period_s)
+    reach_s = _REACH_SIGMAS * float(sigma_s.max()) + _REACH_MEANS * float(tail_s.max()) + receiver.gate_s
     slots = min(int(np.ceil(reach_s / period_s)), 1000)
     number = np.arange(-slots, slots + 1)[:, None, None]
     edge_s = number * period_s + centre_s - skew_s
@@ -64,15 +65,17 @@ def gate_shares(receiver: Receiver, source: Source) -> GateShares:
 
 
 def late_probability(
-    time_s: ArrayLike, sigma_s: ArrayLike, tail_share: ArrayLike, tail_s: ArrayLike
+    time_s: ArrayLike, sigma_s: ArrayLike, tail_fraction: ArrayLike, tail_s: ArrayLike
 ) -> Array:
     r"""Probability that a tag is later than `time_s` after its slot; arguments broadcast.
 
     .. math:: 1 - F(t) = \Phi(-t/\sigma) + p\,e^{-t/\tau + \sigma^2/2\tau^2}\,\Phi(t/\sigma - \sigma/\tau)
 
-    tail_share: p, share of tags that are late by an exponential time of mean tail_s besides.
+    tail_fraction: p, share of tags that are late by an exponential time of mean tail_s besides.
     """
-    t, sigma, p, tau = (np.asarray(each, dtype=np.float64) for each in (time_s, sigma_s, tail_share, tail_s))
+    t, sigma, p, tau = (
+        np.asarray(each, dtype=np.float64) for each in (time_s, sigma_s, tail_fraction, tail_s)
+    )
     sigma, tau = np.maximum(sigma, 1e-18), np.maximum(tau, 1e-18)
     z = (sigma / tau - t / sigma) / np.sqrt(2)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -82,7 +85,7 @@ def late_probability(
 
 
 def gate_centre_s(
-    skew_s: ArrayLike, *, sigma_s: ArrayLike, tail_share: ArrayLike, tail_s: ArrayLike, period_s: float
+    skew_s: ArrayLike, *, sigma_s: ArrayLike, tail_fraction: ArrayLike, tail_s: ArrayLike, period_s: float
 ) -> float:
     r"""Where clock recovery puts the middle of the gate: the circular mean of the phases of all tags.
 
@@ -92,22 +95,12 @@ def gate_centre_s(
     States and detectors weigh alike.
     """
     turn = 2 * np.pi / period_s
-    s, sigma, p, tau = (np.asarray(each, dtype=np.float64) for each in (skew_s, sigma_s, tail_share, tail_s))
+    s, sigma, p, tau = (
+        np.asarray(each, dtype=np.float64) for each in (skew_s, sigma_s, tail_fraction, tail_s)
+    )
     mean = np.exp(1j * turn * s - 0.5 * (turn * sigma) ** 2) * (1 - p + p / (1 - 1j * turn * tau))
     total = complex(np.mean(mean))
     return float(np.angle(total)) / turn if abs(total) > 0 else 0.0
-
-
-def gate_fraction(gate_s: float, *, jitter_s: float, pulse_width_s: float) -> float:
-    r"""Share of the photons whose time tag falls into the gate centred on their slot, Gaussian jitter alone.
-
-    .. math::  \mathrm{erf}\frac{T}{2\sqrt2\,\sigma}, \qquad
-        \sigma = \frac{\sqrt{\mathrm{jitter}^2 + \mathrm{width}^2}}{2\sqrt{2\ln 2}}
-
-    Jitter and pulse width are full widths at half maximum of Gaussians.
-    """
-    sigma_s = np.hypot(jitter_s, pulse_width_s) / _FWHM_PER_SIGMA
-    return float(erf(gate_s / (2 * np.sqrt(2) * sigma_s)))
 
 
 def _afterpulse_share(receiver: Receiver, period_s: float) -> Array:
@@ -115,7 +108,7 @@ def _afterpulse_share(receiver: Receiver, period_s: float) -> Array:
     dead_s, decay_s = receiver.detector.each("dead_time_s"), receiver.detector.each("afterpulse_decay_s")
     decay_s = np.maximum(decay_s, 1e-15)
     from_s = max(receiver.exclusion_s, receiver.tagger.dead_time_s)
-    slots = min(int((from_s + _REACH * float(decay_s.max())) / period_s) + 2, 200_000)
+    slots = min(int((from_s + _REACH_MEANS * float(decay_s.max())) / period_s) + 2, 200_000)
     middle_s = period_s * np.arange(slots)[:, None]
     survives = [
         np.exp(-np.maximum(np.maximum(middle_s + side * receiver.gate_s / 2, from_s) - dead_s, 0.0) / decay_s)

@@ -1,8 +1,8 @@
-r"""Laser link: the power that one direction of it receives, and the frames that this power loses.
+r"""Laser link: the frames that a received power loses.
 
 On-off keying, direct detection by an avalanche photodiode, errors independent from bit to bit and Gaussian
 noise, no interleaving over a fade: the frame error rate of each moment follows from the power of that moment.
-Arrays in time come from outside (range, atmosphere, fading); the module knows no satellite and no clock.
+The power comes from outside (`bright.arriving_power_w`, fading); the module knows no satellite and no clock.
 Not for receivers that count single photons, where the noise is not Gaussian.
 Source: Agrawal, Fiber-Optic Communication Systems, 4th ed. (2010), sections 4.4 to 4.6: shot noise with the
 excess factor F_A = k M + (1-k)(2 - 1/M), thermal noise, Q = (I_1 - I_0)/(s_1 + s_0), BER = erfc(Q/sqrt 2)/2.
@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from satqkd.constants import ELEMENTARY_CHARGE_C, PLANCK_J_S, SPEED_OF_LIGHT_M_S
+from satqkd.constants import ELEMENTARY_CHARGE_C
 from satqkd.errors import ConfigError
-from satqkd.optics.diffraction import Convention, collected_fraction_of_divergence
+from satqkd.optics.spectrum import photon_energy_j
 
 Array = NDArray[np.float64]
 
@@ -29,33 +29,6 @@ class ReceiverNoise(NamedTuple):
     """Variance of the current for each ampere of it."""
     floor_a: float
     """Standard deviation of the current without signal: amplifier, dark current, background."""
-
-
-def received_power_w(
-    transmitted_power_w: ArrayLike,
-    *,
-    range_m: ArrayLike,
-    divergence_rad: float,
-    convention: Convention,
-    receiver_radius_m: float,
-    transmit_transmittance: float = 1.0,
-    receive_transmittance: float = 1.0,
-    atmosphere_transmittance: ArrayLike = 1.0,
-    pointing_fraction: ArrayLike = 1.0,
-    fading: ArrayLike = 1.0,
-) -> Array:
-    r"""Power on the photodiode, :math:`P_t\,\eta_t\,\eta_\mathrm{geo}\,\eta_p\,T\,\eta_r\,f`.
-
-    transmitted_power_w: mean of the modulated light at the laser; the geometric part is
-    `collected_fraction_of_divergence`; pointing_fraction and fading, mean or instantaneous, multiply.
-    All arrays broadcast.
-    """
-    collected = collected_fraction_of_divergence(
-        range_m, divergence_rad=divergence_rad, convention=convention, receiver_radius_m=receiver_radius_m
-    )
-    optics = transmit_transmittance * receive_transmittance
-    path = optics * np.asarray(atmosphere_transmittance) * np.asarray(pointing_fraction) * np.asarray(fading)
-    return np.asarray(np.asarray(transmitted_power_w, dtype=np.float64) * collected * path)
 
 
 def receiver_noise(
@@ -85,7 +58,7 @@ def receiver_noise(
             "more and an efficiency in (0, 1]"
         )
     charge, bandwidth_hz = ELEMENTARY_CHARGE_C, bandwidth_ratio * bit_rate_bit_s
-    responsivity = quantum_efficiency * charge * wavelength_m / (PLANCK_J_S * SPEED_OF_LIGHT_M_S)
+    responsivity = quantum_efficiency * charge / float(photon_energy_j(wavelength_m))
     excess = ionisation_ratio * gain + (1 - ionisation_ratio) * (2 - 1 / gain)
     shot = 2 * charge * gain * excess * bandwidth_hz
     steady_a = gain * (responsivity * background_w + dark_current_a)

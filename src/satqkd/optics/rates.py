@@ -47,7 +47,7 @@ class ExpectedRates(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Error rate among matching-basis detections of a class; shape (3, *S); 1/2 where nothing is counted."""
     matched_gain: Array
     """Per pulse of a class in a basis: detections in that same basis; shape (3, 2, *S)."""
-    matched_error: Array
+    wrong_gain: Array
     """Per pulse of a class in a basis: those that are wrong; shape (3, 2, *S)."""
     live_fraction: Array
     """Share of the slots that no earlier click excludes."""
@@ -99,7 +99,7 @@ def expected_rates(losses: LinkLosses, *, satellite: Satellite, station: Station
         class_gain=gain,
         class_error=error,
         matched_gain=matched,
-        matched_error=wrong,
+        wrong_gain=wrong,
         live_fraction=live,
     )
 
