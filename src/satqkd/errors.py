@@ -17,6 +17,8 @@ A message says what was expected, what came, where, and what to do. A pass that 
 (too noisy, too few detections, link lost early) is no error: it is an outcome with its counts.
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -95,3 +97,9 @@ class KeyAlreadyUsed(KeyStoreError):  # noqa: N818
 
 class OriginRefused(KeyStoreError):  # noqa: N818
     """Key from the digital twin or from recorded tags is not secret; its use needs `--demo`."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """For the end of a message about an unknown name: `did you mean x?`, or nothing where none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else ""

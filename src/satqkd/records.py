@@ -128,3 +128,8 @@ class LinkSeries(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def fast_step_s(self) -> float:
         """Step of the fast grid."""
         return float((self.t_s[-1] - self.t_s[0]) / (self.fading.size - 1))
+
+    @property
+    def fast_t_s(self) -> NDArray[np.float64]:
+        """The fast grid."""
+        return np.linspace(self.t_s[0], self.t_s[-1], self.fading.size)

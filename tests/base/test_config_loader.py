@@ -87,7 +87,7 @@ def test_one_number_stands_for_four_detectors_and_four_for_each() -> None:
     assert detector.dark_rate_hz == pytest.approx((100.0, 200.0, 300.0, 400.0))
     assert detector.dead_time_s == pytest.approx((5e-8,) * 4)
     receiver["detector"] = {**receiver["detector"], "efficiency": [0.5, 0.5, 1.5, 0.5]}
-    with pytest.raises(ConfigError, match=r"< 1.0.*detector.efficiency\[2\]"):
+    with pytest.raises(ConfigError, match=r"detector.efficiency\[2\]: expected .* < 1.0, got 1.5"):
         load({**table, "receiver": receiver}, Station, "mine")
 
 
@@ -249,3 +249,28 @@ def test_settings_that_would_do_nothing_are_refused(changes: dict[str, object], 
     path = Path(str(files("satqkd"))) / "presets" / "satellites" / "jinan-1.toml"
     with pytest.raises(ConfigError, match=says):
         load(changes, Satellite, "mine", over=read_toml(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"latitude_deg": 95}, r"latitude_rad: expected .* <= 1.57.*, got 1.658.* \(95 degrees\)"),
+        ({"telescope_diameter_m": 280}, "telescope_diameter_m: expected .* <= 50.0, got 280"),
+        ({"visibility_m": 3000}, "visibility_m: expected .* >= 5000.0, got 3000"),
+        (
+            {"altitude_m": {"value": 1, "evidence": "guess", "source": "x"}},
+            "one of published, inferred.*'guess'",
+        ),
+    ],
+)
+def test_a_refusal_says_what_was_expected_and_what_came(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(changes, Station, "mine", over=_station_table())
+
+
+def test_a_tagger_slower_than_the_detectors_decides() -> None:
+    receiver = load(_station_table(), Station, "mine").value.receiver
+    slow = {**msgspec.to_builtins(receiver), "tagger": {"dead_time_s": 1e-6}}
+    assert msgspec.convert(slow, type(receiver)).exclusion_s == 1e-6
+    with pytest.raises(ConfigError, match="hold_off"):
+        msgspec.convert({**slow, "hold_off_s": 5e-7}, type(receiver))

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from satqkd import cli
+from satqkd.cli.budget import HEADERS
 from satqkd.keys import KeyStore
+from satqkd.mission.planning import LOSS_COLUMNS
 
 
 class Command:
@@ -110,6 +112,10 @@ def test_json_is_one_document_on_stdout(satqkd: Command) -> None:
     assert [row["expected_secret_bits"] > 0 for row in rows] == [
         row["sun_elevation_deg"] < -12 for row in rows
     ]
+
+
+def test_the_budget_table_has_a_head_for_every_part_of_the_loss() -> None:
+    assert [name for name in HEADERS if name.endswith("_db")] == list(LOSS_COLUMNS)
 
 
 def test_budget_rows_have_the_fields_of_the_contract_and_add_up(satqkd: Command) -> None:
@@ -296,3 +302,15 @@ def test_provisioning_makes_stores_that_are_missing_when_told_whose(satqkd: Comm
             satellite.available_bits("beijing", "auth") == station.available_bits("jinan-1", "auth") == 2048
         )
     assert "jinan-1" in satqkd.refusal(2, *words, "--node", "micius", "--other-node", "beijing")
+
+
+@pytest.mark.parametrize("words", [(), ("presets",), ("keys",)])
+def test_a_group_without_a_command_prints_its_help(satqkd: Command, words: tuple[str, ...]) -> None:
+    code, out, err = satqkd(*words)
+    assert (code, out) == (2, "")
+    assert "Usage:" in err
+    assert "Commands:" in err
+
+
+def test_a_date_beyond_the_calendar_is_one_line(satqkd: Command) -> None:
+    assert "satqkd: " in satqkd.refusal(2, "passes", "micius", "jinan", "--from", "9999-12-31T00:00:00Z")

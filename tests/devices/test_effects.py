@@ -10,6 +10,7 @@ from devices_models import STATION, Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from satqkd.beacon import beacon_code
 from satqkd.config import Tagger
 from satqkd.devices import settings_of
 from satqkd.devices.nature import (
@@ -248,3 +249,18 @@ def test_a_gigahertz_pass_holds_no_more_than_a_segment(bench: Bench) -> None:
     tracemalloc.stop()
     assert total > 2_000_000
     assert peak_bytes < 9 * total / 2  # a tag is nine bytes
+
+
+def test_beacons_are_spread_by_their_detector(bench: Bench) -> None:
+    tags = bench.receiver(bench.series(2.0, transmittance=0.0), slots=0, detector={"jitter_s": 500e-12})
+    times = tags.read(1e9).time_ps
+    emitted = np.arange(times.size) * 100_000_000 + beacon_code(times.size).astype(np.int64) * 1_000_000
+    late = times - emitted - DELAY_PS
+    assert late.std() == pytest.approx(500 / 2.354820045, rel=4 / (2 * times.size) ** 0.5)
+
+
+def test_another_seed_is_another_wander() -> None:
+    clock = msgspec.structs.replace(STATION.clock, white_frequency_noise=1e-10)
+    one, again, other = (clock_wander_s(clock, 9, 1.0, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)

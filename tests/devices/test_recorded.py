@@ -14,6 +14,7 @@ from satqkd.devices import (
     RecordingTransmitter,
     Stretch,
     Transmitter,
+    tag_record,
 )
 from satqkd.devices.recorded import (
     LARGEST_SETTING,
@@ -22,7 +23,6 @@ from satqkd.devices.recorded import (
     join,
     packed,
     recording_coins,
-    tag_record,
     unpacked,
 )
 from satqkd.errors import DataFormatError, LocalProtocolError
@@ -45,7 +45,7 @@ def _same(a: Tags, b: Tags) -> bool:
 
 def test_replay_gives_each_read_exactly(bench):
     recording = _recording(bench)
-    replay: Receiver = RecordedReceiver(recording.stretches)
+    replay: Receiver = RecordedReceiver(tag_record(recording.stretches))
     live = bench.receiver(bench.series(0.5, background_hz=4e4), slots=10_000)
     for end_s in ENDS_S:
         assert _same(replay.read(end_s), live.read(end_s))
@@ -55,7 +55,7 @@ def test_replay_gives_each_read_exactly(bench):
 
 def test_other_reads_give_whole_stretches(bench):
     stretches = _recording(bench).stretches
-    replay = RecordedReceiver(stretches)
+    replay = RecordedReceiver(tag_record(stretches))
     assert len(replay.read(0.04)) == len(stretches[0].tags)
     assert len(replay.read(0.2)) == sum(len(stretch.tags) for stretch in stretches[1:4])
 
@@ -63,8 +63,8 @@ def test_other_reads_give_whole_stretches(bench):
 def test_refusals(bench):
     stretches = _recording(bench).stretches
     with pytest.raises(LocalProtocolError, match="order"):
-        RecordedReceiver(stretches[::-1])
-    replay = RecordedReceiver([Stretch(1.0, stretches[0].tags)])
+        RecordedReceiver(tag_record(stretches[::-1]))
+    replay = RecordedReceiver(tag_record([Stretch(1.0, stretches[0].tags)]))
     replay.read(1.0)
     for bad in (0.5, float("nan")):
         with pytest.raises(LocalProtocolError, match="never decreases"):
@@ -83,7 +83,7 @@ def test_any_way_of_cutting_gives_one_stream(live_ends, replay_ends):
         Stretch(end, Tags(time_ps[a:b].copy(), channel[a:b].copy()))
         for end, a, b in zip(edges, rows[:-1], rows[1:], strict=True)
     ]
-    replay = RecordedReceiver(stretches)
+    replay = RecordedReceiver(tag_record(stretches))
     given_back = join([replay.read(end) for end in (*sorted(replay_ends), 3.0)])
     assert _same(given_back, Tags(time_ps, channel))
 

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satqkd.devices import (
-    Course,
     NewSatelliteFile,
     NewStationFile,
+    RecordedCourse,
     RecordHeader,
     SatelliteFile,
     StationFile,
@@ -31,7 +31,7 @@ from satqkd.devices.recording import COLUMNS
 from satqkd.errors import DataFormatError, ResourceError
 from satqkd.records import Settings, Tags
 
-COURSE = Course(np.array([-1.0, 2.0, 20.0]), np.array([6e5, 5e5, 7e5]), np.array([0.3, 1.2, 0.4]))
+COURSE = RecordedCourse(np.array([-1.0, 2.0, 20.0]), np.array([6e5, 5e5, 7e5]), np.array([0.3, 1.2, 0.4]))
 SLOTS = 10**6
 
 
@@ -202,7 +202,7 @@ def resized(name: str, change: int) -> Damage:
     return damage
 
 
-def replaced(name: str, rows: Any) -> Damage:
+def with_rows(name: str, rows: Any) -> Damage:
     def damage(file: Any) -> None:
         del file[name]
         file[name] = rows
@@ -232,7 +232,7 @@ SENT: dict[str, tuple[Damage, str]] = {
     "link": (told("link_end_s", -4.0), "link_end_s"),
     "settings": (told("satellite_settings", '{"name": "b"}'), "satellite_config_id: expected [0-9a-f]{64}"),
     "slot order": (put("slot", 500, 0), r"slot row 500: expected a value above \d+ of the row before, got 0"),
-    "slot twice": (replaced("slot", np.array([5, 5])), "expected 2 rows|row 1"),
+    "slot twice": (with_rows("slot", np.array([5, 5])), "expected 2 rows|row 1"),
     "slot below 0": (put("slot", 0, -1), r"slot row 0: expected a slot in 0\.\.999999, got -1"),
     "slot beyond": (put("slot", 999, SLOTS), r"slot row 999: expected a slot in 0\.\.999999, got 1000000"),
     "class 3": (put("setting", 7, 3), r"setting row 7: expected class \+ 4 basis \+ 8 bit.*got 3"),
@@ -245,8 +245,8 @@ SENT: dict[str, tuple[Damage, str]] = {
     ),
     "float": (as_type("slot", np.float64), "slot: expected int64"),
     "big endian": (as_type("slot", ">i8"), "slot: expected int64"),
-    "shape": (replaced("setting", np.zeros((500, 2), np.uint8)), r"got uint8 of shape \(500, 2\)"),
-    "scalar": (replaced("setting", np.uint8(3)), r"got uint8 of shape \(\)"),
+    "shape": (with_rows("setting", np.zeros((500, 2), np.uint8)), r"got uint8 of shape \(500, 2\)"),
+    "scalar": (with_rows("setting", np.uint8(3)), r"got uint8 of shape \(\)"),
     "fewer settings": (resized("setting", -1), "setting: expected 1000 rows, as many as slot has, got 999"),
     "coins alone": (drop("draw_bytes"), "coins and draw_bytes, or neither, got coins alone"),
     "draws alone": (drop("coins"), "coins and draw_bytes, or neither, got draw_bytes alone"),
@@ -262,8 +262,10 @@ TAGGED: dict[str, tuple[Damage, str]] = {
     "more rows": (put("end_row", 4, 999), "time_ps: expected 999 rows, the last of end_row, got 1000"),
     "fewer rows": (put("end_row", 4, 1001), r"end_row row 4: expected a row number in 0\.\.1000, got 1001"),
     "rows back": (put("end_row", 2, 2), "end_row row 2: expected a value not below 10 of the row before"),
-    "no stretch": (lambda f: (replaced("until_s", np.empty(0))(f), replaced("end_row", np.empty(0, "i8"))(f)),
-                   "time_ps: expected 0 rows"),
+    "no stretch": (
+        lambda f: (with_rows("until_s", np.empty(0))(f), with_rows("end_row", np.empty(0, "i8"))(f)),
+        "time_ps: expected 0 rows",
+    ),
     "ends back": (put("until_s", 3, -1.0), "until_s row 3: expected a value not below"),
     "nan": (put("until_s", 1, np.nan), "until_s row 1: expected a finite number"),
     "ends": (resized("until_s", 1), "end_row: expected 6 rows, as many as until_s has, got 5"),

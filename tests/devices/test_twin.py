@@ -215,3 +215,11 @@ def test_reads_go_forward(bench, bad):
 def _station(*, offset_s: float = 0.0, drift: float = 0.0):
     clock = msgspec.structs.replace(STATION.clock, offset_s=offset_s, drift=drift)
     return msgspec.structs.replace(STATION, clock=clock)
+
+
+def test_the_fast_grid_reaches_from_the_first_to_the_last_of_the_slow() -> None:
+    t_s = np.arange(-2.0, 9.0)
+    series = link_series(t_s, np.full(11, 1e6), np.zeros(11), fading=np.ones(41), beacon_seen=np.ones(41))
+    assert series.fast_t_s.shape == series.fading.shape
+    assert (series.fast_t_s[0], series.fast_t_s[-1]) == (-2.0, 8.0)
+    np.testing.assert_allclose(np.diff(series.fast_t_s), series.fast_step_s)

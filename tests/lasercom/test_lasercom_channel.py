@@ -104,6 +104,14 @@ def test_the_loss_follows_the_time_at_which_a_frame_begins_to_be_sent() -> None:
     assert seconds[201:].mean() == pytest.approx(0.2, abs=0.02)
 
 
+def test_the_loss_at_many_instants_is_that_at_each() -> None:
+    loss = FrameLoss(start_s=-1.0, step_s=0.3, probability=np.array([0.2, 0.9, 0.0, 0.4]))
+    t_s = np.linspace(-2.0, 1.0, 60).reshape(3, 20)
+    along = loss.along(t_s)
+    np.testing.assert_allclose(along, np.interp(t_s, [-1.0, -0.7, -0.4, -0.1], loss.probability), atol=1e-12)
+    assert [loss.at(float(each)) for each in t_s.flat] == along.ravel().tolist()
+
+
 def test_a_frame_that_waits_is_lost_by_the_moment_it_is_sent() -> None:
     """Ten seconds of queue, then the fade begins: what was submitted before it and is sent in it is lost."""
     fading = FrameLoss(start_s=0.0, step_s=0.001, probability=np.repeat([0.0, 1.0], [5_000, 20_000]))

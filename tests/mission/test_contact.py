@@ -5,9 +5,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from satqkd.config import Protocol
 from satqkd.constants import SPEED_OF_LIGHT_M_S
+from satqkd.devices import RecordedCourse
 from satqkd.errors import NoPassError
 from satqkd.mission import choose_pass, contact_of, expected_key, make_contact, presets, site_of
+from satqkd.mission.recorded_contact import RecordedContact
 from satqkd.sky import find_passes, is_night, orbit_of, parse_utc
 from toy_pass import AT_UTC, replaced, toy_satellite, toy_station
 
@@ -114,3 +117,36 @@ def test_a_planned_course_is_the_flown_one_at_fewer_points() -> None:
         np.testing.assert_allclose(ours[: shared.size], theirs[::20][: shared.size], rtol=2e-3, err_msg=name)
     assert planned.expected_qber == pytest.approx(flown.expected_qber, rel=1e-3)
     assert expected_key(planned).secret_bits == pytest.approx(expected_key(flown).secret_bits, rel=2e-3)
+
+
+@pytest.mark.parametrize("step_s", [0.05, 0.7, 1.0])
+def test_a_total_reaches_to_the_last_slot_whatever_the_grid(step_s: float) -> None:
+    """The window ends between two points of the grid."""
+    pass_ = choose_pass(MICIUS, XINGLONG, NIGHT)
+    contact = make_contact(MICIUS, XINGLONG, pass_, step_s=step_s)
+    t_s, end_s = contact.look.t_s, contact.quantum_end_s
+    assert contact.total(np.full(t_s.size, 3.0)) == pytest.approx(3 * end_s, rel=1e-12)
+    assert contact.total(2 * t_s) == pytest.approx(end_s**2, rel=1e-12)
+
+
+def test_contacts_with_and_without_an_orbit_agree_the_same() -> None:
+    contact = contact_of(toy_satellite(), toy_station(), AT_UTC)
+    live = contact.parameters(Protocol(), seed=1)
+    seen = RecordedCourse(contact.look.t_s, contact.look.range_m, contact.look.elevation_rad)
+    recorded = RecordedContact(
+        satellite=contact.satellite,
+        station=contact.station,
+        epoch=contact.epoch,
+        slots=contact.slots,
+        look=seen,
+        link_start_s=contact.link_start_s,
+        link_end_s=contact.link_end_s,
+        pass_id=live.pass_id,
+        expected_qber=contact.expected_qber,
+    )
+    assert recorded.parameters(Protocol(), seed=2) == live
+    assert recorded.quantum_rows == contact.quantum_rows
+    assert recorded.quantum_end_s == contact.quantum_end_s
+    assert [recorded.light_time_s(t_s) for t_s in (-9.0, 3.3, 1e4)] == [
+        contact.light_time_s(t_s) for t_s in (-9.0, 3.3, 1e4)
+    ]

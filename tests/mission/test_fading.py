@@ -10,7 +10,7 @@ from satqkd.config import Cloud, Laser, LaserReceiver, Satellite, Station, Turbu
 from satqkd.mission import Contact, contact_of, presets
 from satqkd.mission.emulator import DOWN, UP, LinkEmulator
 from satqkd.mission.fading import FADING_STEP_S, Fading
-from satqkd.optics import quantum_beam
+from satqkd.optics import intensity_correlation_time_s, quantum_beam, station_profile
 
 LASER = Laser(wavelength_m=808e-9, power_w=0.05, divergence_rad=60e-6)
 PHOTODIODE = LaserReceiver(
@@ -215,3 +215,79 @@ def test_the_beam_that_fades_is_the_one_that_points(flown: Contact) -> None:
     narrow = contact(satellite(divergence_rad=8e-6), station(turbulence=None))
     assert quantum_beam(wide.satellite).half_angle_rad > quantum_beam(narrow.satellite).half_angle_rad
     assert Fading(wide, 1).series().fading.std() < 0.3 * Fading(narrow, 1).series().fading.std()
+
+
+def test_an_uplink_without_correlation_time_loses_its_mean_and_fades_nothing() -> None:
+    calm = station(turbulence=None)
+    laser = replaced(calm.lasercom.laser, pointing_jitter_rad=8e-6, pointing_correlation_s=None)
+    flown = contact(ground=replaced(calm, lasercom=replaced(calm.lasercom, laser=laser)))
+    factor = Fading(flown, 1)._uplink_factor(laser)
+    half_angle_rad = laser.divergence_rad / 2
+    np.testing.assert_allclose(factor, half_angle_rad**2 / (half_angle_rad**2 + 4 * 8e-6**2))
+
+
+def test_the_air_bends_the_uplink_whatever_its_terminal_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fading, "_uplink_scintillation", lambda self, *given: np.ones(self._n))
+
+    def bent(ground_cn2_m23: float) -> float:
+        air = Turbulence(ground_cn2_m23=ground_cn2_m23, high_wind_m_s=21.0, ground_wind_m_s=5.0)
+        ground = station(turbulence=air)
+        laser = replaced(ground.lasercom.laser, pointing_jitter_rad=0.0, divergence_rad=10e-6)
+        return float(-np.log(Fading(contact(ground=ground), 1)._uplink_factor(laser)).mean())
+
+    weak, strong = bent(1.7e-14), bent(1.7e-13)
+    assert 0 < weak < strong
+
+
+def test_twinkling_lasts_as_long_as_theory_says(flown: Contact) -> None:
+    """Autocovariance of the scintillation near the culmination falls to 1/e at the theory's time."""
+    fading = Fading(flown, 3)
+    craft, look = flown.satellite, flown.look
+    factor = fading._scintillation(0.28, craft.source.wavelength_m)
+    profile = station_profile(flown.station)
+    assert profile is not None
+    told_s = intensity_correlation_time_s(
+        look.elevation_rad,
+        profile=profile,
+        wavelength_m=craft.source.wavelength_m,
+        aperture_diameter_m=0.28,
+        slew_rad_s=0.5 * 299_792_458 * look.point_ahead_rad / look.range_m,
+        ground_wind_m_s=5.0,
+    )
+    middle = int(np.argmin(told_s) / look.t_s.size * factor.size)
+    near = slice(middle - 15_000, middle + 15_000)
+    expected_s = float(np.mean(np.interp(fading._fast_s[near], look.t_s, told_s)))
+    here = factor[near] - factor[near].mean()
+    lags = np.arange(0, 60)
+    covariance = np.array([np.mean(here[lag:] * here[: here.size - lag]) for lag in lags])
+    found_s = np.interp(-np.exp(-1), -covariance / covariance[0], lags * FADING_STEP_S)
+    assert found_s == pytest.approx(expected_s, rel=0.25)
+
+
+def test_beacons_pay_for_pointing_and_photodiodes_for_their_dark_current() -> None:
+    craft = satellite()
+    lit = replaced(
+        craft.beacon, laser=replaced(LASER, power_w=1e-4, divergence_rad=2e-5), detection_photons=1e6
+    )
+    straight, askew = (
+        Fading(
+            contact(
+                replaced(
+                    craft, beacon=lit, transmitter=replaced(craft.transmitter, pointing_bias_rad=bias_rad)
+                )
+            ),
+            1,
+        )
+        .series()
+        .beacon_seen.mean()
+        for bias_rad in (0.0, 15e-6)
+    )
+    assert askew < 0.7 * straight
+
+    def lost(dark_current_a: float) -> float:
+        ground = station()
+        noisy = replaced(PHOTODIODE, dark_current_a=dark_current_a)
+        ground = replaced(ground, lasercom=replaced(ground.lasercom, receiver=noisy))
+        return float(Fading(contact(satellite(power_w=1e-3), ground), 1).downlink().probability.mean())
+
+    assert lost(1e-6) > lost(0.0) + 0.01

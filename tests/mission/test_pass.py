@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from satqkd.devices import RecordedReceiver, RecordingReceiver, Stretch
+from satqkd.devices import RecordedReceiver, RecordingReceiver, Stretch, tag_record
 from satqkd.distill.authenticate import pass_key_bits
 from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import KeyStore
@@ -165,7 +165,7 @@ def test_recorded_tags_alone_give_the_identical_key(tmp_path: Path, monkeypatch:
         twin_receiver(live.flight.contact, 1)
     replay = fly_toy(
         _folder(tmp_path, "replay"),
-        receiver=lambda _: RecordedReceiver(live.stretches),
+        receiver=lambda _: RecordedReceiver(tag_record(live.stretches)),
         randbytes=same_bytes(),
     )
     assert live.flight.report.outcome == "key"
@@ -185,7 +185,7 @@ def test_a_station_alone_with_tags_and_datagrams_finds_the_identical_key(
     live = Recording(folder)
     remove(monkeypatch, RECEIVER, TRANSMITTER, SETTINGS)
     with KeyStore.open(copy, node_id="toy-station") as store:
-        receiver = RecordedReceiver(live.stretches)
+        receiver = RecordedReceiver(tag_record(live.stretches))
         station = station_terminal(
             contact, PROTOCOL, store, seed=1, receiver=receiver, tie_bits=stream_bytes(1, "station", "ties")
         )
@@ -202,7 +202,9 @@ def test_other_tags_give_another_key(tmp_path: Path) -> None:
     live = Recording(_folder(tmp_path, "live"))
     stretches = [_dimmed(each) if i == 250 else each for i, each in enumerate(live.stretches)]
     other = fly_toy(
-        _folder(tmp_path, "other"), receiver=lambda _: RecordedReceiver(stretches), randbytes=same_bytes()
+        _folder(tmp_path, "other"),
+        receiver=lambda _: RecordedReceiver(tag_record(stretches)),
+        randbytes=same_bytes(),
     )
     assert other.report.detections < live.flight.report.detections
     assert other.keys[0] == other.keys[1] != live.flight.keys[0]

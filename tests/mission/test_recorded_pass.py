@@ -16,7 +16,7 @@ import pytest
 from satqkd.devices import text_id
 from satqkd.errors import DataFormatError, KeyAlreadyUsed, OriginRefused, ResourceError
 from satqkd.keys import KeyStore
-from satqkd.mission import PassReport, contact_of, distil, equals_live, open_recording, record_pass
+from satqkd.mission import PassReport, contact_of, distill_recording, equals_live, open_recording, record_pass
 from toy_pass import (
     AT_UTC,
     PROTOCOL,
@@ -68,7 +68,7 @@ def keys(folder: Path) -> Keys:
 def distilled(folder: Path, out: Path) -> tuple[PassReport, bool | None]:
     out.mkdir()
     with open_recording(folder) as recording:
-        return distil(recording, out), equals_live(recording, out)
+        return distill_recording(recording, out), equals_live(recording, out)
 
 
 def changed(folder: Path, name: str, change: Callable[[Any], None]) -> None:
@@ -158,7 +158,7 @@ def test_a_block_that_the_live_link_cut_off_needs_fresh_coins(
         distilled(tmp_path, tmp_path / "out")
     (tmp_path / "fresh").mkdir()
     with open_recording(tmp_path) as recording:
-        report = distil(recording, tmp_path / "fresh", fresh_coins=True)
+        report = distill_recording(recording, tmp_path / "fresh", fresh_coins=True)
     assert (report.outcome, report.detections) == ("key", live.detections)
     above, below = keys(tmp_path / "fresh")
     assert above == below and above
@@ -254,9 +254,9 @@ def test_a_pass_is_distilled_into_a_store_once(live: tuple[Path, PassReport], co
     distilled(copy, copy / "out")
     before = keys(copy / "out")
     with open_recording(copy) as recording, pytest.raises(KeyAlreadyUsed, match="in the store"):
-        distil(recording, copy / "out")
+        distill_recording(recording, copy / "out")
     with open_recording(live[0]) as recording, pytest.raises(KeyAlreadyUsed, match="in the store"):
-        distil(recording, live[0])
+        distill_recording(recording, live[0])
     assert keys(copy / "out") == before
 
 

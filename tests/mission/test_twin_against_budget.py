@@ -8,7 +8,6 @@ fading that each seed drew. What is expected has no free number.
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from satqkd.mission.run_pass import twin_receiver, twin_transmitter
 from satqkd.optics import LinkLosses, expected_rates
 from satqkd.randomness import stream_bytes
 from satqkd.sky import orbit_of, parse_utc
+from toy_pass import replaced
 
 SEEDS = range(100)
 STRETCH_S = 0.6
@@ -108,7 +108,7 @@ def expected(contact: Contact, seed: int) -> Cells:
     source = contact.satellite.source
     pulses = source.pulse_rate_hz * (COUNTED_S[1] - COUNTED_S[0])
     sent = np.outer(source.probabilities, [source.basis_z_probability, 1 - source.basis_z_probability])
-    wrong = np.trapezoid(rates.matched_error, dx=1 / (rows.sum() - 1))
+    wrong = np.trapezoid(rates.wrong_gain, dx=1 / (rows.sum() - 1))
     right = np.trapezoid(rates.matched_gain, dx=1 / (rows.sum() - 1)) - wrong
     return pulses * sent[..., None] * np.stack([right, wrong], axis=-1)
 
@@ -128,10 +128,6 @@ def p_value(both: Tally) -> float:
     return float(stats.chi2.sf(((seen - mean) ** 2 / mean).sum(), seen.size))
 
 
-def replaced(struct: Any, **changes: Any) -> Any:
-    return msgspec.structs.replace(struct, **changes)
-
-
 @pytest.mark.parametrize(("satellite", "station"), PAIRS, ids="/".join)
 def test_counts_by_class_basis_and_error_are_those_of_the_budget(satellite: str, station: str) -> None:
     both = tally(presets.satellite(satellite), presets.station(station))
@@ -146,21 +142,14 @@ def test_every_preset_is_compared() -> None:
     assert {name for _, name in PAIRS} == set(presets.names(Station))
 
 
-def _with_detector(station: Station, **changes: Any) -> Station:
-    detector = replaced(station.receiver.detector, **changes)
-    return replaced(station, receiver=replaced(station.receiver, detector=detector))
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
         lambda station: replaced(station, calibration_loss_db=station.calibration_loss_db + 0.05),
-        lambda station: replaced(
-            station, receiver=replaced(station.receiver, optical_error=1.2 * station.receiver.optical_error)
-        ),
-        lambda station: _with_detector(station, afterpulse_probability=(0.0,) * 4),
-        lambda station: _with_detector(station, efficiency=(0.51, 0.5, 0.5, 0.49)),
-        lambda station: replaced(station, receiver=replaced(station.receiver, gate_s=0.9e-9)),
+        lambda station: replaced(station, receiver__optical_error=1.2 * station.receiver.optical_error),
+        lambda station: replaced(station, receiver__detector__afterpulse_probability=0.0),
+        lambda station: replaced(station, receiver__detector__efficiency=(0.51, 0.5, 0.5, 0.49)),
+        lambda station: replaced(station, receiver__gate_s=0.9e-9),
     ],
     ids=["loss", "error", "afterpulses", "efficiency", "gate"],
 )

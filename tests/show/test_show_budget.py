@@ -25,10 +25,10 @@ from satqkd import cli
 from satqkd.config import Cloud, Isolation, Laser, LaserReceiver, Polarisation, Turbulence
 from satqkd.constants import SPEED_OF_LIGHT_M_S
 from satqkd.lasercom import FrameLoss
-from satqkd.mission import Contact, contact_of, link_budget, presets
-from satqkd.mission.fading import Fading
+from satqkd.mission import Contact, Fading, contact_of, link_budget, presets
+from satqkd.mission.planning import LOSS_COLUMNS
 from satqkd.show import Columns, plot_budget
-from satqkd.show.budget_panels import frame_loss_at, frame_loss_means
+from satqkd.show.budget_panels import frame_loss_means
 from satqkd.show.budget_picture import BUDGET_PX, draw_budget
 from satqkd.show.budget_view import SAMPLE_S, Body, BudgetView, budget_view
 from satqkd.show.loss import LOSS_PARTS
@@ -56,11 +56,12 @@ LASER = Laser(
 
 def equipped(**changes: Any) -> Contact:
     """The toy pass with everything that a panel can show; eight seconds."""
+    above = replaced(LASER, pointing_jitter_rad=0.0, pointing_correlation_s=None)
     satellite = toy_satellite(
         transmitter__pointing_correlation_s=0.02,
-        lasercom__laser=LASER,
+        lasercom__laser=above,
         lasercom__receiver=RECEIVER,
-        beacon__laser=LASER,
+        beacon__laser=replaced(above, extinction=0.0),
     )
     settings = {
         "turbulence": Turbulence(ground_cn2_m23=1.7e-14, high_wind_m_s=21.0, ground_wind_m_s=3.0),
@@ -181,6 +182,7 @@ def test_losses_are_stacked_up_to_their_sum_and_named(picture: Picture, columns:
     axes = picture.panel("loss, dB")
     bands = [each for each in axes.collections if isinstance(each, PolyCollection)]
     assert len(bands) == len(LOSS_PARTS)
+    assert [*(f"{part}_db" for part in LOSS_PARTS), "total_db"] == list(LOSS_COLUMNS)
     inside = columns["t_s"] <= columns["t_s"][-1]
     for part, band in zip(LOSS_PARTS, bands, strict=True):
         corners = band.get_paths()[0].vertices
@@ -255,7 +257,7 @@ def test_means_of_frame_loss_keep_what_is_short():
     loss = FrameLoss(start_s=0.0, step_s=1e-3, probability=probability)
     means = frame_loss_means(loss, np.arange(0.0, 5.5))
     np.testing.assert_allclose(means, [0, 0, 0.1, 0, 0], atol=1e-3)
-    assert frame_loss_at(loss, np.array([2.0, 3.0])).max() == 0.0, "points alone would miss it"
+    assert loss.along(np.array([2.0, 3.0])).max() == 0.0, "points alone would miss it"
 
 
 def test_without_laser_budget_and_turbulence_it_is_said(contact: Contact):

@@ -202,6 +202,8 @@ def without(key: str) -> dict[str, str]:
             "EPOCH: expected UTC .* got 2016-12-31T23:59:60",
         ),
         (as_json(without("MEAN_MOTION")), "entry 1: expected MEAN_MOTION, got none"),
+        (as_json(without("BSTAR")), "entry 1: expected BSTAR, got none"),
+        ("[" * 200_000, "expected JSON, got"),
         (as_json(without("MEAN_MOTION") | {"SEMI_MAJOR_AXIS": "6878"}), "SEMI_MAJOR_AXIS is not SGP4's"),
         (as_csv(FIELDS | {"INCLINATION": "x"}), "INCLINATION: expected a number from 0 to 180, got x"),
         (as_csv(FIELDS | {"INCLINATION": "nan"}), "INCLINATION: expected a number from 0 to 180, got nan"),

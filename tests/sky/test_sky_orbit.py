@@ -1,7 +1,7 @@
 """SGP4 through our wrapper, TLEs that are damaged, orbits made from mean elements."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -335,3 +335,12 @@ def test_a_user_s_table_hides_the_other_way_of_saying_it(
     orbit = load({"orbit": above}, Craft, "mine.toml", over={"orbit": below}).value.orbit
     assert getattr(orbit, gone) is None
     assert (orbit.epoch_utc is None) == ("tle_line_1" in above or "elements_file" in above)
+
+
+@pytest.mark.parametrize("year", [1900, 2050, 9000])
+def test_elements_far_from_the_instant_are_refused(year: int) -> None:
+    """SGP4 would answer with a number that is no orbit."""
+    orbit = orbit_of(Orbit(epoch_utc="2020-01-01T00:00:00Z", altitude_m=500e3, right_ascension_rad=0.0))
+    orbit.teme(datetime(2035, 1, 1, tzinfo=UTC), 0.0)
+    with pytest.raises(DataFormatError, match="within 20 years of its elements' epoch 2020-01-01T00:00:00Z"):
+        orbit.teme(datetime(year, 1, 1, tzinfo=UTC), [0.0, 10.0])

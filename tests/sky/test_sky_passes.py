@@ -3,6 +3,7 @@
 from datetime import timedelta
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -156,8 +157,15 @@ def test_micius_over_xinglong() -> None:
     assert contact.min_range_m == pytest.approx(645e3, abs=2e3)
     assert np.degrees(contact.max_elevation_rad) == pytest.approx(47.8, abs=0.1)
     assert np.degrees(contact.sun_elevation_rad) < -60 and not contact.sunlit
-    assert is_night(contact, maximum_sun_elevation_rad=float(np.radians(-12)))
-    assert not is_night(contact, maximum_sun_elevation_rad=float(np.radians(-80)))
+    assert is_night(contact)
+    assert is_night(contact, maximum_sun_elevation_rad=np.radians(-12))
+    assert not is_night(contact, maximum_sun_elevation_rad=np.radians(-80))
+
+
+@pytest.mark.parametrize(("sun_deg", "night"), [(-12.001, True), (-11.999, False)])
+def test_night_is_when_nautical_twilight_is_over(sun_deg: float, night: bool) -> None:
+    contact = find_passes(made_up(), XINGLONG, EPOCH, duration_s=DAY_S, minimum_elevation_rad=MASK)[0]
+    assert is_night(msgspec.structs.replace(contact, sun_elevation_rad=np.radians(sun_deg))) == night
 
 
 def test_a_pass_cut_by_the_window_is_whole_and_belongs_to_its_culmination() -> None:

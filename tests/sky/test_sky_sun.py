@@ -17,6 +17,7 @@ from satqkd.sky import (
     sun_elevation_rad,
     sun_fraction,
     sun_position_m,
+    sun_view,
     sunlit,
 )
 from satqkd.sky.sun import seen_sun_fraction, sees_whole_sun
@@ -58,6 +59,13 @@ def test_elevation_agrees_with_the_longer_series(site: Site, day: float) -> None
     sine = sine + np.cos(site.latitude_rad) * np.cos(declination) * np.cos(hour_angle)
     off = np.degrees(np.arcsin(np.clip(sine, -1, 1)) - sun_elevation_rad(site, EPOCH, t_s))
     assert np.abs(off).max() < 0.02
+    north = np.cos(site.latitude_rad) * np.sin(declination)
+    north = north - np.sin(site.latitude_rad) * np.cos(declination) * np.cos(hour_angle)
+    east = -np.cos(declination) * np.sin(hour_angle)
+    seen = sun_view(site, EPOCH, t_s)
+    turned = degrees_apart(np.degrees(np.arctan2(east, north)), np.degrees(seen.azimuth_rad))
+    assert (turned * np.cos(seen.elevation_rad)).max() < 0.02
+    np.testing.assert_array_equal(seen.elevation_rad, sun_elevation_rad(site, EPOCH, t_s))
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ app.command("report")(report.report)
 app.command("validate")(validate.validate)
 
 
+_NO_ARGUMENTS: Final = "NoArgsIsHelpError"
+"""A group called without a command: its message is the whole help."""
 UsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 """The class of all mistakes in a command's words; typer gives only this child of it a public name."""
 
@@ -66,9 +68,12 @@ def main() -> None:
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except UsageError as error:
-        if len(sys.argv) == 1:
+        if type(error).__name__ == _NO_ARGUMENTS:
+            print(_words_of(error), file=sys.stderr)
             sys.exit(2)
         _end(f"{_words_of(error)} (try `satqkd --help`)", 2)
+    except (OverflowError, RecursionError) as error:
+        _end(f"a number or a nesting is beyond what can be computed ({error}); look at what was given", 2)
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted; no partial key was stored", 4)
     except OSError as error:

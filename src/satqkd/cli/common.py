@@ -13,6 +13,7 @@ from satqkd.errors import ResourceError
 
 if TYPE_CHECKING:
     from satqkd import show
+    from satqkd.mission import PassReport
 
 _NUMBER = re.compile(r"[-+]?\d|-$|–$|yes$|no$")
 _UNBOUNDED = 4000
@@ -32,6 +33,9 @@ Demo = Annotated[
 StorePath = Annotated[Path, typer.Option("--store", help="Key store of this node.")]
 SatelliteName = Annotated[str, typer.Argument(help="Preset name or TOML file of a satellite.")]
 StationName = Annotated[str, typer.Argument(help="Preset name or TOML file of a station.")]
+ProtocolFile = Annotated[
+    Path | None, typer.Option("--protocol", help="TOML file with protocol settings; see docs/settings.md.")
+]
 
 
 def print_json(value: Any) -> None:
@@ -69,6 +73,22 @@ def say(message: str) -> None:
     print(f"satqkd: {message}", file=sys.stderr)
 
 
+def tell_pass(report: "PassReport", *, json: bool, **more: Any) -> None:
+    """A pass at its end, as one JSON document with `more` in it, or as a table; ends with 1 without key."""
+    import msgspec
+
+    from satqkd.show import pass_table, pass_view
+
+    if json:
+        print_json({**msgspec.structs.asdict(report), **more})
+    else:
+        print_tables(pass_table([pass_view(report)]))
+        if report.reason:
+            say(f"{report.outcome}: {report.reason}")
+    if report.outcome != "key":
+        raise typer.Exit(1)
+
+
 class ProgressLine:
     """One line on stderr that is written over; silent unless stderr is a terminal, then sparse."""
 
@@ -104,8 +124,8 @@ def new_file(target: Path, *, afterwards: str) -> Iterator[Callable[[bytes], Non
     """A file that costs key: `with new_file(...) as write` refuses its place before the key is used.
 
     The file is there whole or not at all, readable by its owner alone; nothing is left of it when the block
-    fails. afterwards: what to
-    do when writing fails although the place was good, with the key already used. Raises ResourceError.
+    fails. afterwards: what to do when writing fails although the place was good, with the key already used.
+    Raises ResourceError.
     """
     partial = target.with_name(target.name + ".partial")
     try:

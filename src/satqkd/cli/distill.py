@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from satqkd.cli.common import Json, ProgressLine, made_folder, print_json, print_tables, say
+from satqkd.cli.common import Json, ProgressLine, made_folder, say, tell_pass
 
 _COMPARED = {
     True: "the keys equal those of the live pass, at both ends",
@@ -25,23 +25,15 @@ def distill(
     json: Json = False,
 ) -> None:
     """Distil a recorded pass: the live pass's key where its coins are on record, else a key of its own."""
-    import msgspec
-
-    from satqkd.mission import distil, equals_live, open_recording
-    from satqkd.show import pass_table, pass_view
+    from satqkd.mission import distill_recording, equals_live, open_recording
 
     with open_recording(directory) as recording:
         folder = made_folder(directory / "distilled" if out is None else out)
         progress = ProgressLine("pass time")
-        report = distil(recording, folder, fresh_coins=fresh_coins, progress=progress)
+        report = distill_recording(recording, folder, fresh_coins=fresh_coins, progress=progress)
         progress.end()
         same = None if fresh_coins else equals_live(recording, folder)
     say(_COMPARED[same])
-    if json:
-        print_json({**msgspec.structs.asdict(report), "equals_live": same})
-    else:
-        print_tables(pass_table([pass_view(report)]))
-        if report.reason:
-            say(f"{report.outcome}: {report.reason}")
-    if report.outcome != "key" or same is False:
+    tell_pass(report, json=json, equals_live=same)
+    if same is False:
         raise typer.Exit(1)

@@ -10,13 +10,13 @@ from satqkd.cli.common import (
     At,
     Json,
     ProgressLine,
+    ProtocolFile,
     SatelliteName,
     Seed,
     StationName,
     made_folder,
-    print_json,
-    print_tables,
     say,
+    tell_pass,
 )
 from satqkd.errors import ConfigError
 
@@ -36,9 +36,7 @@ def fly_pass(
     speed: Annotated[
         str, typer.Option(help="Pacing against the wall clock; `max` (none) is the only one so far.")
     ] = "max",
-    protocol: Annotated[
-        Path | None, typer.Option(help="TOML file with protocol settings; see docs/settings.md.")
-    ] = None,
+    protocol: ProtocolFile = None,
     json: Json = False,
 ) -> None:
     """Fly one pass with the digital twin: detections, distillation, equal keys in both stores."""
@@ -63,7 +61,6 @@ def _fly(
 ) -> None:
     from satqkd.mission import contact_of, fly, presets, read_protocol, write_pass_folder
     from satqkd.node import RunConfig, fly_in_processes, free_port
-    from satqkd.show import pass_table, pass_view
 
     rules = read_protocol(protocol)
     contact = contact_of(presets.satellite(satellite), presets.station(station), at)
@@ -84,11 +81,4 @@ def _fly(
         report = fly_in_processes(config, progress)
     progress.end()
     write_pass_folder(folder, contact, report)
-    if json:
-        print_json(report)
-    else:
-        print_tables(pass_table([pass_view(report)]))
-        if report.reason:
-            say(f"{report.outcome}: {report.reason}")
-    if report.outcome != "key":
-        raise typer.Exit(1)
+    tell_pass(report, json=json)

@@ -9,13 +9,13 @@ from satqkd.cli.common import (
     At,
     Json,
     ProgressLine,
+    ProtocolFile,
     SatelliteName,
     Seed,
     StationName,
     made_folder,
-    print_json,
-    print_tables,
     say,
+    tell_pass,
 )
 
 
@@ -25,14 +25,11 @@ def record(
     directory: Annotated[Path, typer.Argument(help="Folder for recording, stores and reports.")],
     at: At = None,
     seed: Seed = 1,
-    protocol: Annotated[
-        Path | None, typer.Option(help="TOML file with protocol settings; see docs/settings.md.")
-    ] = None,
+    protocol: ProtocolFile = None,
     json: Json = False,
 ) -> None:
     """Fly one pass in memory and record it: `satqkd distill` makes the same key from the files."""
     from satqkd.mission import contact_of, presets, read_protocol, record_pass
-    from satqkd.show import pass_table, pass_view
 
     rules = read_protocol(protocol)
     contact = contact_of(presets.satellite(satellite), presets.station(station), at)
@@ -41,11 +38,4 @@ def record(
     report = record_pass(contact, rules, made_folder(directory), seed=seed, progress=progress)
     progress.end()
     say(f"{directory}: the recording holds raw key and coins; keep it as you keep the key, or delete it")
-    if json:
-        print_json(report)
-    else:
-        print_tables(pass_table([pass_view(report)]))
-        if report.reason:
-            say(f"{report.outcome}: {report.reason}")
-    if report.outcome != "key":
-        raise typer.Exit(1)
+    tell_pass(report, json=json)

@@ -8,54 +8,65 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from satqkd.config.base import Fraction, Inside, NotNegative, Positive, Settings
+from satqkd.config.base import (
+    Aperture,
+    Decibels,
+    Divergence,
+    Fraction,
+    Inside,
+    Jitter,
+    Power,
+    Settings,
+    Time,
+    Wavelength,
+)
 from satqkd.errors import ConfigError
 
 
 class Laser(Settings, frozen=True, kw_only=True):
     """Bright light that leaves a terminal, a Gaussian beam."""
 
-    wavelength_m: Positive
-    power_w: Positive
+    wavelength_m: Wavelength
+    power_w: Power
     """Mean, at the telescope's exit."""
     extinction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Power of a 0 over that of a 1, where it carries bits."""
-    divergence_rad: Positive
+    divergence_rad: Divergence
     """Full 1/e^2 intensity angle."""
-    pointing_jitter_rad: NotNegative = 0.0
+    pointing_jitter_rad: Jitter = 0.0
     """Standard deviation per axis, of a terminal that points by itself; not for a satellite's beams, which
     share the pointing of its transmitter."""
-    pointing_correlation_s: Positive | None = None
+    pointing_correlation_s: Time | None = None
     """Correlation time of that jitter; none: it enters as its mean loss and fades nothing."""
 
 
 class LaserReceiver(Settings, frozen=True, kw_only=True):
     """What receives the other terminal's classical light: direct detection of on-off keying."""
 
-    aperture_diameter_m: Positive
+    aperture_diameter_m: Aperture
     optics_transmittance: Inside
     quantum_efficiency: Inside
-    gain: Annotated[float, Meta(ge=1)] = 1.0
+    gain: Annotated[float, Meta(ge=1, le=1e6)] = 1.0
     """Of the avalanche; 1 for a photodiode without."""
     ionisation_ratio: Fraction = 0.0
     """Of holes over electrons: what makes the avalanche noisy."""
-    dark_current_a: NotNegative = 0.0
+    dark_current_a: Annotated[float, Meta(ge=0, le=1)] = 0.0
     """The multiplied part, before gain."""
-    amplifier_noise_a_sqrt_hz: NotNegative
+    amplifier_noise_a_sqrt_hz: Annotated[float, Meta(gt=0, le=1e-3)]
     """Current noise referred to the amplifier's input."""
-    coding_gain_db: NotNegative = 0.0
+    coding_gain_db: Decibels = 0.0
     """Optical power that the modem's error-correcting code saves."""
 
 
 class Beacon(Settings, frozen=True, kw_only=True):
     """Numbered light pulses that carry the satellite's clock to the station."""
 
-    rate_hz: Positive
-    code_shift_s: Positive
+    rate_hz: Annotated[float, Meta(gt=0, le=1e7)]
+    code_shift_s: Annotated[float, Meta(gt=0, le=1)]
     """How much later a beacon whose code bit is 1 is emitted."""
     laser: Laser | None = None
     """Its light; none: bright enough that every beacon is tagged, and no crosstalk."""
-    detection_photons: Positive | None = None
+    detection_photons: Annotated[float, Meta(gt=0, le=1e15)] | None = None
     """Photons a pulse inside the aperture at which half of the beacons are tagged; none: every one is."""
 
     def __post_init__(self) -> None:
@@ -73,7 +84,7 @@ class Beacon(Settings, frozen=True, kw_only=True):
 class Lasercom(Settings, frozen=True, kw_only=True):
     """Classical laser link: what one terminal sends with, and receives the other with."""
 
-    rate_bit_s: Positive
+    rate_bit_s: Annotated[float, Meta(gt=0, le=1e12)]
     """Of what this terminal sends."""
     frame_loss: Fraction
     """Probability that a frame of this terminal is lost whatever the light is like."""

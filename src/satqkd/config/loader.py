@@ -8,19 +8,19 @@ gives one of them hides the others of the table below. No file is read except by
 here knows what the numbers mean.
 """
 
-import difflib
 import hashlib
 import math
+import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from satqkd.errors import ConfigError
+from satqkd.errors import ConfigError, nearest
 
 T = TypeVar("T")
 Table = dict[str, Any]
@@ -98,7 +98,9 @@ def load(table: Table, struct: type[T], where: str, *, over: Table | None = None
         evidence += [each for each in below if each.path in silent]
     try:
         value = msgspec.convert(si_table, struct)
-    except (msgspec.ValidationError, ConfigError) as error:
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_told(str(error), si_table)}") from None
+    except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     return Loaded(value, tuple(evidence))
 
@@ -106,6 +108,22 @@ def load(table: Table, struct: type[T], where: str, *, over: Table | None = None
 def config_id(value: Any) -> str:
     """SHA-256 of the effective settings, 64 hex digits: equal id, same settings."""
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+def _told(message: str, si_table: Table) -> str:
+    """A checker's message with the place first, the value that came, and in the user's unit what it means."""
+    found = re.fullmatch(r"(.*) - at `\$\.(.*)`", message)
+    if found is None:
+        return message
+    wanted, path = found.groups()
+    value: Any = si_table
+    for name in re.findall(r"[^.\[\]]+", path):
+        value = value[int(name)] if isinstance(value, list) else value.get(name)
+    angle = path.endswith("_rad") and isinstance(value, int | float)
+    degrees = f" ({math.degrees(value):g} degrees)" if angle else ""
+    return (
+        f"{path}: {wanted[0].lower()}{wanted[1:]}, got {value!r}{degrees}; see docs/settings.md for its range"
+    )
 
 
 def _without_alternatives(below: Table, above: Table, struct: type) -> Table:
@@ -141,7 +159,7 @@ def _to_si(table: Table, struct: type, where: str, path: str, evidence: list[Evi
     si_table: Table = {}
     for key, raw in table.items():
         if key not in names:
-            raise ConfigError(f"{where}: unknown key {path}{key}{_nearest(key, names)}")
+            raise ConfigError(f"{where}: unknown key {path}{key}{_hint(key, names)}")
         field, scale = names[key]
         if field in si_table:
             raise ConfigError(f"{where}: {path}{field} is given twice, in two units; keep one")
@@ -176,8 +194,11 @@ def _take_evidence(raw: Table, where: str, path: str, field: str, evidence: list
         raise ConfigError(
             f"{where}: {path}{field} has a value but no {missing}; give evidence and source"
         ) from None
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {path}{field}: {error}") from None
+    except msgspec.ValidationError:
+        raise ConfigError(
+            f"{where}: {path}{field}: expected evidence to be one of {', '.join(typing.get_args(Mark))} and "
+            f"source to be text, got {raw['evidence']!r} and {raw['source']!r}"
+        ) from None
     extra = set(raw) - {"value", "evidence", "source"}
     if extra:
         raise ConfigError(f"{where}: {path}{field}: unknown {sorted(extra)} beside value, evidence, source")
@@ -197,9 +218,9 @@ def _accepted_names(struct: type) -> dict[str, tuple[str, float]]:
     return names
 
 
-def _nearest(key: str, names: dict[str, tuple[str, float]]) -> str:
-    close = difflib.get_close_matches(key, names, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; allowed: {', '.join(sorted(names))}"
+def _hint(key: str, names: Iterable[str]) -> str:
+    near = nearest(key, names)
+    return f"; {near}" if near else f"; allowed: {', '.join(sorted(names))}"
 
 
 def _struct_of(hint: Any) -> type | None:

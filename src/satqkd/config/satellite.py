@@ -4,15 +4,27 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from satqkd.config.base import Identifier, Inside, NotNegative, Positive, Settings
+from satqkd.config.base import (
+    Aperture,
+    Decibels,
+    Divergence,
+    Identifier,
+    Inside,
+    Jitter,
+    Settings,
+    Shadow,
+    Time,
+    Wavelength,
+)
 from satqkd.config.lasercom import Beacon, Lasercom
 from satqkd.config.orbit import Orbit
 from satqkd.errors import ConfigError
 
+Photons = Annotated[float, Meta(gt=0, le=100)]
+Dimmer = Annotated[float, Meta(ge=0, le=100)]
 Bias = Annotated[float, Meta(gt=-1, lt=1)]
 Fluctuation = Annotated[float, Meta(ge=0, le=0.5)]
 Skew = Annotated[float, Meta(ge=-1e-8, le=1e-8)]
-Obscuration = Annotated[float, Meta(ge=0, lt=1)]
 
 
 class Source(Settings, frozen=True, kw_only=True):
@@ -22,22 +34,22 @@ class Source(Settings, frozen=True, kw_only=True):
     are nature's, which twin and budget play and no bound is told.
     """
 
-    pulse_rate_hz: Positive
-    wavelength_m: Positive
-    intensities: tuple[Positive, Positive, NotNegative]
+    pulse_rate_hz: Annotated[float, Meta(ge=1e3, le=1e11)]
+    wavelength_m: Wavelength
+    intensities: tuple[Photons, Photons, Dimmer]
     """Nominal mean photon number per pulse at the telescope's exit: signal, decoy, vacuum."""
     probabilities: tuple[Inside, Inside, Inside]
     basis_z_probability: Inside = 0.5
-    pulse_width_s: Positive
+    pulse_width_s: Annotated[float, Meta(gt=0, le=1e-3)]
     """Full width at half maximum."""
     intensity_bias: tuple[Bias, Bias, Bias] = (0.0, 0.0, 0.0)
     """True over nominal mean photon number, less 1."""
     intensity_fluctuation: tuple[Fluctuation, Fluctuation, Fluctuation] = (0.0, 0.0, 0.0)
     """Relative standard deviation from pulse to pulse, uniformly distributed."""
-    intensity_extinction_db: NotNegative | None = None
+    intensity_extinction_db: Decibels | None = None
     """How far below the signal a pulse is that should be dark; that light is on every pulse of class
     vacuum. None: dark is dark."""
-    polarisation_extinction_db: Positive | None = None
+    polarisation_extinction_db: Annotated[float, Meta(gt=0, le=400)] | None = None
     """Power in the wanted over power in the orthogonal polarisation as sent. None: pure."""
     diode_skew_s: tuple[Skew, Skew, Skew, Skew] = (0.0, 0.0, 0.0, 0.0)
     """How late the laser diodes of H, V, + and - fire."""
@@ -74,19 +86,19 @@ class Transmitter(Settings, frozen=True, kw_only=True):
 
     ALTERNATIVES: ClassVar = (("divergence_rad", "divergence_convention"), ("waist_radius_m",))
 
-    divergence_rad: Positive | None = None
+    divergence_rad: Divergence | None = None
     divergence_convention: Literal["disc_full", "gaussian_1e2_full", "gaussian_fwhm_full"] | None = None
     """Which angle `divergence_rad` is: full angle of a uniform disc, full 1/e^2 intensity angle of a
     Gaussian, or its full width at half maximum."""
-    waist_radius_m: Positive | None = None
+    waist_radius_m: Aperture | None = None
     """1/e^2 intensity radius of the Gaussian at the aperture, which truncates it; instead of a divergence."""
-    aperture_diameter_m: Positive
-    central_obscuration: Obscuration = 0.0
+    aperture_diameter_m: Aperture
+    central_obscuration: Shadow = 0.0
     """Diameter of the secondary mirror's shadow over that of the aperture."""
-    pointing_jitter_rad: NotNegative
+    pointing_jitter_rad: Jitter
     """Standard deviation per axis."""
-    pointing_bias_rad: NotNegative = 0.0
-    pointing_correlation_s: Positive | None = None
+    pointing_bias_rad: Jitter = 0.0
+    pointing_correlation_s: Time | None = None
     """Correlation time of the jitter; none: it fades nothing, only its mean loss enters."""
 
     def __post_init__(self) -> None:

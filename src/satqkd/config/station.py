@@ -6,14 +6,25 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from satqkd.config.base import Fraction, Identifier, Inside, NotNegative, Positive, Settings
+from satqkd.config.base import (
+    Aperture,
+    Decibels,
+    EventRate,
+    Fraction,
+    Identifier,
+    Inside,
+    Settings,
+    Shadow,
+    Time,
+)
 from satqkd.config.lasercom import Lasercom
 from satqkd.errors import ConfigError
 
-Obscuration = Annotated[float, Meta(ge=0, lt=1)]
 Afterpulsing = Annotated[float, Meta(ge=0, le=0.3)]
 EachInside = tuple[Inside, Inside, Inside, Inside]
-EachNotNegative = tuple[NotNegative, NotNegative, NotNegative, NotNegative]
+EachRate = tuple[EventRate, EventRate, EventRate, EventRate]
+Short = Annotated[float, Meta(ge=0, le=1e-2)]
+EachShort = tuple[Short, Short, Short, Short]
 EachFraction = tuple[Fraction, Fraction, Fraction, Fraction]
 EachAfterpulsing = tuple[Afterpulsing, Afterpulsing, Afterpulsing, Afterpulsing]
 ErrorShare = Annotated[float, Meta(ge=0, le=0.5)]
@@ -26,20 +37,20 @@ class Detector(Settings, frozen=True, kw_only=True):
     """The four single-photon detectors, in the order H, V, +, -; in TOML one number stands for all four."""
 
     efficiency: EachInside
-    dark_rate_hz: EachNotNegative
-    dead_time_s: EachNotNegative
+    dark_rate_hz: EachRate
+    dead_time_s: EachShort
     """Without any response after a click."""
-    recovery_s: EachNotNegative = NONE
+    recovery_s: EachShort = NONE
     """Time constant with which the efficiency comes back after the dead time, as 1 - exp(-t / recovery)."""
-    jitter_s: EachNotNegative
+    jitter_s: EachShort
     """Full width at half maximum of the Gaussian timing error."""
     jitter_tail_fraction: EachFraction = NONE
     """Share of the clicks that are late besides, by an exponential time."""
-    jitter_tail_s: EachNotNegative = NONE
+    jitter_tail_s: EachShort = NONE
     """Mean of that time."""
     afterpulse_probability: EachAfterpulsing = NONE
     """That a click is followed by one more without light."""
-    afterpulse_decay_s: EachNotNegative = NONE
+    afterpulse_decay_s: EachShort = NONE
     """Mean time of the afterpulse after the end of the dead time."""
 
     @classmethod
@@ -60,9 +71,9 @@ class Detector(Settings, frozen=True, kw_only=True):
 class Tagger(Settings, frozen=True, kw_only=True):
     """The time tagger behind all detectors."""
 
-    resolution_s: Positive = 1e-12
+    resolution_s: Annotated[float, Meta(gt=0, le=1e-6)] = 1e-12
     """Tags are multiples of it; a picosecond is the grain of a tag in this software."""
-    dead_time_s: NotNegative = 0.0
+    dead_time_s: Short = 0.0
     """After a tag, on the same channel."""
 
     def __post_init__(self) -> None:
@@ -79,7 +90,7 @@ class Polarisation(Settings, frozen=True, kw_only=True):
 
     compensation: Literal["ideal", "waveplate", "none"] = "ideal"
     """A frame that never turns, a half-wave plate turned by prediction each `update_s`, or nothing."""
-    update_s: Positive = 1.0
+    update_s: Time = 1.0
     """Time between two settings of the wave plate."""
     residual_angle_rad: Annotated[float, Meta(ge=-0.8, le=0.8)] = 0.0
     """What is left between the frames besides: calibration and prediction error."""
@@ -95,11 +106,11 @@ class Isolation(Settings, frozen=True, kw_only=True):
     Filters, baffles and angles together; none: nothing of it comes through.
     """
 
-    beacon_db: NotNegative | None = None
-    downlink_db: NotNegative | None = None
-    uplink_db: NotNegative | None = None
+    beacon_db: Decibels | None = None
+    downlink_db: Decibels | None = None
+    uplink_db: Decibels | None = None
     """Of the station's own uplink light scattered back by the air."""
-    uplink_overlap_m: Positive | None = None
+    uplink_overlap_m: Annotated[float, Meta(ge=0.1, le=1e5)] | None = None
     """Distance from which on the uplink's beam lies in the receiver's view; needed with uplink_db."""
 
     def __post_init__(self) -> None:
@@ -118,9 +129,9 @@ class Receiver(Settings, frozen=True, kw_only=True):
     """Probability that a photon in the sender's basis reaches the wrong detector with aligned frames."""
     basis_choice: Literal["active", "passive"]
     basis_z_probability: Inside = 0.5
-    gate_s: Positive
+    gate_s: Annotated[float, Meta(gt=0, le=1e-3)]
     """Full width of the acceptance window around a slot."""
-    hold_off_s: NotNegative | None = None
+    hold_off_s: Short | None = None
     """A detection within this time of any earlier click is dropped; none: the longest dead time."""
     polarisation: Polarisation = Polarisation()
     isolation: Isolation = Isolation()
@@ -155,11 +166,11 @@ class Receiver(Settings, frozen=True, kw_only=True):
 class Turbulence(Settings, frozen=True, kw_only=True):
     """The Hufnagel-Valley atmosphere over a station."""
 
-    ground_cn2_m23: Positive
+    ground_cn2_m23: Annotated[float, Meta(gt=0, le=1e-10)]
     """Structure constant at the ground, m^(-2/3)."""
-    high_wind_m_s: Positive
+    high_wind_m_s: Annotated[float, Meta(gt=0, le=200)]
     """Rms wind between 5 and 20 km."""
-    ground_wind_m_s: NotNegative
+    ground_wind_m_s: Annotated[float, Meta(ge=0, le=100)]
 
 
 class Cloud(Settings, frozen=True, kw_only=True):
@@ -167,7 +178,7 @@ class Cloud(Settings, frozen=True, kw_only=True):
 
     from_s: float
     to_s: float
-    loss_db: Positive
+    loss_db: Annotated[float, Meta(gt=0, le=400)]
 
     def __post_init__(self) -> None:
         if not self.from_s < self.to_s:
@@ -200,24 +211,24 @@ class Station(Settings, frozen=True, kw_only=True):
     """Quantum transmission above this."""
     lasercom_minimum_elevation_rad: Annotated[float, Meta(ge=0, lt=1.5707963267948966)]
     """The laser link works above this, so that a block can be closed after the last photon."""
-    maximum_range_m: Positive | None = None
+    maximum_range_m: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     """Quantum transmission only nearer than this, where an experiment was cut so."""
-    telescope_diameter_m: Positive
-    central_obscuration: Obscuration = 0.0
+    telescope_diameter_m: Aperture
+    central_obscuration: Shadow = 0.0
     """Diameter of the secondary mirror's shadow over that of the telescope."""
-    zenith_optical_depth: NotNegative | None = None
-    visibility_m: Positive | None = None
+    zenith_optical_depth: Annotated[float, Meta(ge=0, le=20)] | None = None
+    visibility_m: Annotated[float, Meta(ge=5e3, le=60e3)] | None = None
     """Meteorological range at the ground, from which the optical depth follows; instead of it."""
     turbulence: Turbulence | None = None
     """None: the air scintillates nothing."""
     clouds: tuple[Cloud, ...] = ()
-    sky_radiance_w_m2_sr_um: NotNegative
+    sky_radiance_w_m2_sr_um: Annotated[float, Meta(ge=0, le=1e4)]
     """Spectral radiance of the moonless night sky with the site's own glow, W m^-2 sr^-1 um^-1."""
-    field_of_view_rad: Positive
+    field_of_view_rad: Annotated[float, Meta(gt=0, le=0.2)]
     """Full angle."""
-    filter_width_m: Positive
+    filter_width_m: Annotated[float, Meta(ge=1e-12, le=1e-6)]
     """Full width at half maximum of the spectral filter."""
-    calibration_loss_db: NotNegative
+    calibration_loss_db: Decibels
     """Loss that no named part explains, fitted to a published outcome; 0 where nothing was fitted."""
     receiver: Receiver
     clock: Clock

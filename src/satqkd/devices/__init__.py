@@ -13,18 +13,25 @@ from satqkd.devices.recorded import (
     RecordingReceiver,
     RecordingTransmitter,
     Stretch,
+    tag_record,
 )
 from satqkd.devices.recorded_files import SatelliteFile, StationFile
-from satqkd.devices.recording import Course, NewSatelliteFile, NewStationFile, RecordHeader, text_id
+from satqkd.devices.recording import (
+    NewSatelliteFile,
+    NewStationFile,
+    RecordedCourse,
+    RecordHeader,
+    text_id,
+)
 from satqkd.devices.twin import TwinReceiver, TwinTransmitter
 
 __all__ = [
-    "Course",
     "NewSatelliteFile",
     "NewStationFile",
     "Receiver",
     "RecordHeader",
     "RecordedCoins",
+    "RecordedCourse",
     "RecordedReceiver",
     "RecordedTransmitter",
     "RecordingReceiver",
@@ -36,5 +43,6 @@ __all__ = [
     "TwinReceiver",
     "TwinTransmitter",
     "settings_of",
+    "tag_record",
     "text_id",
 ]

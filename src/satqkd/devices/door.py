@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.errors import LocalProtocolError
 from satqkd.records import Settings, Tags
 
 
@@ -58,3 +59,15 @@ class Receiver(Protocol):
         for H, V, +, - and 4 for the beacon detector. An empty stretch gives empty columns.
         """
         ...
+
+
+def check_slots(slots: NDArray[np.int64], who: str) -> None:
+    """What a transmitter may be asked for: int64, shape (n,), >= 0, strictly increasing.
+
+    Raises LocalProtocolError that names `who` was asked.
+    """
+    if slots.dtype != np.int64 or slots.ndim != 1 or (slots[:1] < 0).any() or (np.diff(slots) <= 0).any():
+        raise LocalProtocolError(
+            f"{who}: expected slots >= 0 in increasing order (int64, one dimension), got {slots.dtype} of "
+            f"shape {slots.shape}; sort them and drop repeated ones before asking"
+        )

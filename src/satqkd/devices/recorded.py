@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.devices.door import Receiver, Transmitter
+from satqkd.devices.door import Receiver, Transmitter, check_slots
 from satqkd.errors import DataFormatError, LocalProtocolError
 from satqkd.randomness import RandBytes
 from satqkd.records import Settings, Tags
@@ -123,17 +123,10 @@ class RecordedReceiver:
     stretch comes with the first call that reaches its end, whole.
     """
 
-    def __init__(self, stretches: Sequence[Stretch]) -> None:
-        self._record = tag_record(stretches)
+    def __init__(self, record: TagRecord) -> None:
+        self._record = record
         self._given = self._row = 0
         self._read_until_s = -np.inf
-
-    @classmethod
-    def over(cls, record: TagRecord) -> "RecordedReceiver":
-        """Of a record whose order has been checked."""
-        receiver = cls(())
-        receiver._record = record
-        return receiver
 
     def read(self, until_s: float) -> Tags:
         """Every stretch not given yet whose end is at or before `until_s`."""
@@ -198,11 +191,7 @@ class RecordedTransmitter:
 
         Raises LocalProtocolError for slots out of order, or never recorded.
         """
-        if slots.dtype != np.int64 or slots.ndim != 1 or (slots[:1] < 0).any() or (np.diff(slots) <= 0).any():
-            raise LocalProtocolError(
-                f"recorded transmitter: expected slots >= 0 in increasing order (int64, one dimension), got "
-                f"{slots.dtype} of shape {slots.shape}; sort them and drop repeated ones before asking"
-            )
+        check_slots(slots, "recorded transmitter")
         pages = np.searchsorted(self._record.page_slots, slots, "right") - 1
         setting = np.empty(slots.size, np.uint8)
         for page in np.unique(pages):

@@ -23,7 +23,7 @@ from satqkd.devices.recorded import (
     SettingRecord,
     TagRecord,
 )
-from satqkd.devices.recording import COLUMNS, FORMAT, VERSION, Course, Node, RecordHeader
+from satqkd.devices.recording import COLUMNS, FORMAT, VERSION, Node, RecordedCourse, RecordHeader
 from satqkd.errors import DataFormatError
 from satqkd.records import BEACON_CHANNEL, VACUUM
 
@@ -198,13 +198,16 @@ class StationFile(_File):
     def receiver(self) -> RecordedReceiver:
         """The detectors on record."""
         columns = self._columns
-        record = TagRecord(self._until_s, self._end_row, columns["time_ps"], columns["channel"])
-        return RecordedReceiver.over(record)
+        return RecordedReceiver(
+            TagRecord(self._until_s, self._end_row, columns["time_ps"], columns["channel"])
+        )
 
-    def course(self) -> Course:
+    def course(self) -> RecordedCourse:
         """Where the satellite was."""
         columns = self._columns
-        return Course(*(columns[f"course_{name}"].whole() for name in Course.__struct_fields__))
+        return RecordedCourse(
+            *(columns[f"course_{name}"].whole() for name in RecordedCourse.__struct_fields__)
+        )
 
     def _check(self) -> None:
         time_ps, channel = self._columns["time_ps"], self._columns["channel"]
@@ -232,7 +235,9 @@ class StationFile(_File):
             )
 
     def _check_course(self) -> None:
-        t_s, range_m, elevation_rad = (self._columns[f"course_{name}"] for name in Course.__struct_fields__)
+        t_s, range_m, elevation_rad = (
+            self._columns[f"course_{name}"] for name in RecordedCourse.__struct_fields__
+        )
         for each in (range_m, elevation_rad):
             self._require_rows(each.name, len(t_s), "as many as course_t_s has")
         t_s.check(np.isfinite, "a finite number of seconds")

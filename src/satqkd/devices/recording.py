@@ -8,7 +8,6 @@ Knows no protocol and no twin.
 What stands in these files is raw key and the coins of its distillation: only their owner may read them.
 """
 
-import hashlib
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Final, Literal, Self
@@ -18,6 +17,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from satqkd.config import config_id
 from satqkd.devices.door import Receiver, Transmitter
 from satqkd.devices.recorded import RecordingReceiver, RecordingTransmitter, Stretch, recording_coins
 from satqkd.errors import DataFormatError, ResourceError
@@ -77,7 +77,7 @@ class RecordHeader(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
-class Course(msgspec.Struct, frozen=True, eq=False):
+class RecordedCourse(msgspec.Struct, frozen=True, eq=False):
     """Where the satellite was as the station saw it; columns of one length."""
 
     t_s: NDArray[np.float64]
@@ -104,8 +104,8 @@ COLUMNS: Final[dict[Node, dict[str, np.dtype[Any]]]] = {
 
 
 def text_id(text: str) -> str:
-    """SHA-256 of a text, 64 hex digits; of settings as `msgspec` encodes them it is `config_id`."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of a text, 64 hex digits; of settings as `msgspec` encodes them it is their `config_id`."""
+    return config_id(msgspec.Raw(text))  # raw: hashed as it stands
 
 
 class _Appended:
@@ -216,7 +216,7 @@ class NewStationFile(_NewFile):
     node = "station"
 
     def __init__(
-        self, path: Path, header: RecordHeader, course: Course, *, chunk_rows: int = CHUNK_ROWS
+        self, path: Path, header: RecordHeader, course: RecordedCourse, *, chunk_rows: int = CHUNK_ROWS
     ) -> None:
         super().__init__(path, header, chunk_rows=chunk_rows)
         self._rows = 0

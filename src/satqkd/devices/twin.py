@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from satqkd.config import Satellite, Source, Station
 from satqkd.constants import PS_PER_S
 from satqkd.devices.dice import settings_of
+from satqkd.devices.door import check_slots
 from satqkd.devices.nature import (
     PIECE_PS,
     Beacons,
@@ -51,11 +52,7 @@ class TwinTransmitter:
 
     def settings(self, slots: NDArray[np.int64]) -> Settings:
         """Class, basis and bit of the slots; int64, shape (n,), >= 0, strictly increasing."""
-        if slots.dtype != np.int64 or slots.ndim != 1 or (slots[:1] < 0).any() or (np.diff(slots) <= 0).any():
-            raise LocalProtocolError(
-                f"transmitter: expected slots >= 0 in increasing order (int64, one dimension), got "
-                f"{slots.dtype} of shape {slots.shape}; sort them and drop repeated ones before asking"
-            )
+        check_slots(slots, "transmitter")
         return settings_of(slots, key=self._key, source=self._source)
 
 

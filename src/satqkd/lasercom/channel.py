@@ -1,10 +1,9 @@
 """The laser beam as the emulator plays it: one direction, datagrams in, what arrives of them out.
 
-A frame waits for the transmitter, takes bits / rate to send, flies for the light time and may be lost
-with a probability that changes in time, or in an outage. One random number is drawn per frame
-submitted, whatever becomes of it, so
-the fate of the n-th frame depends on the generator alone. Frames are whole or lost: the terminal's own
-checksum is taken to drop damaged ones. Knows no frame layout and no clock.
+A frame waits for the transmitter, takes bits / rate to send, flies for the light time and may be lost with a
+probability that changes in time, or in an outage. One random number is drawn per frame submitted, whatever
+becomes of it, so the fate of the n-th frame depends on the generator alone. Frames are whole or lost: the
+terminal's own checksum is taken to drop damaged ones. Knows no frame layout and no clock.
 """
 
 import heapq
@@ -54,11 +53,15 @@ class FrameLoss(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     def at(self, t_s: float) -> float:
         """At one instant."""
-        place = min(max((t_s - self.start_s) / self.step_s, 0.0), float(self.probability.size - 1))
-        cell = int(place)
-        here = float(self.probability[cell])
-        there = float(self.probability[min(cell + 1, self.probability.size - 1)])
-        return here + (place - cell) * (there - here)
+        return float(self.along(np.asarray(t_s)))
+
+    def along(self, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """At these instants, shape of t_s."""
+        last = self.probability.size - 1
+        place = np.clip((t_s - self.start_s) / self.step_s, 0.0, last)
+        cell = np.floor(place).astype(np.intp)
+        here, there = self.probability[cell], self.probability[np.minimum(cell + 1, last)]
+        return np.asarray(here + (place - cell) * (there - here))
 
 
 class Channel:

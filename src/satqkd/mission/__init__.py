@@ -2,22 +2,30 @@
 
 from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contact
 from satqkd.mission.course import Course, course_of, site_of
+from satqkd.mission.fading import Fading
 from satqkd.mission.files import evidence_rows, read_protocol, write_pass_folder, write_whole
 from satqkd.mission.planning import expected_key, link_budget
-from satqkd.mission.recording import RecordedPass, distil, equals_live, open_recording, record_pass
+from satqkd.mission.recording import (
+    RecordedPass,
+    distill_recording,
+    equals_live,
+    open_recording,
+    record_pass,
+)
 from satqkd.mission.report import NodeReport, PassReport
 from satqkd.mission.run_pass import ensure_authentication, fly, open_store, run_pass
 
 __all__ = [
     "Contact",
     "Course",
+    "Fading",
     "NodeReport",
     "PassReport",
     "RecordedPass",
     "choose_pass",
     "contact_of",
     "course_of",
-    "distil",
+    "distill_recording",
     "ensure_authentication",
     "equals_live",
     "evidence_rows",

@@ -6,22 +6,19 @@ course is computed once on an even grid, from which budget, twin and emulator re
 fades is `mission.fading`.
 """
 
-import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
-import satqkd
 from satqkd.config import Protocol, Satellite, Station
-from satqkd.constants import SPEED_OF_LIGHT_M_S
 from satqkd.distill.parameters import Parameters
 from satqkd.errors import NoPassError
 from satqkd.mission.course import Course, course_of, site_of
+from satqkd.mission.flown import agreed_parameters, light_time_s
 from satqkd.optics import ExpectedRates, LinkLosses
 from satqkd.sky import (
     Look,
@@ -36,8 +33,6 @@ from satqkd.sky import (
     parse_utc,
 )
 
-NIGHT_SUN_ELEVATION_RAD: Final = np.deg2rad(-12.0)
-"""Nautical twilight is over: what counts as a night pass."""
 GRID_S: Final = 0.05
 """Of a pass that is flown: the twin's light time needs it."""
 PLANNING_GRID_S: Final = 1.0
@@ -90,7 +85,7 @@ class Contact(msgspec.Struct, frozen=True, eq=False):
 
     def light_time_s(self, now_s: float) -> float:
         """Light time at a pass time, held at the ends of the course."""
-        return float(np.interp(now_s, self.look.t_s, self.look.range_m)) / SPEED_OF_LIGHT_M_S
+        return light_time_s(self.look, now_s)
 
     @property
     def expected_qber(self) -> float:
@@ -98,23 +93,17 @@ class Contact(msgspec.Struct, frozen=True, eq=False):
         sifted = self.rates.sifted_hz[self.quantum_rows]
         return float(np.average(self.rates.qber[self.quantum_rows], weights=sifted)) if sifted.any() else 0.5
 
+    def total(self, rate_hz: NDArray[np.float64]) -> float:
+        """A rate along the course, integrated over the quantum window; linear between grid points."""
+        t_s, rows, end_s = self.look.t_s, self.quantum_rows, self.quantum_end_s
+        at_end_hz = np.interp(end_s, t_s, rate_hz)
+        return float(np.trapezoid(np.append(rate_hz[rows], at_end_hz), np.append(t_s[rows], end_s)))
+
     def parameters(self, protocol: Protocol, *, seed: int) -> Parameters:
         """What both ends agree before this contact."""
         started = format_utc(self.epoch.replace(microsecond=0)).replace("-", "").replace(":", "")
-        return Parameters(
-            pass_id=f"{self.satellite.name}.{self.station.name}.{started}.seed{seed}",
-            software=f"satqkd {satqkd.__version__}, numpy {np.__version__}, scipy {scipy.__version__}",
-            satellite=self.satellite.name,
-            station=self.station.name,
-            source=self.satellite.source,
-            station_basis_z_probability=self.station.receiver.basis_z_probability,
-            protocol=protocol,
-            slots=self.slots,
-            expected_qber=round(self.expected_qber, 6),
-            maximum_light_time_s=_whole_microseconds(float(self.look.range_m.max()) / SPEED_OF_LIGHT_M_S),
-            beacon_rate_hz=self.satellite.beacon.rate_hz,
-            beacon_code_shift_s=self.satellite.beacon.code_shift_s,
-        )
+        pass_id = f"{self.satellite.name}.{self.station.name}.{started}.seed{seed}"
+        return agreed_parameters(self, protocol, pass_id=pass_id)
 
 
 def contact_of(satellite: Satellite, station: Station, at_utc: str | None = None) -> Contact:
@@ -134,7 +123,7 @@ def choose_pass(satellite: Satellite, station: Station, at: datetime) -> Pass:
         orbit, site, start, duration_s=SEARCH_S, minimum_elevation_rad=station.minimum_elevation_rad
     )
     for each in passes:
-        night = is_night(each, maximum_sun_elevation_rad=float(NIGHT_SUN_ELEVATION_RAD))
+        night = is_night(each)
         if each.start <= at <= each.end and not night:
             raise NoPassError(
                 f"the pass of {satellite.name} over {station.name} at {format_utc(at)} is by day (Sun at "
@@ -189,10 +178,8 @@ def _link_window(
     orbit: OrbitModel, site: Site, station: Station, pass_: Pass, epoch: datetime
 ) -> tuple[float, float]:
     """Pass times between which the laser link is above its own mask."""
-    grid_s, mask_rad = (
-        np.arange(-GREETING_S, pass_.duration_s + 600.0, 0.1),
-        station.lasercom_minimum_elevation_rad,
-    )
+    grid_s = np.arange(-GREETING_S, pass_.duration_s + 600.0, 0.1)
+    mask_rad = station.lasercom_minimum_elevation_rad
     window = _span(grid_s, lambda t_s: look(orbit, site, epoch, t_s).elevation_rad >= mask_rad)
     return (0.0, pass_.duration_s) if window is None else window
 
@@ -217,8 +204,3 @@ def _span(
 
 def _whole_milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def _whole_microseconds(duration_s: float) -> float:
-    """Rounded up, so that both ends agree on it whatever the last digit of their libraries."""
-    return math.ceil(duration_s * 1e6) / 1e6

@@ -10,6 +10,7 @@ from typing import Final
 from satqkd.lasercom import Channel, ChannelCounts, FrameLoss
 from satqkd.mission.contact import Contact
 from satqkd.mission.fading import Fading
+from satqkd.mission.flown import FlownContact
 from satqkd.mission.terminal import TICKS_PER_S
 from satqkd.randomness import stream
 
@@ -19,16 +20,17 @@ DOWN: Final = "down"
 UP: Final = "up"
 
 
-class LinkEmulator:
-    """Both directions of one contact's laser link."""
+class LaserLink:
+    """Both directions of one contact's laser link, given how each loses frames."""
 
-    def __init__(self, contact: Contact, *, seed: int, tap: Tap | None = None) -> None:
+    def __init__(
+        self, contact: FlownContact, down: FrameLoss, up: FrameLoss, *, seed: int, tap: Tap | None = None
+    ) -> None:
         self._contact = contact
         self._tap = tap
-        fading = Fading(contact, seed)
         self._channels = {
-            DOWN: _channel(contact.satellite.lasercom.rate_bit_s, fading.downlink(), seed, DOWN),
-            UP: _channel(contact.station.lasercom.rate_bit_s, fading.uplink(), seed, UP),
+            DOWN: _channel(contact.satellite.lasercom.rate_bit_s, down, seed, DOWN),
+            UP: _channel(contact.station.lasercom.rate_bit_s, up, seed, UP),
         }
 
     @property
@@ -53,6 +55,14 @@ class LinkEmulator:
     def counts(self) -> dict[str, ChannelCounts]:
         """What each direction was given and lost."""
         return {direction: channel.counts for direction, channel in self._channels.items()}
+
+
+class LinkEmulator(LaserLink):
+    """The link of a live contact: what fades loses its frames."""
+
+    def __init__(self, contact: Contact, *, seed: int, tap: Tap | None = None) -> None:
+        fading = Fading(contact, seed)
+        super().__init__(contact, fading.downlink(), fading.uplink(), seed=seed, tap=tap)
 
 
 def _channel(rate_bit_s: float, frame_loss: FrameLoss, seed: int, direction: str) -> Channel:

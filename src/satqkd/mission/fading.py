@@ -62,8 +62,9 @@ class Fading:
     def series(self) -> LinkSeries:
         """What the twin takes for nature."""
         look, losses = self._contact.look, self._contact.losses
+        satellite = self._contact.satellite
         fading = self._satellite_factor(
-            quantum_beam(self._contact.satellite).half_angle_rad, self._diameter_m
+            quantum_beam(satellite).half_angle_rad, self._diameter_m, satellite.source.wavelength_m
         )
         brightest = np.interp(self._fast_s, look.t_s, losses.transmittance)
         return LinkSeries(
@@ -90,9 +91,12 @@ class Fading:
     def _diameter_m(self) -> float:
         return self._contact.station.telescope_diameter_m
 
-    def _satellite_factor(self, half_angle_rad: float, diameter_m: float) -> Array:
-        """Instantaneous over mean power of one of the satellite's beams in an aperture on the ground."""
-        factor = self._scintillation(diameter_m)
+    def _satellite_factor(self, half_angle_rad: float, diameter_m: float, wavelength_m: float) -> Array:
+        """Instantaneous over mean power of one of the satellite's beams in an aperture on the ground.
+
+        All are drawn from the same numbers; how strongly they twinkle is each beam's own.
+        """
+        factor = self._scintillation(diameter_m, wavelength_m)
         sent = self._contact.satellite.transmitter
         if sent.pointing_correlation_s is None:
             return factor
@@ -107,11 +111,10 @@ class Fading:
         mean = mean_pointing(half_angle_rad, sent)
         return np.asarray(factor * pointing_factor(error, half_angle_rad=half_angle_rad) / mean)
 
-    def _scintillation(self, diameter_m: float) -> Array:
+    def _scintillation(self, diameter_m: float, wavelength_m: float) -> Array:
         profile = station_profile(self._contact.station)
         if profile is None:
             return np.ones(self._n)
-        wavelength_m = self._contact.satellite.source.wavelength_m
         index = scintillation_index(
             self._turbulent_rad, profile=profile, wavelength_m=wavelength_m, aperture_diameter_m=diameter_m
         )
@@ -164,7 +167,11 @@ class Fading:
         )
         beam = laser_beam(beacon.laser)
         kept = mean_pointing(beam.half_angle_rad, contact.satellite.transmitter)
-        photons = self._fast(mean) * kept * self._satellite_factor(beam.half_angle_rad, self._diameter_m)
+        photons = (
+            self._fast(mean)
+            * kept
+            * self._satellite_factor(beam.half_angle_rad, self._diameter_m, beacon.laser.wavelength_m)
+        )
         missing = (beacon.detection_photons - photons) / np.sqrt(np.maximum(photons, 1e-300))
         return np.asarray(ndtr(-missing))
 
@@ -174,7 +181,7 @@ class Fading:
         if laser is None or receiver is None:
             return None
         half_angle_rad = laser_beam(laser).half_angle_rad
-        factor = self._satellite_factor(half_angle_rad, receiver.aperture_diameter_m)
+        factor = self._satellite_factor(half_angle_rad, receiver.aperture_diameter_m, laser.wavelength_m)
         pointed = mean_pointing(half_angle_rad, self._contact.satellite.transmitter)
         return self._arriving_w(laser, receiver) * pointed * factor
 

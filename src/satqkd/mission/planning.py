@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from satqkd.config import Protocol, Satellite, Station
-from satqkd.mission.contact import NIGHT_SUN_ELEVATION_RAD, PLANNING_GRID_S, Contact, make_contact
+from satqkd.mission.contact import PLANNING_GRID_S, Contact, make_contact
 from satqkd.mission.course import site_of
-from satqkd.optics import doppler_shift_m
+from satqkd.optics import LinkLosses, doppler_shift_m
 from satqkd.records import DECOY
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import SecurityTargets, expected_counts, key_length
@@ -31,16 +31,8 @@ from satqkd.sky import (
 PLANNING_EFFICIENCY: Final = 1.22
 """Reconciliation efficiency assumed for predictions: what the codes reach near 1 % (benchmarks)."""
 
-LOSS_COLUMNS: Final = (
-    "diffraction_db",
-    "pointing_db",
-    "atmosphere_db",
-    "cloud_db",
-    "receiver_db",
-    "calibration_db",
-    "detector_db",
-    "total_db",
-)
+LOSS_COLUMNS: Final = tuple(name for name in LinkLosses.__struct_fields__ if name.endswith("_db"))
+"""Parts of the loss in the order of the light's way, then their sum."""
 
 
 def link_budget(contact: Contact, *, step_s: float) -> dict[str, Any]:
@@ -77,7 +69,7 @@ def expected_pass_counts(contact: Contact) -> list[ClassCounts]:
     """Mean counts by basis and class over the quantum window, rounded."""
     rows, z_sent = contact.quantum_rows, contact.satellite.source.basis_z_probability
     matched = contact.rates.matched_gain[..., rows].mean(axis=-1).T
-    wrong = contact.rates.matched_error[..., rows].mean(axis=-1).T
+    wrong = contact.rates.wrong_gain[..., rows].mean(axis=-1).T
     return expected_counts(
         pulses=contact.slots,
         source=contact.satellite.source,
@@ -116,7 +108,7 @@ def find_pass_rows(
     rows = []
     for station, passes in zip(stations, found, strict=True):
         for each in passes:
-            by_night = is_night(each, maximum_sun_elevation_rad=float(NIGHT_SUN_ELEVATION_RAD))
+            by_night = is_night(each)
             if by_night or not night:
                 rows.append(_row(satellite, station, each, by_night=by_night))
     return sorted(rows, key=lambda row: str(row["start_utc"]))

@@ -7,7 +7,6 @@ shipped preset carries its evidence. An orbit that names a file of elements, bes
 plain elements here, so that nothing else needs that file. Reads files and that one variable, nothing else.
 """
 
-import difflib
 import os
 from importlib import resources
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from satqkd.config import Evidence, Loaded, Satellite, Station, load, read_toml
-from satqkd.errors import ConfigError
+from satqkd.errors import ConfigError, nearest
 from satqkd.sky import Elements, format_utc, parse_utc, read_elements, select_elements
 
 T = TypeVar("T", Satellite, Station)
@@ -191,8 +190,7 @@ def _path(name: str, kind: type[T], hidden: tuple[Path, ...] = ()) -> Path:
 
 
 def _hint(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+    return nearest(name, known) or f"known: {', '.join(sorted(known))}"
 
 
 def _folders(kind: type[T]) -> list[Path]:

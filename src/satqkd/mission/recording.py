@@ -1,9 +1,9 @@
 """A pass on record: flown through recording doors, and distilled again from its files alone.
 
-`record_pass` flies the twin and keeps what its devices gave and the coins both ends tossed. `distil` makes
-the key from the files with no dice in the process: settings and tags come from disk, and no message is lost.
-Where the files hold the coins, the key is the live pass's, bit for bit; where they do not, as from hardware,
-fresh coins are drawn and the key is the record's own.
+`record_pass` flies the twin and keeps what its devices gave and the coins both ends tossed.
+`distill_recording` makes the key from the files with no dice in the process: settings and tags come from
+disk, and no message is lost. Where the files hold the coins, the key is the live pass's, bit for bit; where
+they do not, as from hardware, fresh coins are drawn and the key is the record's own.
 """
 
 import secrets
@@ -17,9 +17,9 @@ import msgspec
 
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.devices import (
-    Course,
     NewSatelliteFile,
     NewStationFile,
+    RecordedCourse,
     RecordHeader,
     SatelliteFile,
     StationFile,
@@ -27,10 +27,11 @@ from satqkd.devices import (
 )
 from satqkd.errors import ConfigError, DataFormatError
 from satqkd.keys import KeyStore
+from satqkd.lasercom import FrameLoss
 from satqkd.mission.contact import Contact
-from satqkd.mission.emulator import LinkEmulator
+from satqkd.mission.emulator import LaserLink, LinkEmulator
 from satqkd.mission.files import write_pass_folder, write_whole
-from satqkd.mission.recorded_contact import MessageLink, RecordedContact
+from satqkd.mission.recorded_contact import RecordedContact
 from satqkd.mission.report import PassReport
 from satqkd.mission.run_pass import (
     Progress,
@@ -41,6 +42,7 @@ from satqkd.mission.run_pass import (
     twin_receiver,
     twin_transmitter,
 )
+from satqkd.mission.terminal import SatelliteTerminal, StationTerminal
 from satqkd.randomness import stream_bytes
 from satqkd.results import to_json
 from satqkd.sky import format_utc, parse_utc
@@ -69,7 +71,7 @@ def record_pass(
     Raises ResourceError when the folder holds a recording, KeyAlreadyUsed when its stores hold the pass.
     """
     header = header_of(contact, protocol, seed=seed)
-    course = Course(contact.look.t_s, contact.look.range_m, contact.look.elevation_rad)
+    course = RecordedCourse(contact.look.t_s, contact.look.range_m, contact.look.elevation_rad)
     with (
         NewSatelliteFile(folder / SATELLITE_FILE, header) as sent,
         NewStationFile(folder / STATION_FILE, header, course) as tagged,
@@ -148,7 +150,7 @@ def open_recording(folder: Path) -> Iterator[RecordedPass]:
         yield RecordedPass(folder, header, contact, protocol, sent, tagged)
 
 
-def distil(
+def distill_recording(
     recording: RecordedPass, folder: Path, *, fresh_coins: bool = False, progress: Progress | None = None
 ) -> PassReport:
     """Distil a pass from its files into new stores of a folder; `pass.json` and both ends' reports too.
@@ -158,29 +160,30 @@ def distil(
     Raises KeyAlreadyUsed when the folder's stores hold the pass already, DataFormatError when the blocks
     need coins that the pass never tossed.
     """
-    contact, protocol, header = recording.contact.as_contact, recording.protocol, recording.header
+    contact, protocol, header = recording.contact, recording.protocol, recording.header
     tossed = (None, None) if fresh_coins else (recording.satellite.coins(), recording.station.coins())
     seed, origin = header.seed or 0, header.origin
+    parameters = contact.parameters(protocol, seed=seed)
     with open_stores(folder, contact, protocol) as (above, below):
-        satellite = satellite_terminal(
+        satellite = SatelliteTerminal(
             contact,
-            protocol,
-            above,
-            seed=seed,
+            parameters,
+            store=above,
             transmitter=recording.satellite.transmitter(),
             origin=origin,
             randbytes=tossed[0] or secrets.token_bytes,
         )
-        station = station_terminal(
+        station = StationTerminal(
             contact,
-            protocol,
-            below,
-            seed=seed,
+            parameters,
+            store=below,
             receiver=recording.station.receiver(),
             origin=origin,
             tie_bits=tossed[1] or secrets.token_bytes,
         )
-        link = MessageLink(recording.contact)
+        # What the live link did to frames is not on record: key does not depend on it.
+        whole = FrameLoss.constant(0.0)
+        link = LaserLink(contact, whole, whole, seed=seed)
         report = fly_terminals(satellite, station, link, folder, seed=seed, origin=origin, progress=progress)
     write_whole(folder / "pass.json", to_json(report))
     return report
@@ -226,7 +229,7 @@ def _same_key(live: KeyStore, distilled: KeyStore, pass_id: str) -> bool | None:
 
 
 def _contact_of(
-    file: SatelliteFile, satellite: Satellite, station: Station, course: Course
+    file: SatelliteFile, satellite: Satellite, station: Station, course: RecordedCourse
 ) -> RecordedContact:
     header = file.header
     return RecordedContact(

@@ -11,7 +11,7 @@ import numpy as np
 from satqkd.distill.outcome import BlockReport, ErrorProfile, Outcome
 from satqkd.distill.parameters import Parameters
 from satqkd.lasercom import ChannelCounts, LinkCounts
-from satqkd.mission.contact import Contact
+from satqkd.mission.flown import FlownContact
 from satqkd.results import ClassCounts
 from satqkd.security.tails import binary_entropy
 from satqkd.sky import format_utc
@@ -75,7 +75,7 @@ UNFINISHED: Final = "the laser link ended before the block was closed"
 
 
 def pass_report(
-    contact: Contact,
+    contact: FlownContact,
     parameters: Parameters,
     satellite: NodeReport,
     station: NodeReport,

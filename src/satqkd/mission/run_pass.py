@@ -11,19 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from typing import Protocol as Interface
 
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.devices import Receiver, Transmitter, TwinReceiver, TwinTransmitter
 from satqkd.distill.authenticate import pass_key_bits
 from satqkd.errors import LocalProtocolError
 from satqkd.keys import KeyStore, provision
-from satqkd.lasercom import ChannelCounts
 from satqkd.mission import presets
 from satqkd.mission.contact import Contact, contact_of
-from satqkd.mission.emulator import DOWN, UP, LinkEmulator
+from satqkd.mission.emulator import DOWN, UP, LaserLink, LinkEmulator
 from satqkd.mission.fading import Fading
 from satqkd.mission.files import write_node_report
+from satqkd.mission.flown import FlownContact
 from satqkd.mission.report import PassReport, pass_report
 from satqkd.mission.terminal import TICKS_PER_S, SatelliteTerminal, StationTerminal
 from satqkd.randomness import RandBytes, key_words, stream_bytes
@@ -32,27 +31,6 @@ from satqkd.sky import format_utc
 Progress = Callable[[float, float], None]
 """Called with pass time and its end once a second of pass time."""
 TWIN = "twin"
-
-
-class Link(Interface):
-    """What carries messages between two terminals: the emulated laser link, or another."""
-
-    @property
-    def ticks(self) -> range:
-        """Tick numbers of the contact; tick k is pass time k / TICKS_PER_S."""
-        ...
-
-    def submit(self, direction: str, datagrams: list[bytes], now_s: float) -> None:
-        """Give what a node sent in this tick to its transmitter."""
-        ...
-
-    def due(self, direction: str, now_s: float) -> list[bytes]:
-        """What has arrived at the other end by now."""
-        ...
-
-    def counts(self) -> dict[str, ChannelCounts]:
-        """What each direction was given and lost."""
-        ...
 
 
 def twin_transmitter(contact: Contact, seed: int) -> TwinTransmitter:
@@ -126,7 +104,7 @@ def station_terminal(
 
 
 def step_through(
-    link: Link,
+    link: LaserLink,
     satellite: SatelliteTerminal,
     station: StationTerminal,
     progress: Progress | None = None,
@@ -183,7 +161,7 @@ def fly(
 def fly_terminals(
     satellite: SatelliteTerminal,
     station: StationTerminal,
-    link: Link,
+    link: LaserLink,
     folder: Path,
     *,
     seed: int,
@@ -208,7 +186,9 @@ def fly_terminals(
 
 
 @contextmanager
-def open_stores(folder: Path, contact: Contact, protocol: Protocol) -> Iterator[tuple[KeyStore, KeyStore]]:
+def open_stores(
+    folder: Path, contact: FlownContact, protocol: Protocol
+) -> Iterator[tuple[KeyStore, KeyStore]]:
     """Both ends' stores of a folder, with authentication key for this pass: satellite's, station's."""
     with (
         open_store(folder, contact.satellite.name) as above,
@@ -224,7 +204,7 @@ def open_store(folder: Path, node: str) -> KeyStore:
     return KeyStore.open(path, node_id=node) if path.exists() else KeyStore.create(path, node)
 
 
-def ensure_authentication(one: KeyStore, other: KeyStore, contact: Contact, protocol: Protocol) -> None:
+def ensure_authentication(one: KeyStore, other: KeyStore, contact: FlownContact, protocol: Protocol) -> None:
     """Give both stores shared authentication key where they hold too little for this pass.
 
     Stands for the key that the two are given before launch; it is made on one machine, which only a twin

@@ -33,7 +33,7 @@ from satqkd.distill.sync import ClockRecovery
 from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction, Endpoint
-from satqkd.mission.contact import Contact
+from satqkd.mission.flown import FlownContact
 from satqkd.mission.report import UNFINISHED, NodeReport
 from satqkd.randomness import RandBytes
 from satqkd.sky import format_utc
@@ -55,7 +55,7 @@ class Terminal(ABC):
 
     def __init__(
         self,
-        contact: Contact,
+        contact: FlownContact,
         parameters: Parameters,
         session: Session,
         store: KeyStore,
@@ -190,14 +190,14 @@ class SatelliteTerminal(Terminal):
 
     def __init__(
         self,
-        contact: Contact,
+        contact: FlownContact,
         parameters: Parameters,
         *,
         transmitter: Transmitter,
         store: KeyStore,
         origin: str,
         randbytes: RandBytes,
-        log: LogEvent,
+        log: LogEvent = lambda line: None,
     ) -> None:
         keys = AuthenticationPool(store, parameters.station, purpose=f"pass {parameters.pass_id}")
         session = SatelliteSession(parameters, keys, transmitter, randbytes)
@@ -218,14 +218,14 @@ class StationTerminal(Terminal):
 
     def __init__(
         self,
-        contact: Contact,
+        contact: FlownContact,
         parameters: Parameters,
         *,
         receiver: Receiver,
         store: KeyStore,
         origin: str,
         tie_bits: RandBytes,
-        log: LogEvent,
+        log: LogEvent = lambda line: None,
     ) -> None:
         keys = AuthenticationPool(store, parameters.satellite, purpose=f"pass {parameters.pass_id}")
         self._station_session = StationSession(parameters, keys)

@@ -94,7 +94,7 @@ def _backscatter_hz(elevation_rad: ArrayLike, station: Station) -> Array:
         wavelength_m=laser.wavelength_m,
         altitude_m=station.altitude_m,
         aerosol_optical_depth=station_aerosol_depth(station, laser.wavelength_m),
-        telescope_diameter_m=station.telescope_diameter_m,
+        telescope_diameter_m=station.telescope_diameter_m * np.sqrt(1 - station.central_obscuration**2),
         overlap_range_m=isolation.uplink_overlap_m,
         optics_transmittance=station.receiver.optics_transmittance,
         detector_efficiency=station.receiver.detector.mean_efficiency,

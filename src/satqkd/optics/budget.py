@@ -197,7 +197,8 @@ def _background_hz(R: Array, h: Array, satellite: Satellite, station: Station, a
     glint_hz = satellite_glint_rate_hz(
         R,
         magnitude_at_1000_km=satellite.sunlit_magnitude,
-        transmittance=atmosphere_transmittance(h, zenith_optical_depth=depth),
+        transmittance=atmosphere_transmittance(h, zenith_optical_depth=depth)
+        * fraction_of_db(around.cloud_db),
         **telescope,
     )
     return np.asarray(sky_hz + np.where(around.sunlit, glint_hz, 0.0))

@@ -107,7 +107,7 @@ def _afterpulse_share(receiver: Receiver, period_s: float) -> Array:
     """Exponential times after the dead time, cut by the exclusion, against gates a period apart."""
     dead_s, decay_s = receiver.detector.each("dead_time_s"), receiver.detector.each("afterpulse_decay_s")
     decay_s = np.maximum(decay_s, 1e-15)
-    from_s = max(receiver.exclusion_s, receiver.tagger.dead_time_s)
+    from_s = receiver.exclusion_s
     slots = min(int((from_s + _REACH_MEANS * float(decay_s.max())) / period_s) + 2, 200_000)
     middle_s = period_s * np.arange(slots)[:, None]
     survives = [

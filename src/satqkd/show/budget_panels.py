@@ -167,7 +167,7 @@ def draw_fading(axes: "Axes", view: BudgetView) -> None:
 def draw_loss_sample(axes: "Axes", view: BudgetView) -> None:
     """Probability that a frame of the laser link is lost, over the same seconds."""
     t_s = view.fading.t_s
-    _draw_links(axes, view.fading, lambda loss: (t_s, frame_loss_at(loss, t_s)), lw=0.9)
+    _draw_links(axes, view.fading, lambda loss: (t_s, loss.along(t_s)), lw=0.9)
     axes.set_xlim(t_s[0], t_s[-1])
 
 
@@ -183,17 +183,11 @@ def draw_laser_loss(axes: "Axes", view: BudgetView) -> None:
     remark(axes, f"{how}; grey: after the quantum link")
 
 
-def frame_loss_at(loss: "FrameLoss", t_s: Array) -> Array:
-    """Probability at pass times, shape of t_s."""
-    grid_s = loss.start_s + loss.step_s * np.arange(loss.probability.size)
-    return np.asarray(np.interp(t_s, grid_s, loss.probability))
-
-
 def frame_loss_means(loss: "FrameLoss", edges_s: Array) -> Array:
     """Mean probability between each two edges, which increase; shape one less than that of edges_s."""
     steps = max(int(np.ceil((edges_s[1] - edges_s[0]) / min(loss.step_s, 1.0))), 1)
     places = edges_s[:-1, None] + np.diff(edges_s)[:, None] * (np.arange(steps) + 0.5) / steps
-    return np.asarray(frame_loss_at(loss, places).mean(axis=1))
+    return np.asarray(loss.along(places).mean(axis=1))
 
 
 def _draw_links(

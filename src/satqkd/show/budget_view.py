@@ -156,11 +156,11 @@ def sky_track(contact: "Contact") -> SkyTrack:
 
 def fading_view(contact: "Contact", *, seed: int) -> FadingView:
     """The fading about the highest elevation of the quantum window, and the laser links along the pass."""
-    from satqkd.mission.fading import Fading
+    from satqkd.mission import Fading
 
     fading = Fading(contact, seed)
     series = fading.series()
-    grid_s = np.linspace(series.t_s[0], series.t_s[-1], series.fading.size)
+    grid_s = series.fast_t_s
     rows = contact.quantum_rows
     top_s = series.t_s[rows][np.argmax(contact.look.elevation_rad[rows])]
     start_s = min(max(top_s - SAMPLE_S / 2, 0.0), max(contact.quantum_end_s - SAMPLE_S, 0.0))
@@ -198,16 +198,12 @@ def _stretch(up: NDArray[np.bool_], row: int) -> slice:
 def _bodies(contact: "Contact", at_s: float) -> tuple[Body, Body]:
     """Sun and Moon."""
     from satqkd.mission import site_of
-    from satqkd.sky import moon_view, sun_position_m
-    from satqkd.sky.geometry import azimuth_of, elevation_of, turned_to_earth
-    from satqkd.sky.time import earth_angle_rad
+    from satqkd.sky import moon_view, sun_view
 
     site = site_of(contact.station)
-    moon = moon_view(site, contact.epoch, at_s)
-    theta = earth_angle_rad(contact.epoch, np.array([at_s]))
-    sun_m = site.east_north_up @ turned_to_earth(sun_position_m(contact.epoch, at_s), theta).T
+    sun, moon = sun_view(site, contact.epoch, at_s), moon_view(site, contact.epoch, at_s)
     return (
-        Body(azimuth_deg=_degrees(azimuth_of(sun_m)), elevation_deg=_degrees(elevation_of(sun_m))),
+        Body(azimuth_deg=_degrees(sun.azimuth_rad), elevation_deg=_degrees(sun.elevation_rad)),
         Body(
             azimuth_deg=_degrees(moon.azimuth_rad),
             elevation_deg=_degrees(moon.elevation_rad),

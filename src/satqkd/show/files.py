@@ -109,6 +109,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     diffraction_db: tuple[Number, ...]
     pointing_db: tuple[Number, ...]
     atmosphere_db: tuple[Number, ...]
+    cloud_db: tuple[Number, ...] = ()
     receiver_db: tuple[Number, ...]
     calibration_db: tuple[Number, ...]
     detector_db: tuple[Number, ...]
@@ -116,7 +117,6 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     expected_sifted_hz: tuple[Number, ...]
     expected_qber: tuple[Number, ...]
     expected_decoy_qber: tuple[Number, ...]
-    cloud_db: tuple[Number, ...] = ()
     background_hz: tuple[Number, ...] = ()
     crosstalk_hz: tuple[Number, ...] = ()
     expected_detection_hz: tuple[Number, ...] = ()
@@ -151,8 +151,8 @@ class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
     """In SI units, where the writer gives it."""
 
 
-class Course(msgspec.Struct, frozen=True):
-    """What was expected of a pass, and on what evidence."""
+class CourseFile(msgspec.Struct, frozen=True):
+    """`course.json`: what was expected of a pass, and on what evidence."""
 
     columns: Columns
     evidence: tuple[EvidenceRow, ...] = ()
@@ -193,7 +193,7 @@ class PassFiles(msgspec.Struct, frozen=True):
 
     folder: Path
     report: PassView
-    course: Course | None
+    course: CourseFile | None
     profiles: tuple[Profile, ...]
 
 
@@ -208,7 +208,7 @@ def read_pass(folder: Path) -> PassFiles:
     return PassFiles(
         folder=folder,
         report=report,
-        course=_read(folder / COURSE_FILE, Course),
+        course=_read(folder / COURSE_FILE, CourseFile),
         profiles=() if station is None else station.profiles,
     )
 

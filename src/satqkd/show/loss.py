@@ -14,7 +14,12 @@ from satqkd.show.style import INK, LOSS_COLOURS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOSS_PARTS: Final = ("diffraction", "pointing", "atmosphere", "cloud", "receiver", "calibration", "detector")
+LOSS_PARTS: Final = tuple(
+    name.removesuffix("_db")
+    for name in Columns.__struct_fields__
+    if name.endswith("_db") and name != "total_db"
+)
+"""In the order of the light's way."""
 _NO_LOSS_DB: Final = 0.005
 """A part that never costs more than this is not named."""
 

@@ -11,7 +11,16 @@ from satqkd.sky.horizon import Horizon
 from satqkd.sky.moon import MoonView, moon_position_m, moon_view
 from satqkd.sky.orbit import OrbitModel, orbit_of
 from satqkd.sky.passes import Pass, find_passes, find_passes_of_sites, is_night
-from satqkd.sky.sun import Darkness, darkness, sun_elevation_rad, sun_fraction, sun_position_m, sunlit
+from satqkd.sky.sun import (
+    Darkness,
+    SunView,
+    darkness,
+    sun_elevation_rad,
+    sun_fraction,
+    sun_position_m,
+    sun_view,
+    sunlit,
+)
 from satqkd.sky.surroundings import Surroundings, surroundings
 from satqkd.sky.time import format_utc, gmst82_rad, julian_date, parse_utc
 
@@ -27,6 +36,7 @@ __all__ = [
     "Pass",
     "Positions",
     "Site",
+    "SunView",
     "Surroundings",
     "darkness",
     "find_passes",
@@ -45,6 +55,7 @@ __all__ = [
     "sun_elevation_rad",
     "sun_fraction",
     "sun_position_m",
+    "sun_view",
     "sunlit",
     "surroundings",
 ]

@@ -20,12 +20,13 @@ from satqkd.sky.geometry import (
     Site,
     azimuth_of,
     elevation_of,
+    motion_on_earth,
     range_of,
     range_rate_of,
     turned_to_earth,
 )
 from satqkd.sky.orbit import DIFFERENCE_S, OrbitModel
-from satqkd.sky.time import GMST82_RATE_RAD_S, earth_angle_rad, julian_date
+from satqkd.sky.time import earth_angle_rad, julian_date
 
 LookColumn = Literal["range_m", "range_rate_m_s", "azimuth_rad", "elevation_rad"]
 _ALL: Final[tuple[LookColumn, ...]] = get_args(LookColumn)
@@ -114,7 +115,10 @@ class Constellation:
         moving = "range_rate_m_s" in _checked(columns)
         for block in self._blocks(seconds.size * max(1, len(sites) // 8)):
             error, position, velocity = (self._motion if moving else self._teme)(block, epoch, seconds)
-            r, v = _earth_fixed(position, velocity if moving else None, theta)
+            if moving:
+                r, v = (_components(each) for each in motion_on_earth(position, velocity, theta))
+            else:
+                r, v = _components(turned_to_earth(position, theta)), None
             seen = [_columns(site, r, v, columns) for site in sites]
             stacked = {column: np.stack([each[column] for each in seen], axis=1) for column in columns}
             yield block, Looks(error=error, **stacked)
@@ -146,17 +150,9 @@ def _checked(columns: Sequence[LookColumn]) -> Sequence[LookColumn]:
     return columns
 
 
-def _earth_fixed(
-    position: NDArray[np.float64], velocity: NDArray[np.float64] | None, theta: NDArray[np.float64]
-) -> tuple[Axes, Axes | None]:
+def _components(vectors: NDArray[np.float64]) -> Axes:
     """Components first: shape (3, satellites, instants)."""
-    r = np.ascontiguousarray(np.moveaxis(turned_to_earth(position, theta), -1, 0))
-    if velocity is None:
-        return r, None
-    v = np.ascontiguousarray(np.moveaxis(turned_to_earth(velocity, theta), -1, 0))
-    v[0] += GMST82_RATE_RAD_S * r[1]
-    v[1] -= GMST82_RATE_RAD_S * r[0]
-    return r, v
+    return np.ascontiguousarray(np.moveaxis(vectors, -1, 0))
 
 
 def _columns(

@@ -138,7 +138,7 @@ def _of_fields(fields: Fields, place: str) -> Elements:
             right_ascension_rad=_angle_rad(fields, "RA_OF_ASC_NODE", place),
             argument_of_perigee_rad=_angle_rad(fields, "ARG_OF_PERICENTER", place),
             mean_anomaly_rad=_angle_rad(fields, "MEAN_ANOMALY", place),
-            drag_term_per_earth_radius=_number(fields, "BSTAR", place, least=-10, most=10, default=0.0),
+            drag_term_per_earth_radius=_number(fields, "BSTAR", place, least=-10, most=10),
         ),
     )
 

@@ -150,7 +150,7 @@ class Look(msgspec.Struct, frozen=True, eq=False):
 
 
 class EarthFixed(NamedTuple):
-    """Position and velocity in the frame that turns with the Earth, each of shape (n, 3)."""
+    """Position and velocity in the frame that turns with the Earth, each of shape (..., n, 3)."""
 
     position_m: Vectors
     velocity_m_s: Vectors
@@ -159,14 +159,21 @@ class EarthFixed(NamedTuple):
 def earth_fixed(
     orbit: OrbitModel, epoch: datetime, t_s: ArrayLike, *, ut1_minus_utc_s: float = 0.0
 ) -> EarthFixed:
-    r"""Satellite in the pseudo Earth fixed frame at `epoch` + `t_s` (shape (n,)).
+    """Satellite in the pseudo Earth fixed frame at `epoch` + `t_s` (shape (n,)).
+
+    Raises DataFormatError where SGP4 refuses the elements.
+    """
+    theta = earth_angle_rad(epoch, np.atleast_1d(t_s), ut1_minus_utc_s=ut1_minus_utc_s)
+    return motion_on_earth(*orbit.motion(epoch, t_s), theta)
+
+
+def motion_on_earth(position: Vectors, velocity: Vectors, gmst_rad: Column) -> EarthFixed:
+    r"""Positions and velocities of shape (..., n, 3) from TEME to pseudo Earth fixed.
 
     .. math:: \vec r = R_3(\theta) \vec r_{TEME}, \qquad
         \vec v = R_3(\theta) \vec v_{TEME} - \dot\theta \hat z \times \vec r
     """
-    position, velocity = orbit.motion(epoch, t_s)
-    theta = earth_angle_rad(epoch, np.atleast_1d(t_s), ut1_minus_utc_s=ut1_minus_utc_s)
-    r, v = turned_to_earth(position, theta), turned_to_earth(velocity, theta)
+    r, v = turned_to_earth(position, gmst_rad), turned_to_earth(velocity, gmst_rad)
     v[..., 0] += GMST82_RATE_RAD_S * r[..., 1]
     v[..., 1] -= GMST82_RATE_RAD_S * r[..., 0]
     return EarthFixed(r, v)

@@ -50,7 +50,7 @@ def omm_fields(text: str, where: str) -> list[Fields] | None:
 def _of_json(text: str, where: str) -> list[Fields]:
     try:
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise DataFormatError(f"{where}: expected JSON, got {error}; fetch the file anew") from None
     entries = found if isinstance(found, list) else [found]
     for number, entry in enumerate(entries, 1):

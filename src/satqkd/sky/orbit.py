@@ -31,6 +31,11 @@ DIFFERENCE_S: Final = 0.125
 _KNOTS_S: Final = 20.0
 
 
+_YEAR_S: Final = 365.25 * DAY_S
+OLDEST_S: Final = 20 * _YEAR_S
+"""Elements older are refused; what SGP4 makes of some months is already off by many kilometres."""
+
+
 class OrbitModel:
     """An orbit that can be asked for position and velocity at any time; wraps one SGP4 record."""
 
@@ -73,9 +78,17 @@ class OrbitModel:
         """Position in m and velocity in m/s in TEME at `epoch` + `t_s`, as SGP4 has them, each (n, 3).
 
         t_s: seconds, a scalar or shape (n,). SGP4's velocity is not the derivative of its position: see
-        `motion`. Raises DataFormatError where SGP4 refuses the elements.
+        `motion`. Raises DataFormatError where SGP4 refuses the elements, and farther than `OLDEST_S` from
+        their epoch, where it answers but nothing it says is an orbit.
         """
         seconds = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
+        away_s = (epoch - self.epoch).total_seconds() + seconds
+        if seconds.size and np.abs(away_s).max() > OLDEST_S:
+            raise DataFormatError(
+                f"orbit of satellite {self.catalogue_number}: expected a time within "
+                f"{OLDEST_S / _YEAR_S:.0f} years of its elements' epoch {format_utc(self.epoch)}, got one "
+                f"{np.abs(away_s).max() / _YEAR_S:.0f} years from it; use elements nearer in time"
+            )
         error, position_km, velocity_km_s = self._satrec.sgp4_array(*julian_date(epoch, seconds))
         if error.any() or np.isnan(position_km).any():
             first = int(np.flatnonzero(error | np.isnan(position_km[:, 0]))[0])

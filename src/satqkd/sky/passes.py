@@ -18,7 +18,7 @@ from satqkd.sky.geometry import Column, Site, azimuth_of, elevation_of, range_of
 from satqkd.sky.horizon import Horizon, intervals_above
 from satqkd.sky.orbit import OrbitModel
 from satqkd.sky.search import Search, Spans
-from satqkd.sky.sun import sees_whole_sun, sun_position_m
+from satqkd.sky.sun import NAUTICAL_RAD, sees_whole_sun, sun_position_m
 from satqkd.sky.time import DAY_S, earth_angle_rad
 from satqkd.sky.track import Track, fitting_step_s
 
@@ -53,8 +53,11 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
         return (self.end - self.start).total_seconds()
 
 
-def is_night(contact: Pass, *, maximum_sun_elevation_rad: float) -> bool:
-    """Whether the Sun stands no higher than this over the station when the satellite culminates."""
+def is_night(contact: Pass, *, maximum_sun_elevation_rad: float = NAUTICAL_RAD) -> bool:
+    """Whether the Sun stands no higher than this over the station when the satellite culminates.
+
+    Unless another limit is asked for: nautical twilight is over.
+    """
     return contact.sun_elevation_rad <= maximum_sun_elevation_rad
 
 

@@ -9,18 +9,18 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satqkd.constants import ASTRONOMICAL_UNIT_M, EARTH_EQUATORIAL_RADIUS_M, SUN_RADIUS_M
-from satqkd.sky.geometry import Column, Site, turned_to_earth
+from satqkd.sky.geometry import Column, Site, azimuth_of, elevation_of, turned_to_earth
 from satqkd.sky.orbit import OrbitModel, Vectors
 from satqkd.sky.time import J2000_JD, earth_angle_rad, julian_date
 
+# Limits of the Sun's elevation: US Naval Observatory, "Rise, Set, and Twilight".
 HORIZON_RAD: Final = float(np.radians(-0.8333))  # 34' of refraction and the Sun's half width of 16'
-CIVIL_RAD: Final = float(
-    np.radians(-6.0)
-)  # this and the next two: US Naval Observatory, "Rise, Set, and Twilight"
+CIVIL_RAD: Final = float(np.radians(-6.0))
 NAUTICAL_RAD: Final = float(np.radians(-12.0))
 ASTRONOMICAL_RAD: Final = float(np.radians(-18.0))
 
@@ -35,6 +35,14 @@ class Darkness(IntEnum):
     ASTRONOMICAL = 3
     NIGHT = 4
     """Sun below `ASTRONOMICAL_RAD`."""
+
+
+class SunView(msgspec.Struct, frozen=True, eq=False):
+    """The Sun's centre as a station sees it, no refraction and no parallax; columns of one length."""
+
+    elevation_rad: Column
+    azimuth_rad: Column
+    """From north over east, in [0, 2 pi)."""
 
 
 def sun_position_m(epoch: datetime, t_s: ArrayLike) -> Vectors:
@@ -56,14 +64,17 @@ def sun_position_m(epoch: datetime, t_s: ArrayLike) -> Vectors:
     return np.stack([x, ecliptic_y * np.cos(obliquity), ecliptic_y * np.sin(obliquity)], axis=1)
 
 
-def sun_elevation_rad(site: Site, epoch: datetime, t_s: ArrayLike, *, ut1_minus_utc_s: float = 0.0) -> Column:
-    """Elevation of the Sun's centre at `epoch` + `t_s`, shape (n,); no refraction, no parallax."""
+def sun_view(site: Site, epoch: datetime, t_s: ArrayLike, *, ut1_minus_utc_s: float = 0.0) -> SunView:
+    """The Sun over a station at `epoch` + `t_s` (a scalar or shape (n,))."""
     seconds = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
     theta = earth_angle_rad(epoch, seconds, ut1_minus_utc_s=ut1_minus_utc_s)
-    sun = turned_to_earth(sun_position_m(epoch, seconds), theta)
-    sine = sun @ site.east_north_up[2] / np.linalg.norm(sun, axis=1)
-    elevation: Column = np.arcsin(np.clip(sine, -1.0, 1.0))
-    return elevation
+    sun = site.east_north_up @ turned_to_earth(sun_position_m(epoch, seconds), theta).T
+    return SunView(elevation_rad=elevation_of(sun), azimuth_rad=azimuth_of(sun))
+
+
+def sun_elevation_rad(site: Site, epoch: datetime, t_s: ArrayLike, *, ut1_minus_utc_s: float = 0.0) -> Column:
+    """Elevation of the Sun's centre at `epoch` + `t_s`, shape (n,); no refraction, no parallax."""
+    return sun_view(site, epoch, t_s, ut1_minus_utc_s=ut1_minus_utc_s).elevation_rad
 
 
 def darkness(sun_elevation_rad: ArrayLike) -> NDArray[np.int8]:

@@ -138,16 +138,12 @@ def _log_ratios(rows: list[Row]) -> Array:
     return np.array([float(np.log(computed / published)) for published, computed in pairs])
 
 
-def _mean_total(contact: Contact, rate_hz: Array) -> float:
-    return contact.quantum_end_s * float(rate_hz[contact.quantum_rows].mean())
-
-
 _FIGURES: Final[dict[str, Callable[[Contact], Number]]] = {
     "max_elevation_rad": lambda contact: contact.pass_.max_elevation_rad,
     "min_range_m": lambda contact: contact.pass_.min_range_m,
     "duration_s": lambda contact: contact.quantum_end_s,
-    "detections": lambda contact: _mean_total(contact, contact.rates.detection_hz),
-    "sifted_bits": lambda contact: _mean_total(contact, contact.rates.sifted_hz),
+    "detections": lambda contact: contact.total(contact.rates.detection_hz),
+    "sifted_bits": lambda contact: contact.total(contact.rates.sifted_hz),
     "qber": lambda contact: contact.expected_qber,
     "secret_bits": lambda contact: expected_key(contact).secret_bits,
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from satqkd.config import Satellite
 from satqkd.mission import Contact, contact_of, expected_key, make_contact, presets, site_of
-from satqkd.mission.contact import NIGHT_SUN_ELEVATION_RAD, PLANNING_GRID_S
+from satqkd.mission.contact import PLANNING_GRID_S
 from satqkd.randomness import stream
 from satqkd.records import SIGNAL
 from satqkd.sky import Pass, find_passes_of_sites, is_night, orbit_of, parse_utc
@@ -143,10 +143,6 @@ def _night_passes(satellite: Satellite, names: Sequence[str]) -> list[tuple[str,
         duration_s=SEASON_S,
         minimum_elevation_rad=[station.minimum_elevation_rad for station in stations],
     )
-    limit_rad = float(NIGHT_SUN_ELEVATION_RAD)
     return [
-        (name, each)
-        for name, passes in zip(names, found, strict=True)
-        for each in passes
-        if is_night(each, maximum_sun_elevation_rad=limit_rad)
+        (name, each) for name, passes in zip(names, found, strict=True) for each in passes if is_night(each)
     ]

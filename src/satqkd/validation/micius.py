@@ -14,7 +14,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from satqkd.mission import Contact, contact_of, presets
 from satqkd.mission.planning import expected_pass_counts
@@ -108,7 +107,7 @@ def detections(contact: Contact) -> Row:
         "V2a",
         "detections",
         published=DETECTIONS,
-        computed=round(window_total(contact, contact.rates.detection_hz)),
+        computed=round(contact.total(contact.rates.detection_hz)),
         tolerance=relative(DETECTIONS, 0.10, why=_DIGITISED),
         blind=False,
         source=COUNTED,
@@ -123,7 +122,7 @@ def sifted(contact: Contact) -> Row:
         "V2b",
         "sifted bits",
         published=SIFTED,
-        computed=round(window_total(contact, contact.rates.sifted_hz)),
+        computed=round(contact.total(contact.rates.sifted_hz)),
         tolerance=relative(SIFTED, 0.10, why=_DIGITISED),
         blind=False,
         source=COUNTED,
@@ -167,9 +166,7 @@ def farthest_rate(contact: Contact) -> Row:
 def ratio(contact: Contact) -> Row:
     """V4: sifted over detected; depends on intensities, probabilities and background, hardly on loss."""
     published = SIFTED / DETECTIONS
-    computed = window_total(contact, contact.rates.sifted_hz) / window_total(
-        contact, contact.rates.detection_hz
-    )
+    computed = contact.total(contact.rates.sifted_hz) / contact.total(contact.rates.detection_hz)
     return row(
         "V4a",
         "sifted over detections (arithmetic)",
@@ -261,9 +258,3 @@ def _leak(counts: list[ClassCounts]) -> Mapping[str, int]:
         )
         for each in signals
     }
-
-
-def window_total(contact: Contact, rate_hz: NDArray[np.float64]) -> float:
-    """A rate integrated over the quantum window."""
-    window = contact.quantum_rows
-    return float(np.trapezoid(rate_hz[window], contact.look.t_s[window]))

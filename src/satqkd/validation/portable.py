@@ -14,7 +14,7 @@ import numpy as np
 
 from satqkd.config import Satellite, Station
 from satqkd.mission import Contact, expected_key, make_contact, presets, site_of
-from satqkd.mission.contact import NIGHT_SUN_ELEVATION_RAD, PLANNING_GRID_S
+from satqkd.mission.contact import PLANNING_GRID_S
 from satqkd.sky import find_passes_of_sites, is_night, orbit_of, parse_utc
 from satqkd.validation.rows import Row, factor, row
 
@@ -41,7 +41,7 @@ def typical_contacts(satellite: Satellite, stations: Sequence[Station]) -> Itera
     )
     for station, passes in zip(stations, found, strict=True):
         for each in passes:
-            night = is_night(each, maximum_sun_elevation_rad=float(NIGHT_SUN_ELEVATION_RAD))
+            night = is_night(each)
             if night and each.max_elevation_rad >= TYPICAL_ELEVATION_RAD:
                 yield make_contact(satellite, station, each, step_s=PLANNING_GRID_S)
 

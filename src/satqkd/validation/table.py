@@ -5,7 +5,6 @@ name; a `..._tolerance` column beside a figure says how near is near enough, rel
 knows no model. `docs/validation.md` is the description for users.
 """
 
-import difflib
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -13,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from satqkd.config.loader import UNITS
-from satqkd.errors import ConfigError, DataFormatError
+from satqkd.errors import ConfigError, DataFormatError, nearest
 from satqkd.sky import parse_utc
 from satqkd.validation.csv_lines import csv_lines, place, read_number
 from satqkd.validation.rows import Number
@@ -94,7 +93,10 @@ def _figure_columns(path: Path, line: int, header: list[str]) -> list[_Column]:
     allowed = [*NAMES, *TIMES, *known, *(name + SUFFIX for name in known)]
     for name in header:
         if name not in allowed:
-            raise DataFormatError(f"{path}, line {line}: unknown column {name!r}{_nearest(name, allowed)}")
+            hint = nearest(name, allowed) or f"known: {', '.join(sorted(known))}"
+            raise DataFormatError(
+                f"{path}, line {line}: unknown column {name!r}; {hint} (the unit stands in the name)"
+            )
         if header.count(name) > 1:
             raise DataFormatError(f"{path}, line {line}: column {name} stands there twice; keep one")
     missing = [name for name in NAMES if name not in header]
@@ -168,9 +170,3 @@ def _given(path: Path, line: int, cells: dict[str, str], column: _Column) -> Giv
                 "write 30 % as 0.3"
             )
     return Given(column.name, column.figure, column.scale, published, tolerance)
-
-
-def _nearest(name: str, allowed: list[str]) -> str:
-    close = difflib.get_close_matches(name, allowed, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known_columns()))}"
-    return f"; {hint} (the unit stands in the name)"

@@ -11,12 +11,12 @@ from typing import Final
 import numpy as np
 
 from satqkd.optics import Profile, hufnagel_valley_profile, scintillation_index, uplink_scintillation_index
+from satqkd.optics.cn2 import itu_rms_wind_m_s
 from satqkd.optics.turbulence import (
     coherence_time_s,
     fried_parameter_m,
     isoplanatic_angle_rad,
     itu_log_irradiance_variance,
-    itu_rms_wind_m_s,
     point_scintillation_index,
     rytov_variance,
 )
