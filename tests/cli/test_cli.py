@@ -314,3 +314,33 @@ def test_a_group_without_a_command_prints_its_help(satqkd: Command, words: tuple
 
 def test_a_date_beyond_the_calendar_is_one_line(satqkd: Command) -> None:
     assert "satqkd: " in satqkd.refusal(2, "passes", "micius", "jinan", "--from", "9999-12-31T00:00:00Z")
+
+
+def test_a_gate_longer_than_the_pulse_period_has_passes_but_no_expected_key(satqkd: Command) -> None:
+    code, out, err = satqkd("passes", "jinan-1", "xinglong", "jinan", "--days", "3", "--json")
+    expected = {row["station"]: [] for row in json.loads(out)}
+    for row in json.loads(out):
+        expected[row["station"]].append(row["expected_secret_bits"])
+    assert code == 0
+    assert set(expected["xinglong"]) == {None} and max(expected["jinan"]) > 0
+    assert err == (
+        "satqkd: xinglong: its gate is longer than the pulse period of jinan-1: no key can be expected\n"
+    )
+    assert " - " in satqkd("passes", "jinan-1", "xinglong")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("passes", "micius", "xinglong", "--from", "2017-12-19T16:52:13Z"), "365 days"),
+        (("passes", "micius", "xinglong", "--from", "2016-12-25T00:00:00Z"), None),
+        (("budget", "micius", "xinglong", "--at", "2016-06-19T16:52:13Z"), "182 days"),
+        (("passes", "tiangong-2", "xinglong", "--from", "2030-01-01T00:00:00Z"), None),
+    ],
+)
+def test_elements_far_from_their_epoch_are_told(
+    satqkd: Command, words: tuple[str, ...], told: str | None
+) -> None:
+    code, _, err = satqkd(*words)
+    assert code == 0
+    assert (told in err and "elements" in err) if told else err == ""

@@ -140,3 +140,16 @@ def test_a_loss_that_is_no_probability_is_refused(loss: dict[str, object]) -> No
 def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="laser channel: expected"):
         channel(**settings)
+
+
+def test_outages_are_stretches_without_a_link() -> None:
+    """Half a second is a fade; two seconds, of which one frame in fifty comes through, are an outage."""
+    loss = np.concatenate(
+        [np.full(n, p) for n, p in ((5000, 0.1), (500, 1.0), (3000, 0.2), (2000, 0.98), (4000, 0.0))]
+    )
+    fading = FrameLoss(start_s=-2.0, step_s=1e-3, probability=loss)
+    ((from_s, to_s),) = fading.outages()
+    assert (from_s, to_s) == pytest.approx((6.5, 8.5), abs=0.1)
+    assert FrameLoss.constant(0.5).outages() == ()
+    line = Channel(rate_bit_s=8e3, frame_loss=fading, rng=np.random.default_rng(1), outages=[(20.0, 22.0)])
+    assert line.counts.outages == ((20.0, 22.0), (from_s, to_s))

@@ -304,3 +304,19 @@ def test_settings_from_elsewhere_have_no_evidence(tmp_path: Path) -> None:
     assert evidence_rows(flight.contact) == []
     write_pass_folder(tmp_path, flight.contact, flight.report)
     assert (tmp_path / "pass.json").exists()
+
+
+def test_a_file_may_build_on_a_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text('preset = "stellenbosch"\nname = "roof"\nlatitude_deg = 48\n')
+    (tmp_path / "bigger.toml").write_text('preset = "./site.toml"\ntelescope_diameter_m = 0.5\n')
+    roof = presets.station(str(tmp_path / "bigger.toml"))
+    assert (roof.name, roof.telescope_diameter_m) == ("roof", 0.5)
+    assert presets.kind_of(str(tmp_path / "bigger.toml")) is Station
+
+
+def test_a_loop_of_files_is_refused_by_all_who_follow_it(tmp_path: Path) -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{one}.toml").write_text(f'preset = "{other}.toml"\n')
+    for follow in (presets.station, presets.kind_of):
+        with pytest.raises(ConfigError, match="a loop"):
+            follow(str(tmp_path / "a.toml"))

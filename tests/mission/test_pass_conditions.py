@@ -58,6 +58,10 @@ def test_a_cloud_costs_photons_and_the_pass_goes_on(tmp_path: Path) -> None:
     assert_key(clear)
     assert 0.7 < cloudy.report.detections / clear.report.detections < 0.8
     assert clear.report.classical["up"]["lost"] == 0
+    assert clear.report.classical["outages"] == []
+    for direction in ("down", "up"):
+        (outage,) = [row for row in cloudy.report.classical["outages"] if row["direction"] == direction]
+        assert (outage["from_s"], outage["to_s"]) == pytest.approx((3.0, 5.0), abs=0.15)
     assert cloudy.report.classical["up"]["lost"] > 10
     assert cloudy.report.classical["up"]["resent"] > 10
     assert cloudy.report.keys_match

@@ -332,3 +332,25 @@ def test_the_example_of_the_page_runs_and_prints_its_output(
             stores.append(link_key(store)[0])
             assert {row.origin for row in store.list_blocks() if row.kind == "link"} == {"recorded"}
     assert stores[0] == stores[1] and stores[0]
+
+
+def test_slots_that_are_not_in_the_file_are_told_and_nothing_is_left(copy: Path) -> None:
+    def cut(file: Any) -> None:
+        (n,) = file["setting"].shape
+        file["setting"].resize((n // 2,))
+
+    changed(copy, "satellite.h5", cut)
+    with pytest.raises(DataFormatError, match=rf"{re.escape(str(copy))}.*slot"):
+        distilled(copy, copy / "out")
+    assert [*(copy / "out").iterdir()] == []
+
+
+def test_tags_that_hold_no_beacons_end_with_no_lock_and_say_so(copy: Path) -> None:
+    def forget(file: Any) -> None:
+        channel = file["channel"][:]
+        file["channel"][:] = np.where(channel < 4, channel, 0)
+
+    changed(copy, "station.h5", forget)
+    report, _ = distilled(copy, copy / "out")
+    assert report.outcome != "key"
+    assert "never locked on the beacons (0 tags of them seen)" in report.reason

@@ -5,7 +5,17 @@ from typing import Annotated, Final
 
 import typer
 
-from satqkd.cli.common import At, Json, SatelliteName, Seed, StationName, print_json, print_table, say
+from satqkd.cli.common import (
+    At,
+    Json,
+    SatelliteName,
+    Seed,
+    StationName,
+    print_json,
+    print_table,
+    say,
+    tell_old_elements,
+)
 
 HEADERS: Final = {
     "t_s": "t\ns",
@@ -35,7 +45,7 @@ def budget(
     satellite: SatelliteName,
     station: StationName,
     at: At = None,
-    step: Annotated[float, typer.Option(min=0.05, help="Seconds between rows.")] = 10.0,
+    step: Annotated[float, typer.Option(min=0.05, help="Seconds between rows, to the nearest 0.05.")] = 10.0,
     plot: Annotated[Path | None, typer.Option(help="Draw the budget as one picture, a PNG file.")] = None,
     seed: Seed = 1,
     json: Json = False,
@@ -45,6 +55,7 @@ def budget(
     from satqkd.sky import format_utc
 
     contact = contact_of(presets.satellite(satellite), presets.station(station), at)
+    tell_old_elements(contact.satellite, contact.epoch)
     columns = {name: column.tolist() for name, column in link_budget(contact, step_s=step).items()}
     if plot is not None:
         from satqkd.show import plot_budget

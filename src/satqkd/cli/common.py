@@ -12,9 +12,14 @@ import typer
 from satqkd.errors import ResourceError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from satqkd import show
+    from satqkd.config import Satellite
     from satqkd.mission import PassReport
 
+OLD_ELEMENTS_DAYS = 14
+"""Days from their epoch by which elements are tens of kilometres wrong along the track."""
 _NUMBER = re.compile(r"[-+]?\d|-$|–$|yes$|no$")
 _UNBOUNDED = 4000
 """Columns of a file or pipe: tables are never cut there."""
@@ -87,6 +92,22 @@ def tell_pass(report: "PassReport", *, json: bool, **more: Any) -> None:
             say(f"{report.outcome}: {report.reason}")
     if report.outcome != "key":
         raise typer.Exit(1)
+
+
+def tell_old_elements(satellite: "Satellite", when: "datetime") -> None:
+    """On stderr, when a catalogue's elements are used far from their epoch."""
+    from satqkd.sky import format_utc, orbit_of
+
+    orbit = satellite.orbit
+    if orbit.tle_line_1 is None and orbit.mean_motion_rad_s is None:
+        return
+    epoch = orbit_of(orbit).epoch
+    days = abs((when - epoch).total_seconds()) / 86_400
+    if days > OLD_ELEMENTS_DAYS:
+        say(
+            f"{satellite.name}: elements of {format_utc(epoch)} are used {days:.0f} days from their epoch, "
+            "and drift by kilometres a day; take some nearer in time"
+        )
 
 
 class ProgressLine:

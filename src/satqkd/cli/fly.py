@@ -16,6 +16,7 @@ from satqkd.cli.common import (
     StationName,
     made_folder,
     say,
+    tell_old_elements,
     tell_pass,
 )
 from satqkd.errors import ConfigError
@@ -65,6 +66,7 @@ def _fly(
     rules = read_protocol(protocol)
     contact = contact_of(presets.satellite(satellite), presets.station(station), at)
     say(f"{satellite} over {station}, seed {seed}, {'in memory' if in_memory else 'three processes'}")
+    tell_old_elements(contact.satellite, contact.epoch)
     progress = ProgressLine("pass time")
     if in_memory:
         report = fly(contact, rules, folder, seed=seed, progress=progress)

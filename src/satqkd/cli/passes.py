@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from satqkd.cli.common import Json, SatelliteName, print_json, print_table
+from satqkd.cli.common import Json, SatelliteName, print_json, print_table, say, tell_old_elements
 
 
 def passes(
@@ -25,13 +25,17 @@ def passes(
     from satqkd.sky import parse_utc
 
     craft = presets.satellite(satellite)
+    begin = parse_utc(start or craft.reference_epoch_utc)
     rows = find_pass_rows(
         craft,
         [presets.station(name) for name in stations],
-        parse_utc(start or craft.reference_epoch_utc),
+        begin,
         days=days,
         night=night,
     )
+    tell_old_elements(craft, begin)
+    for name in sorted({row["station"] for row in rows if row["expected_secret_bits"] is None}):
+        say(f"{name}: its gate is longer than the pulse period of {craft.name}: no key can be expected")
     if json:
         print_json(rows)
         return
@@ -48,7 +52,7 @@ def passes(
                 f"{row['min_range_km']:.0f}",
                 f"{row['sun_elevation_deg']:.0f}",
                 "yes" if row["satellite_sunlit"] else "no",
-                f"{row['expected_secret_bits']:,}",
+                "-" if row["expected_secret_bits"] is None else f"{row['expected_secret_bits']:,}",
             )
             for row in rows
         ],

@@ -15,6 +15,7 @@ from satqkd.cli.common import (
     StationName,
     made_folder,
     say,
+    tell_old_elements,
     tell_pass,
 )
 
@@ -34,6 +35,7 @@ def record(
     rules = read_protocol(protocol)
     contact = contact_of(presets.satellite(satellite), presets.station(station), at)
     say(f"{satellite} over {station}, seed {seed}, recorded in {directory}")
+    tell_old_elements(contact.satellite, contact.epoch)
     progress = ProgressLine("pass time")
     report = record_pass(contact, rules, made_folder(directory), seed=seed, progress=progress)
     progress.end()

@@ -9,12 +9,18 @@ terminal's own checksum is taken to drop damaged ones. Knows no frame layout and
 import heapq
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.errors import ConfigError
+
+OUTAGE_LOSS: Final = 0.9
+OUTAGE_S: Final = 1.0
+"""A fade shorter than this is no outage."""
+_BIN_S: Final = 0.1
 
 
 class ChannelCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +34,8 @@ class ChannelCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Frames sent and lost, at random or in an outage."""
     dropped: int = 0
     """Frames that found the transmitter's queue full; never sent."""
+    outages: tuple[tuple[float, float], ...] = ()
+    """Stretches (from, to) of pass time in which hardly a frame came through, whether any was sent or not."""
 
 
 class FrameLoss(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -62,6 +70,15 @@ class FrameLoss(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         cell = np.floor(place).astype(np.intp)
         here, there = self.probability[cell], self.probability[np.minimum(cell + 1, last)]
         return np.asarray(here + (place - cell) * (there - here))
+
+    def outages(self) -> tuple[tuple[float, float], ...]:
+        """Stretches (from, to) of at least `OUTAGE_S` in which nine frames of ten are lost or more."""
+        bins = max(round(_BIN_S / self.step_s), 1)
+        whole = self.probability[: self.probability.size // bins * bins]
+        bad = np.concatenate([[False], whole.reshape(-1, bins).mean(axis=1) >= OUTAGE_LOSS, [False]])
+        edges = np.flatnonzero(np.diff(bad.astype(np.int8))).reshape(-1, 2)
+        at_s = self.start_s + edges * bins * self.step_s
+        return tuple((float(low), float(high)) for low, high in at_s if high - low >= OUTAGE_S)
 
 
 class Channel:
@@ -133,4 +150,10 @@ class Channel:
     @property
     def counts(self) -> ChannelCounts:
         """What was submitted, lost and dropped so far."""
-        return ChannelCounts(self._bytes, self._frames, self._lost, self._dropped)
+        return ChannelCounts(
+            self._bytes,
+            self._frames,
+            self._lost,
+            self._dropped,
+            (*self._outages, *self._frame_loss.outages()),
+        )

@@ -12,7 +12,7 @@ import numpy as np
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.mission.contact import PLANNING_GRID_S, Contact, make_contact
 from satqkd.mission.course import site_of
-from satqkd.optics import LinkLosses, doppler_shift_m
+from satqkd.optics import LinkLosses, doppler_shift_m, gate_fits
 from satqkd.records import DECOY
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import SecurityTargets, expected_counts, key_length
@@ -116,8 +116,8 @@ def find_pass_rows(
 
 def _row(satellite: Satellite, station: Station, each: Pass, *, by_night: bool) -> dict[str, Any]:
     usable = station.maximum_range_m is None or each.min_range_m < station.maximum_range_m
-    expected = 0
-    if by_night and usable:
+    expected = 0 if gate_fits(satellite, station) else None
+    if by_night and usable and expected is not None:
         contact = make_contact(satellite, station, each, step_s=PLANNING_GRID_S)
         expected = expected_key(contact).secret_bits
     moon = moon_view(site_of(station), each.culmination, 0.0)

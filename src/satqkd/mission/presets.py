@@ -60,17 +60,34 @@ def origin(name: str, kind: type[T]) -> str:
 def kind_of(name: str) -> type[Satellite] | type[Station]:
     """Whether a preset's name or a TOML file's path is of a satellite or a station. Raises ConfigError."""
     if _is_path(name):
-        table = read_toml(Path(name))
-        base = table.get("preset")
-        if any(key in table for key in _OF_SATELLITES):
-            return Satellite
-        return kind_of(base) if isinstance(base, str) else Station
+        return _kind_of_file(Path(name), ())
     satellites, stations = names(Satellite), names(Station)
     if name in satellites:
         return Satellite
     if name in stations:
         return Station
     raise ConfigError(f"unknown preset {name!r}; {_hint(name, [*satellites, *stations])}")
+
+
+def _kind_of_file(path: Path, above: tuple[Path, ...]) -> type[Satellite] | type[Station]:
+    table, chain = read_toml(path), (*above, path.absolute())
+    base = table.get("preset")
+    if any(key in table for key in _OF_SATELLITES):
+        return Satellite
+    if not isinstance(base, str):
+        return Station
+    return _kind_of_file(_beside(path, base, chain), chain) if _is_path(base) else kind_of(base)
+
+
+def _beside(path: Path, base: str, chain: tuple[Path, ...]) -> Path:
+    """The file that a file builds on, by its place beside it. Raises ConfigError for a loop."""
+    other = path.parent / base
+    if other.absolute() in chain:
+        raise ConfigError(
+            f"{path}: preset: expected a preset or file that does not build on this one, got {base!r}, "
+            "a loop; name another"
+        )
+    return other
 
 
 def load_preset(name: str, kind: type[T]) -> Loaded[T]:
@@ -89,7 +106,7 @@ def _load_file(path: Path, kind: type[T], above: tuple[Path, ...]) -> Loaded[T]:
     table = read_toml(path)
     chain = (*above, path.absolute())
     base = table.pop("preset", None)
-    below = None if base is None else _below(base, kind, where, chain)
+    below = None if base is None else _below(path, base, kind, where, chain)
     orbit = table.get("orbit")
     if kind is Satellite and isinstance(orbit, dict) and "elements_file" in orbit:
         epoch_utc = table.get("reference_epoch_utc", (below or {}).get("reference_epoch_utc"))
@@ -99,11 +116,12 @@ def _load_file(path: Path, kind: type[T], above: tuple[Path, ...]) -> Loaded[T]:
     return load(table, kind, where, over=below)
 
 
-def _below(base: Any, kind: type[T], where: str, chain: tuple[Path, ...]) -> Table:
-    """The preset `base` as a table in SI units, its evidence with it."""
+def _below(path: Path, base: Any, kind: type[T], where: str, chain: tuple[Path, ...]) -> Table:
+    """The preset or file `base` that a file builds on, as a table in SI units, its evidence with it."""
     if not isinstance(base, str):
         raise ConfigError(f"{where}: preset: expected a preset's name in quotes, got {base!r}")
-    loaded = _load_file(_path(base, kind, hidden=chain), kind, chain)
+    below = _beside(path, base, chain) if _is_path(base) else _path(base, kind, hidden=chain)
+    loaded = _load_file(below, kind, chain)
     evidence = {each.path: each for each in loaded.evidence}
     return _with_evidence(msgspec.to_builtins(loaded.value), evidence, "")
 

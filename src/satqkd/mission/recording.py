@@ -25,7 +25,7 @@ from satqkd.devices import (
     StationFile,
     text_id,
 )
-from satqkd.errors import ConfigError, DataFormatError
+from satqkd.errors import ConfigError, DataFormatError, Error, LocalProtocolError
 from satqkd.keys import KeyStore
 from satqkd.lasercom import FrameLoss
 from satqkd.mission.contact import Contact
@@ -164,7 +164,10 @@ def distill_recording(
     tossed = (None, None) if fresh_coins else (recording.satellite.coins(), recording.station.coins())
     seed, origin = header.seed or 0, header.origin
     parameters = contact.parameters(protocol, seed=seed)
-    with open_stores(folder, contact, protocol) as (above, below):
+    with (
+        _nothing_left_after_failure(folder),
+        open_stores(folder, contact, protocol) as (above, below),
+    ):
         satellite = SatelliteTerminal(
             contact,
             parameters,
@@ -184,9 +187,26 @@ def distill_recording(
         # What the live link did to frames is not on record: key does not depend on it.
         whole = FrameLoss.constant(0.0)
         link = LaserLink(contact, whole, whole, seed=seed)
-        report = fly_terminals(satellite, station, link, folder, seed=seed, origin=origin, progress=progress)
+        try:
+            report = fly_terminals(
+                satellite, station, link, folder, seed=seed, origin=origin, progress=progress
+            )
+        except LocalProtocolError as error:
+            raise DataFormatError(f"{recording.folder}: {error}") from None
     write_whole(folder / "pass.json", to_json(report))
     return report
+
+
+@contextmanager
+def _nothing_left_after_failure(folder: Path) -> Iterator[None]:
+    """Files that a failed run made in the folder are taken away again."""
+    before = set(folder.iterdir()) if folder.is_dir() else set()
+    try:
+        yield
+    except Error:
+        for made in set(folder.iterdir()) - before:
+            made.unlink(missing_ok=True)
+        raise
 
 
 def equals_live(recording: RecordedPass, folder: Path) -> bool | None:

@@ -227,4 +227,9 @@ def _classical(
         }
         for direction, counts in channels.items()
     }
-    return rows | {"outages": [], "wall_s": wall_s}
+    outages = [
+        {"direction": direction, "from_s": from_s, "to_s": to_s}
+        for direction, counts in channels.items()
+        for from_s, to_s in counts.outages
+    ]
+    return rows | {"outages": outages, "wall_s": wall_s}

@@ -29,7 +29,7 @@ from satqkd.optics.gate import GateShares, gate_shares
 from satqkd.optics.lasercom import frame_error_rate, receiver_noise
 from satqkd.optics.pointing import mean_pointing_fraction
 from satqkd.optics.polarisation import error_probabilities, residual_angle_rad
-from satqkd.optics.rates import ExpectedRates, expected_rates
+from satqkd.optics.rates import ExpectedRates, expected_rates, gate_fits
 from satqkd.optics.spectrum import doppler_shift_m, filter_transmittance
 from satqkd.optics.turbulence import (
     beam_wander_correlation_time_s,
@@ -62,6 +62,7 @@ __all__ = [
     "filter_transmittance",
     "fraction_of_db",
     "frame_error_rate",
+    "gate_fits",
     "gate_shares",
     "gaussian_half_angle_rad",
     "gaussian_process",

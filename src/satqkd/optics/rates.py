@@ -207,9 +207,14 @@ def _outcomes(click: Array) -> Array:
     )
 
 
+def gate_fits(satellite: Satellite, station: Station) -> bool:
+    """Whether a station's gate is no longer than a satellite's pulse period."""
+    return station.receiver.gate_s <= 1 / satellite.source.pulse_rate_hz
+
+
 def _check_gate(satellite: Satellite, station: Station) -> None:
     period_s = 1 / satellite.source.pulse_rate_hz
-    if station.receiver.gate_s > period_s:
+    if not gate_fits(satellite, station):
         raise ConfigError(
             f"station {station.name}: receiver.gate {station.receiver.gate_s * 1e9:.3g} ns must not exceed "
             f"the pulse period {period_s * 1e9:.3g} ns of satellite {satellite.name}; shorten the gate"
