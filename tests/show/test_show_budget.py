@@ -427,6 +427,9 @@ def test_the_command_draws_and_prints_rows(command: Command, tmp_path: Path):
     path = tmp_path / "b.png"
     code, out, err = command("--plot", str(path), "--seed", "5", "--json")
     assert code == 0 and size_of(path) == BUDGET_PX and "seed 5" in err
+    other = tmp_path / "other.png"
+    command("--plot", str(other), "--seed", "6")
+    assert path.read_bytes() != other.read_bytes()
     rows = json.loads(out)
     wanted = (
         "t_s elevation_deg range_km range_rate_m_s diffraction_db pointing_db atmosphere_db cloud_db "

@@ -57,7 +57,8 @@ def test_the_published_pass_is_compared_figure_by_figure(table) -> None:  # type
     assert rows["T2.min_range_km"].computed == pytest.approx(645.3, abs=0.1)
     assert rows["T2.qber"].computed == pytest.approx(contact.expected_qber, rel=0.01)
     assert {each.status for each in rows.values()} == {"reproduced"}
-    assert rows["T2.min_range_km"].fitted == ""
+    assert rows["T2.min_range_km"].fitted == rows["T.rms.min_range_km"].fitted == ""
+    assert rows["T2.qber"].fitted == rows["T.bias.qber"].fitted == "calibration loss of xinglong"
 
 
 def test_a_wrong_figure_is_noticed_and_the_others_are_not(table) -> None:  # type: ignore[no-untyped-def]
@@ -98,6 +99,16 @@ def test_start_or_culmination_finds_the_pass_and_culmination_decides(table) -> N
     )
     assert rows[0].computed == pytest.approx(645.3, abs=0.1)
     assert "2016-12-19T16:52" in rows[0].what
+    early = "2016-12-19T16:41:00Z"  # 507 s before the start, 673 s before the culmination
+    for name, known in (("start_utc", True), ("culmination_utc", False)):
+        path = table(f"satellite,station,{name},min_range_km\nmicius,xinglong,{early},645\n")
+        if known:
+            assert compare_table(path)[0].id == "T2.min_range_km"
+        else:
+            with pytest.raises(
+                NoPassError, match=r"its culmination within 600 s .* the nearest is 67\d s off"
+            ):
+                compare_table(path)
 
 
 def test_a_station_of_ones_own(table, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -121,6 +132,7 @@ def test_bias_and_scatter_of_the_logarithm(table) -> None:  # type: ignore[no-un
 
     shifted = _rows(table(f"{HEADER},sifted_bits\n{PASS},{exact / 3!r}\n"))
     assert shifted["T.bias.sifted_bits"].computed == pytest.approx(math.log(3), abs=1e-4)
+    assert shifted["T.rms.sifted_bits"].computed == pytest.approx(math.log(3), abs=1e-4)
     assert shifted["T.bias.sifted_bits"].status == "not_reproduced"
 
 

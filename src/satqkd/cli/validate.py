@@ -17,7 +17,8 @@ def validate(
         Path | None,
         typer.Option(
             envvar="SATQKD_MICIUS_LOSS_CSV",
-            help="CSV range_km,loss_db of the Micius pass, for the rows that need the curve itself.",
+            help="CSV range_km,loss_db of the Micius pass, for the published rows that need it; "
+            "not used with --table.",
         ),
     ] = None,
     json: Json = False,
