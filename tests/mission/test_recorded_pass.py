@@ -354,3 +354,26 @@ def test_tags_that_hold_no_beacons_end_with_no_lock_and_say_so(copy: Path) -> No
     report, _ = distilled(copy, copy / "out")
     assert report.outcome != "key"
     assert "never locked on the beacons (0 tags of them seen)" in report.reason
+
+
+@pytest.mark.parametrize("make", ["record", "distill"])
+def test_an_interrupted_pass_leaves_nothing(
+    copy: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, make: str
+) -> None:
+    """Broken off when the key is in both stores: neither key nor report nor recording stays."""
+
+    def broken_off(folder: Path, *_: Any) -> None:
+        assert {path.name for path in folder.iterdir()} >= {f"{node}.sqlite" for node in NODES}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("satqkd.mission.recording.write_pass_folder", broken_off)
+    monkeypatch.setattr("satqkd.mission.recording.write_pass_report", broken_off)
+    out = tmp_path_factory.mktemp("out")
+    (out / "mine.txt").write_text("stays")
+    with pytest.raises(KeyboardInterrupt):
+        if make == "record":
+            recorded(out)
+        else:
+            with open_recording(copy) as recording:
+                distill_recording(recording, out)
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]

@@ -136,7 +136,7 @@ def made_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ResourceError(f"{path}: cannot be made ({error.strerror}); choose another --out") from None
+        raise ResourceError(f"{path}: cannot be made ({error.strerror}); choose another folder") from None
     return path
 
 

@@ -18,17 +18,32 @@ from satqkd.results import to_json
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """A file that is there whole or not at all."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    """A file that is there whole or not at all, by way of a file beside it.
+
+    A link is followed; what is no file, such as a pipe or a device, is written straight into.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    target = path.resolve()
+    partial = target.with_name(target.name + ".partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_pass_folder(folder: Path, contact: Contact, report: PassReport) -> None:
     """`pass.json` and `course.json` of a flown pass."""
-    write_whole(folder / "pass.json", to_json(report))
+    write_pass_report(folder, report)
     course = {"columns": link_budget(contact, step_s=1.0), "evidence": evidence_rows(contact)}
     write_whole(folder / "course.json", to_json(course))
+
+
+def write_pass_report(folder: Path, report: PassReport) -> None:
+    """`pass.json`."""
+    write_whole(folder / "pass.json", to_json(report))
 
 
 def write_node_report(folder: Path, report: NodeReport) -> None:

@@ -25,12 +25,12 @@ from satqkd.devices import (
     StationFile,
     text_id,
 )
-from satqkd.errors import ConfigError, DataFormatError, Error, LocalProtocolError
+from satqkd.errors import ConfigError, DataFormatError, LocalProtocolError
 from satqkd.keys import KeyStore
 from satqkd.lasercom import FrameLoss
 from satqkd.mission.contact import Contact
 from satqkd.mission.emulator import LaserLink, LinkEmulator
-from satqkd.mission.files import write_pass_folder, write_whole
+from satqkd.mission.files import write_pass_folder, write_pass_report
 from satqkd.mission.recorded_contact import RecordedContact
 from satqkd.mission.report import PassReport
 from satqkd.mission.run_pass import (
@@ -44,7 +44,6 @@ from satqkd.mission.run_pass import (
 )
 from satqkd.mission.terminal import SatelliteTerminal, StationTerminal
 from satqkd.randomness import stream_bytes
-from satqkd.results import to_json
 from satqkd.sky import format_utc, parse_utc
 
 SATELLITE_FILE: Final = "satellite.h5"
@@ -73,6 +72,7 @@ def record_pass(
     header = header_of(contact, protocol, seed=seed)
     course = RecordedCourse(contact.look.t_s, contact.look.range_m, contact.look.elevation_rad)
     with (
+        _nothing_left_after_failure(folder),
         NewSatelliteFile(folder / SATELLITE_FILE, header) as sent,
         NewStationFile(folder / STATION_FILE, header, course) as tagged,
         open_stores(folder, contact, protocol) as (above, below),
@@ -95,7 +95,7 @@ def record_pass(
         )
         link = LinkEmulator(contact, seed=seed)
         report = fly_terminals(satellite, station, link, folder, seed=seed, progress=progress)
-    write_pass_folder(folder, contact, report)
+        write_pass_folder(folder, contact, report)
     return report
 
 
@@ -193,18 +193,18 @@ def distill_recording(
             )
         except LocalProtocolError as error:
             raise DataFormatError(f"{recording.folder}: {error}") from None
-    write_whole(folder / "pass.json", to_json(report))
+        write_pass_report(folder, report)
     return report
 
 
 @contextmanager
 def _nothing_left_after_failure(folder: Path) -> Iterator[None]:
-    """Files that a failed run made in the folder are taken away again."""
-    before = set(folder.iterdir()) if folder.is_dir() else set()
+    """Files that a failed or interrupted run made in the folder are taken away again."""
+    before = set(folder.glob("*"))
     try:
         yield
-    except Error:
-        for made in set(folder.iterdir()) - before:
+    except BaseException:
+        for made in set(folder.glob("*")) - before:
             made.unlink(missing_ok=True)
         raise
 
@@ -212,10 +212,12 @@ def _nothing_left_after_failure(folder: Path) -> Iterator[None]:
 def equals_live(recording: RecordedPass, folder: Path) -> bool | None:
     """Whether a folder's stores hold the key of the live pass, both ends, compared in constant time.
 
-    None where there is nothing to compare: the recording's own folder has no stores, their key is used in
-    part (and wiped), or the coins are not on record, so that the key is another.
+    None where there is nothing to compare: it is the recording's own folder, that has no stores, their key
+    is used in part (and wiped), or the coins are not on record, so that the key is another.
     """
-    if not (recording.satellite.has_coins and recording.station.has_coins) or folder == recording.folder:
+    if not (recording.satellite.has_coins and recording.station.has_coins) or (
+        folder.resolve() == recording.folder.resolve()
+    ):
         return None
     answers = []
     for node in (recording.header.satellite, recording.header.station):

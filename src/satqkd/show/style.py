@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from satqkd.errors import ConfigError, ResourceError
+from satqkd.mission.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +81,7 @@ def write_png(
         draw(figure)
         figure.savefig(content, format="png", facecolor="white", metadata={"Software": None})
     try:
-        _write_whole(path, content.getvalue())
+        write_whole(path, content.getvalue())
     except OSError as error:
         raise _unwritable(path, error.strerror) from None
     return path
@@ -98,20 +99,6 @@ def check_place(path: Path) -> None:
 
 def _unwritable(path: Path, why: str | None) -> ResourceError:
     return ResourceError(f"{path}: the picture cannot be written ({why}); choose another place")
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """By way of a file beside it; straight into what is no file, such as a pipe or a device."""
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)
-        return
-    target = path.resolve()
-    partial = target.with_name(target.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def heading(figure: "Figure", title: str, detail: str) -> None:
