@@ -93,6 +93,8 @@ class ClockRecovery:
 
     locked: bool
     """Whether the last stretch looked at had a valid fit."""
+    ever_locked: bool
+    """Whether any stretch had."""
     beacons_seen: int
     """Channel-4 tags of finished stretches."""
     beacons_rejected: int
@@ -125,7 +127,7 @@ class ClockRecovery:
         self._fit: _Fit | None = None
         self._ready: list[Resolved] = []
         self._flushed = False
-        self.locked = False
+        self.locked = self.ever_locked = False
         self.beacons_seen = self.beacons_rejected = self.resolved_clicks = self.dropped_clicks = 0
 
     @property
@@ -193,6 +195,7 @@ class ClockRecovery:
         fit, used = self._track(window, start_ps)
         self._fine.age(0 if self._end_ps is None else (end_ps - self._end_ps) // self._stretch_ps)
         self.locked = fit is not None
+        self.ever_locked |= self.locked
         self.beacons_seen += int(own_end - own)
         self.beacons_rejected += int((~used[own - low : own_end - low]).sum())
         n_clicks = int(np.searchsorted(self._clicks.time_ps, end_ps))

@@ -243,12 +243,12 @@ class StationTerminal(Terminal):
         self._acceptance = Acceptance(settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S, tie_bits)
         self._next_block = 0
         self._next_announcement_s = 0.0
-        self._was_locked = self._ever_locked = False
+        self._was_locked = False
 
     def report(self) -> NodeReport:
         """What this end accounts for; without a lock of the clock its blocks say so."""
         report = super().report()
-        if self._ever_locked:
+        if self._clock.ever_locked:
             return report
         told = f"the clock never locked on the beacons ({self._clock.beacons_seen} tags of them seen)"
         blocks = (msgspec.structs.replace(block, reason=f"{told}; {block.reason}") for block in report.blocks)
@@ -296,7 +296,6 @@ class StationTerminal(Terminal):
     def _report_lock(self, now_s: float) -> None:
         if self._clock.locked != self._was_locked:
             self._was_locked = self._clock.locked
-            self._ever_locked |= self._was_locked
             seen, lost = self._clock.beacons_seen, self._clock.dropped_clicks
             self._station_session.report_lock(locked=self._was_locked, beacons_seen=seen)
             self.log(
