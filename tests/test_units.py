@@ -91,7 +91,6 @@ def _is_float(annotation: ast.expr | None) -> bool:
         "Array",
         "Fraction",
         "Positive",
-        "NotNegative",
         "Inside",
     )
     words = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} if annotation else set()

@@ -1,6 +1,6 @@
 """Settings: TOML in the user's units to checked structs in SI, with the evidence for each number."""
 
-from satqkd.config.base import Settings
+from satqkd.config.base import DETECTORS, Settings
 from satqkd.config.lasercom import Beacon, Laser, Lasercom, LaserReceiver
 from satqkd.config.loader import Evidence, Loaded, config_id, load, read_toml
 from satqkd.config.orbit import Orbit
@@ -19,6 +19,7 @@ from satqkd.config.station import (
 )
 
 __all__ = [
+    "DETECTORS",
     "Beacon",
     "Clock",
     "Cloud",

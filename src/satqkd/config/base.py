@@ -4,13 +4,14 @@ Numbers of hardware live in `presets/*.toml` with their evidence, not in these s
 convention of the software, or an effect that is absent unless somebody gives its number.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+DETECTORS: Final = 4
+"""Of a receiver: H, V, +, -."""
 Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Inside = Annotated[float, Meta(gt=0, lt=1)]
 Wavelength = Annotated[float, Meta(ge=1e-7, le=2e-5)]

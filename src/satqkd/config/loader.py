@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
+from satqkd.config.base import DETECTORS
 from satqkd.errors import ConfigError, nearest
 
 T = TypeVar("T")
@@ -40,7 +41,6 @@ UNITS: Final[dict[str, dict[str, float]]] = {
     "a_sqrt_hz": {"a_sqrt_hz": 1.0, "pa_sqrt_hz": 1e-12},
 }
 
-_DETECTORS: Final = 4
 _NONE: Final = "none"
 """Takes away what the table below gives, where a setting may be missing: TOML has no word for nothing."""
 
@@ -243,9 +243,9 @@ def _refuse_infinite(value: Any, where: str, path: str) -> None:
 
 def _spread(value: Any, hint: Any) -> Any:
     """One number where four are wanted, one a detector, holds for all."""
-    of_four = typing.get_origin(hint) is tuple and len(typing.get_args(hint)) == _DETECTORS
+    of_four = typing.get_origin(hint) is tuple and len(typing.get_args(hint)) == DETECTORS
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return [value] * _DETECTORS if of_four and is_number else value
+    return [value] * DETECTORS if of_four and is_number else value
 
 
 def _scaled(value: Any, scale: float) -> Any:

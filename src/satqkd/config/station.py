@@ -7,6 +7,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from satqkd.config.base import (
+    DETECTORS,
     Aperture,
     Decibels,
     EventRate,
@@ -29,7 +30,6 @@ EachFraction = tuple[Fraction, Fraction, Fraction, Fraction]
 EachAfterpulsing = tuple[Afterpulsing, Afterpulsing, Afterpulsing, Afterpulsing]
 ErrorShare = Annotated[float, Meta(ge=0, le=0.5)]
 
-DETECTORS: Final = 4
 NONE: Final = (0.0, 0.0, 0.0, 0.0)
 
 

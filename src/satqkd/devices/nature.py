@@ -22,7 +22,8 @@ from satqkd.records import LinkSeries
 
 PIECE_PS: Final = PS_PER_S // 200
 """The largest click probability is taken anew each 5 ms: shorter than most fades, longer than many clicks."""
-_ABOVE_ROUNDING: Final = 1 + 1e-9
+ABOVE_ROUNDING: Final = 1 + 1e-9
+"""Factor that keeps a bound above every value interpolated under it."""
 
 Floats = NDArray[np.float64]
 
@@ -155,7 +156,7 @@ def pieces_of(slots: int, pulses: Pulses, light: Light, detection: Detection, pa
     )
     first_slot = np.minimum(_first_slot_at(edges_ps, pulses), slots)
     first_slot[-1] = slots
-    return Pieces(first_slot=first_slot, bound=bound * _ABOVE_ROUNDING)
+    return Pieces(first_slot=first_slot, bound=bound * ABOVE_ROUNDING)
 
 
 class Beacons:

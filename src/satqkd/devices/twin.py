@@ -20,6 +20,7 @@ from satqkd.constants import PS_PER_S
 from satqkd.devices.dice import settings_of
 from satqkd.devices.door import check_slots
 from satqkd.devices.nature import (
+    ABOVE_ROUNDING,
     PIECE_PS,
     Beacons,
     detection_of,
@@ -31,7 +32,7 @@ from satqkd.devices.nature import (
     response_of,
 )
 from satqkd.errors import DataFormatError, LocalProtocolError
-from satqkd.kernels.clicks_plain import LARGEST_DEVIATE, Pieces
+from satqkd.kernels.clicks_plain import LARGEST_DEVIATE, Pieces, slot_ps
 from satqkd.kernels.response_plain import NEVER_PS, new_memory
 from satqkd.records import BEACON_CHANNEL, LinkSeries, Settings, Tags
 
@@ -184,20 +185,21 @@ class TwinReceiver:
         end = max(segment + 1, 0) * _PIECES_PER_SEGMENT
         return Pieces(self._pieces.first_slot[first : end + 1], self._pieces.bound[first:end])
 
-    def _slot_ps(self, slot: int) -> int:
-        return slot * self._pulses.period_ps + round(slot * self._pulses.period_fraction_ps)
-
     def _largest_noise_hz(self, low_ps: int, high_ps: int) -> float:
         """The largest of the grid values that surround a stretch: no interpolated value exceeds it."""
         grid_ps = self._path.grid_ps
         first = int(np.searchsorted(grid_ps, low_ps, "right")) - 1
-        return float(self._noise_hz[first : int(np.searchsorted(grid_ps, high_ps)) + 1].max()) * (1 + 1e-9)
+        return (
+            float(self._noise_hz[first : int(np.searchsorted(grid_ps, high_ps)) + 1].max()) * ABOVE_ROUNDING
+        )
 
     def _check_covered(self) -> None:
-        if self._slots > 0 and not (self._start_ps <= 0 and self._slot_ps(self._slots - 1) < self._end_ps):
+        last = np.array([self._slots - 1])
+        last_ps = int(slot_ps(last, self._pulses.period_ps, self._pulses.period_fraction_ps)[0])
+        if self._slots > 0 and not (self._start_ps <= 0 and last_ps < self._end_ps):
             raise DataFormatError(
                 f"link series: expected times from 0 s or earlier to beyond the last of {self._slots} "
-                f"slots at {self._slot_ps(self._slots - 1) / PS_PER_S:.6f} s, got "
+                f"slots at {last_ps / PS_PER_S:.6f} s, got "
                 f"{self._start_ps / PS_PER_S:.6f} s to {self._end_ps / PS_PER_S:.6f} s; lengthen the series "
                 "or send fewer slots"
             )

@@ -1,7 +1,7 @@
 """One pass put together, in memory: presets, contact, terminals, run, report."""
 
 from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contact
-from satqkd.mission.course import Course, course_of, site_of
+from satqkd.mission.course import course_of, site_of
 from satqkd.mission.fading import Fading
 from satqkd.mission.files import evidence_rows, read_protocol, write_pass_folder, write_whole
 from satqkd.mission.planning import expected_key, link_budget
@@ -17,7 +17,6 @@ from satqkd.mission.run_pass import ensure_authentication, fly, open_store, run_
 
 __all__ = [
     "Contact",
-    "Course",
     "Fading",
     "NodeReport",
     "PassReport",

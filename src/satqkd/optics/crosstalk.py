@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satqkd.errors import ConfigError
+from satqkd.optics.decibel import fraction_of_db
 from satqkd.optics.spectrum import photon_energy_j
 
 Array = NDArray[np.float64]
@@ -53,7 +54,7 @@ def arriving_light_rate_hz(
     the optics' transmittance. The arrays broadcast.
     """
     photons_hz = np.asarray(power_w, dtype=np.float64) / photon_energy_j(wavelength_m)
-    isolation = 10 ** (-np.asarray(isolation_db, dtype=np.float64) / 10)
+    isolation = fraction_of_db(isolation_db)
     return np.asarray(photons_hz * optics_transmittance * detector_efficiency * isolation)
 
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.config import Satellite, Station
+from satqkd.config import DETECTORS, Satellite, Station
 from satqkd.errors import ConfigError
 from satqkd.optics.budget import LinkLosses
 from satqkd.optics.gate import GateShares, gate_shares
@@ -25,7 +25,6 @@ from satqkd.records import SIGNAL
 
 Array = NDArray[np.float64]
 
-DETECTORS: Final = 4
 STATES: Final = 4
 """H, V, +, -: basis = state // 2, bit = state % 2; detectors have the same numbers."""
 RANDOM_ERROR: Final = 0.5

@@ -15,7 +15,7 @@ from satqkd.optics import collected_fraction_of_divergence, loss_db
 from satqkd.optics.diffraction import Convention
 from satqkd.records import SIGNAL
 from satqkd.validation import micius
-from satqkd.validation.rows import Array, Row, absolute, printed_row, row
+from satqkd.validation.rows import Array, Row, printed_row, row
 
 DIVERGENCE_RAD: Final = 10e-6
 FARTHEST_M: Final = 1.2e6
@@ -36,13 +36,12 @@ def sifting(satellite: Satellite) -> Row:
     """A1: one half of the signal's share of all light; no loss, no noise in it."""
     source = satellite.source
     light = np.multiply(source.probabilities, source.intensities)
-    published = micius.SIFTED / micius.DETECTIONS
     return row(
         "A1",
         "sifted over detected, one half of the signal's share of the light",
-        published=round(published, 6),
+        published=round(micius.SIFTED_SHARE, 6),
         computed=round(float(0.5 * light[SIGNAL] / light.sum()), 6),
-        tolerance=absolute(published, 0.0005, why="two standard errors of the count, 0.00026 each"),
+        tolerance=micius.SIFTED_SHARE_TOLERANCE,
         blind=False,
         source=f"{micius.PAPER}: counts, intensities and probabilities; an identity of the inputs",
         kind="arithmetic",
@@ -51,39 +50,28 @@ def sifting(satellite: Satellite) -> Row:
 
 def conventions(divergence_rad: float) -> list[Row]:
     """A2: three meanings of one angle."""
-    disc, gaussian, fwhm = (
-        _loss_db(np.array([FARTHEST_M]), divergence_rad, convention, receiver_radius_m=0.5)
-        for convention in ("disc_full", "gaussian_1e2_full", "gaussian_fwhm_full")
+    meanings: tuple[tuple[str, str, Convention, str, str], ...] = (
+        ("A2a", "uniform disc", "disc_full", "22", f"{micius.PAPER}: 22 dB"),
+        ("A2b", "Gaussian 1/e^2 full angle", "gaussian_1e2_full", "18.6", f"{_CLOSED_FORM} of 6 m"),
+        (
+            "A2c",
+            "Gaussian full width at half maximum",
+            "gaussian_fwhm_full",
+            "23.2",
+            f"{_CLOSED_FORM} of 10.2 m",
+        ),
     )
-    what = "diffraction, 10 urad at 1200 km into 1 m"
     return [
         printed_row(
-            "A2a",
-            f"{what}, uniform disc, dB",
+            row_id,
+            f"diffraction, 10 urad at 1200 km into 1 m, {name}, dB",
             places=("1200 km",),
-            printed=("22",),
-            computed=disc,
-            source=f"{micius.PAPER}: 22 dB",
+            printed=(printed,),
+            computed=_loss_db(np.array([FARTHEST_M]), divergence_rad, convention, receiver_radius_m=0.5),
+            source=source,
             kind="arithmetic",
-        ),
-        printed_row(
-            "A2b",
-            f"{what}, Gaussian 1/e^2 full angle, dB",
-            places=("1200 km",),
-            printed=("18.6",),
-            computed=gaussian,
-            source=f"{_CLOSED_FORM} of 6 m",
-            kind="arithmetic",
-        ),
-        printed_row(
-            "A2c",
-            f"{what}, Gaussian full width at half maximum, dB",
-            places=("1200 km",),
-            printed=("23.2",),
-            computed=fwhm,
-            source=f"{_CLOSED_FORM} of 10.2 m",
-            kind="arithmetic",
-        ),
+        )
+        for row_id, name, convention, printed, source in meanings
     ]
 
 

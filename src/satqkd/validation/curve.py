@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from satqkd.errors import DataFormatError
 from satqkd.mission import Contact
 from satqkd.optics import expected_rates
+from satqkd.optics.decibel import fraction_of_db
 from satqkd.validation import micius
 from satqkd.validation.csv_lines import csv_lines, place, read_number
 from satqkd.validation.rows import Row
@@ -68,7 +69,7 @@ def on_curve(contact: Contact, curve: LossCurve) -> Contact:
     losses = msgspec.structs.replace(
         contact.losses,
         total_db=loss_db + contact.losses.detector_db,
-        transmittance=10 ** (-loss_db / 10),
+        transmittance=fraction_of_db(loss_db),
     )
     rates = expected_rates(losses, satellite=contact.satellite, station=contact.station)
     course = msgspec.structs.replace(contact.course, losses=losses, rates=rates)

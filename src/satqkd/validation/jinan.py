@@ -12,11 +12,12 @@ from typing import Final
 import numpy as np
 
 from satqkd.config import Satellite
-from satqkd.mission import Contact, contact_of, expected_key, make_contact, presets, site_of
+from satqkd.mission import Contact, contact_of, expected_key, make_contact, presets
 from satqkd.mission.contact import PLANNING_GRID_S
 from satqkd.randomness import stream
 from satqkd.records import SIGNAL
-from satqkd.sky import Pass, find_passes_of_sites, is_night, orbit_of, parse_utc
+from satqkd.sky.time import DAY_S
+from satqkd.validation.portable import night_passes
 from satqkd.validation.rows import Row, absolute, factor, gap_row, relative, row
 
 SIGNAL_PHOTONS_HZ: Final = 250e6
@@ -25,7 +26,7 @@ PREPRINT_KEY: Final = 590_000
 PREPRINT_STATION: Final = "jinan"
 SITES: Final = ("beijing", "hefei", "jinan", "nanshan", "shanghai", "stellenbosch", "wuhan")
 PASSES: Final = 20
-SEASON_S: Final = 30 * 86_400.0
+SEASON_S: Final = 30 * DAY_S
 CALIBRATED: Final = "calibration loss of the portable presets, to V9a"
 
 _PAPER: Final = "Jinan-1 experiment, Nature (2025)"
@@ -120,29 +121,16 @@ def signal_photons(satellite: Satellite) -> Row:
 
 def highest_contact(satellite: Satellite, station_name: str) -> Contact:
     """The highest night pass of the season over one station."""
-    best = max(_night_passes(satellite, (station_name,)), key=lambda found: found[1].max_elevation_rad)
-    return make_contact(satellite, presets.station(station_name), best[1], step_s=PLANNING_GRID_S)
+    found = night_passes(satellite, [presets.station(station_name)], SEASON_S)
+    station, best = max(found, key=lambda pair: pair[1].max_elevation_rad)
+    return make_contact(satellite, station, best, step_s=PLANNING_GRID_S)
 
 
 def random_contacts(satellite: Satellite, seed: int = 1) -> list[Contact]:
     """Night passes of a season over the seven sites, drawn without return; the same for the same seed."""
-    found = _night_passes(satellite, SITES)
+    found = night_passes(satellite, [presets.station(name) for name in SITES], SEASON_S)
     chosen = stream(seed, "validation", "passes").choice(len(found), size=PASSES, replace=False)
     return [
-        make_contact(satellite, presets.station(name), each, step_s=PLANNING_GRID_S)
-        for name, each in (found[index] for index in chosen.tolist())
-    ]
-
-
-def _night_passes(satellite: Satellite, names: Sequence[str]) -> list[tuple[str, Pass]]:
-    stations = [presets.station(name) for name in names]
-    found = find_passes_of_sites(
-        orbit_of(satellite.orbit),
-        [site_of(station) for station in stations],
-        parse_utc(satellite.reference_epoch_utc),
-        duration_s=SEASON_S,
-        minimum_elevation_rad=[station.minimum_elevation_rad for station in stations],
-    )
-    return [
-        (name, each) for name, passes in zip(names, found, strict=True) for each in passes if is_night(each)
+        make_contact(satellite, station, each, step_s=PLANNING_GRID_S)
+        for station, each in (found[index] for index in chosen.tolist())
     ]

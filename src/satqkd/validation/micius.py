@@ -34,6 +34,10 @@ MIN_RANGE_KM: Final = 645.0
 WINDOW_S: Final = 273.0
 DETECTIONS: Final = 3_551_136
 SIFTED: Final = 1_671_072
+SIFTED_SHARE: Final = SIFTED / DETECTIONS
+SIFTED_SHARE_TOLERANCE: Final = absolute(
+    SIFTED_SHARE, 0.0005, why="two standard errors of the count, 0.00026 each"
+)
 NEAREST_SIFTED_HZ: Final = 12_000.0
 FARTHEST_SIFTED_HZ: Final = 1_000.0
 QBER: Final = 0.011
@@ -138,7 +142,7 @@ def nearest_rate(contact: Contact) -> Row:
         "V2c",
         "sifted rate at closest range, bit/s",
         published=NEAREST_SIFTED_HZ,
-        computed=round(float(contact.rates.sifted_hz[nearest])),
+        computed=round(float(contact.rates.sifted_hz[contact.quantum_rows][nearest])),
         tolerance=factor(NEAREST_SIFTED_HZ, 1.3, why=_READ_OFF),
         blind=False,
         source=f"{COUNTED}; published as about 12 kbit/s",
@@ -165,14 +169,13 @@ def farthest_rate(contact: Contact) -> Row:
 
 def ratio(contact: Contact) -> Row:
     """V4: sifted over detected; depends on intensities, probabilities and background, hardly on loss."""
-    published = SIFTED / DETECTIONS
     computed = contact.total(contact.rates.sifted_hz) / contact.total(contact.rates.detection_hz)
     return row(
         "V4a",
         "sifted over detections (arithmetic)",
-        published=round(published, 6),
+        published=round(SIFTED_SHARE, 6),
         computed=round(computed, 6),
-        tolerance=absolute(published, 0.0005, why="two standard errors of the count, 0.00026 each"),
+        tolerance=SIFTED_SHARE_TOLERANCE,
         blind=False,
         source=f"{PAPER}; the preset's basis match and background were inferred with this ratio",
         kind="arithmetic",

@@ -15,13 +15,14 @@ import numpy as np
 from satqkd.config import Satellite, Station
 from satqkd.mission import Contact, expected_key, make_contact, presets, site_of
 from satqkd.mission.contact import PLANNING_GRID_S
-from satqkd.sky import find_passes_of_sites, is_night, orbit_of, parse_utc
+from satqkd.sky import Pass, find_passes_of_sites, is_night, orbit_of, parse_utc
+from satqkd.sky.time import DAY_S
 from satqkd.validation.rows import Row, factor, row
 
 MEAN_KEY: Final = 50_000
 STATIONS: Final = ("beijing", "hefei", "jinan", "nanshan", "shanghai", "wuhan")
 TYPICAL_ELEVATION_RAD: Final = np.radians(30.0)
-WEEK_S: Final = 7 * 86_400.0
+WEEK_S: Final = 7 * DAY_S
 
 
 def rows(stations: Sequence[Station] | None = None) -> list[Row]:
@@ -32,18 +33,28 @@ def rows(stations: Sequence[Station] | None = None) -> list[Row]:
 
 def typical_contacts(satellite: Satellite, stations: Sequence[Station]) -> Iterator[Contact]:
     """Night passes of a week that culminate above 30 degrees, station by station."""
+    for station, each in night_passes(satellite, stations, WEEK_S):
+        if each.max_elevation_rad >= TYPICAL_ELEVATION_RAD:
+            yield make_contact(satellite, station, each, step_s=PLANNING_GRID_S)
+
+
+def night_passes(
+    satellite: Satellite, stations: Sequence[Station], duration_s: float
+) -> list[tuple[Station, Pass]]:
+    """Of a time after the satellite's reference epoch, station by station."""
     found = find_passes_of_sites(
         orbit_of(satellite.orbit),
         [site_of(station) for station in stations],
         parse_utc(satellite.reference_epoch_utc),
-        duration_s=WEEK_S,
+        duration_s=duration_s,
         minimum_elevation_rad=[station.minimum_elevation_rad for station in stations],
     )
-    for station, passes in zip(stations, found, strict=True):
-        for each in passes:
-            night = is_night(each)
-            if night and each.max_elevation_rad >= TYPICAL_ELEVATION_RAD:
-                yield make_contact(satellite, station, each, step_s=PLANNING_GRID_S)
+    return [
+        (station, each)
+        for station, passes in zip(stations, found, strict=True)
+        for each in passes
+        if is_night(each)
+    ]
 
 
 def mean_key(contacts: Sequence[Contact]) -> Row:
