@@ -187,6 +187,14 @@ def test_clicks_without_beacons_are_dropped_and_lock_comes_back() -> None:
     assert machine.resolved_clicks == len(clicks)
 
 
+def test_a_lock_that_is_lost_was_one() -> None:
+    """Both within one call: nobody looked between."""
+    machine = (nature := Nature(blind_s=(0.6, 1.4), duration_s=1.4)).recovery()
+    machine.feed(nature.tags()[0])
+    machine.flush()
+    assert machine.ever_locked and not machine.locked
+
+
 def test_noise_never_locks() -> None:
     rng = stream(5, "noise")
     times = np.sort(rng.integers(0, PS_PER_S, 12_000))
@@ -194,7 +202,7 @@ def test_noise_never_locks() -> None:
     machine = Nature().recovery()
     machine.feed(Tags(time_ps=times, channel=channel))
     assert len(machine.flush()) == 0
-    assert not machine.locked
+    assert not machine.locked and not machine.ever_locked
     assert machine.dropped_clicks == int((channel == 0).sum())
     assert machine.beacons_rejected == machine.beacons_seen
 

@@ -217,6 +217,19 @@ def test_the_beam_that_fades_is_the_one_that_points(flown: Contact) -> None:
     assert Fading(wide, 1).series().fading.std() < 0.3 * Fading(narrow, 1).series().fading.std()
 
 
+def test_the_satellite_s_beams_twinkle_together_whatever_takes_them_up() -> None:
+    """Photons in 28 cm and laser light in 14 cm cross the same air; the light that goes up does not."""
+    ground = station()
+    receiver = replaced(PHOTODIODE, aperture_diameter_m=0.14)
+    ground = replaced(ground, lasercom=replaced(ground.lasercom, receiver=receiver))
+    fading = Fading(contact(satellite(pointing_correlation_s=None), ground), 5)
+    photons, down, up = fading.series().fading, fading._downlink_w(), fading._uplink_w()
+    assert down is not None and up is not None
+    middle = slice(photons.size // 2 - 10_000, photons.size // 2 + 10_000)
+    with_photons = [np.corrcoef(photons[middle], beam[middle])[0, 1] for beam in (down, up)]
+    assert with_photons[0] > 0.8 and abs(with_photons[1]) < 0.2
+
+
 def test_an_uplink_without_correlation_time_loses_its_mean_and_fades_nothing() -> None:
     calm = station(turbulence=None)
     laser = replaced(calm.lasercom.laser, pointing_jitter_rad=8e-6, pointing_correlation_s=None)
