@@ -1,15 +1,27 @@
-"""The vector kernel against its plain twin: same schedule, same rule, float32 with polynomials."""
+"""The vector kernel against its plain twin, bit for bit; the twin's integers against the exact function."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from satqkd.kernels import ldpc
-from satqkd.kernels.ldpc_plain import sweeps_plain
+from satqkd.kernels.ldpc_plain import phi, phi_back, sweeps_plain
 
 COLUMNS, ROWS, WEIGHT = 24, 6, 12
+PER_NAT = 2**14
 
 
-def problem(lift, seed, qber=0.02):
+def exact(a):
+    return -np.log(np.tanh(a / 2))
+
+
+def problem(lift, seed, qber=0.02, scales=(1.0, 0.8, 1.3)):
     """A random code whose shifts include 0, multiples of the vector and odd ones; a frame with errors."""
     rng = np.random.default_rng(seed)
     column = np.concatenate([np.sort(rng.choice(COLUMNS, WEIGHT, replace=False)) for _ in range(ROWS)])
@@ -20,55 +32,123 @@ def problem(lift, seed, qber=0.02):
     target = np.zeros((ROWS, lift), np.uint8)
     for edge in range(column.size):
         target[edge // WEIGHT] ^= np.roll(errors[column[edge]], -shift[edge])
-    llr = np.log((1 - qber) / qber) * rng.choice([1.0, 0.8, 1.3], (COLUMNS, lift))  # with ties
-    return llr, tuple(part.astype(np.int32) for part in (row_start, column, shift)), target
+    llr = np.log((1 - qber) / qber) * ldpc.LLR_SCALE * rng.choice(scales, (COLUMNS, lift))
+    start = np.clip(np.rint(llr), 0, 32767).astype(np.int16)
+    code = [np.ascontiguousarray(part, np.int32) for part in (row_start, column, shift)]
+    return code, start, errors, target
 
 
-def run_kernel(llr, tables, lift, target, iterations):
-    posterior = np.concatenate([llr, llr[:, : ldpc.LANES]], axis=1).astype(np.float32)
-    messages = np.zeros(tables[1].size * lift, np.float32)
-    incoming = np.empty(WEIGHT * ldpc.LANES, np.float32)
-    signs = (1 - 2 * target.astype(np.float32)).reshape(-1)
-    flat = posterior.reshape(-1)
-    used = ldpc.sweeps(flat, messages, *tables, lift, target.reshape(-1), signs, incoming, iterations)
-    return used, posterior
+def mirrored(posterior):
+    return np.concatenate([posterior, posterior[:, : ldpc.LANES]], axis=1).reshape(-1)
 
 
-@pytest.mark.parametrize("lift", [16, 32, 48, 176])
-@pytest.mark.parametrize("iterations", [1, 3])
-def test_posteriors_equal_the_twins(lift, iterations):
-    llr, tables, target = problem(lift, seed=lift)
-    target[0, 0] ^= 1  # also where no codeword fits nearby
-    used, posterior = run_kernel(llr, tables, lift, target, iterations)
-    plain = llr.copy()
-    assert used == sweeps_plain(plain, *tables, target, iterations)
-    np.testing.assert_allclose(posterior[:, :lift], plain, rtol=2e-3, atol=2e-2)
-    np.testing.assert_array_equal(posterior[:, lift:], posterior[:, : ldpc.LANES])
+def swept(code, start, target, *, count, patience=1000):
+    """The kernel's posterior and messages, in the twin's layout, and its verdict."""
+    lift = start.shape[1]
+    flat, messages = mirrored(start), np.zeros(code[1].size * lift, np.int16)
+    signs = -target.reshape(-1).astype(np.int16)
+    scratch = np.empty(2 * WEIGHT * ldpc.LANES, np.int16)
+    told = ldpc.sweeps(flat, messages, *code, lift, signs, scratch, count, patience)
+    groups = messages.reshape(ROWS, lift // ldpc.LANES, WEIGHT, ldpc.LANES)
+    ordered = groups.transpose(0, 2, 1, 3).reshape(ROWS * WEIGHT, lift)
+    whole = flat.reshape(COLUMNS, lift + ldpc.LANES)
+    np.testing.assert_array_equal(whole[:, lift:], whole[:, : ldpc.LANES])  # the mirror is whole
+    return whole[:, :lift], ordered, told
 
 
-@pytest.mark.parametrize("lift", [48, 176])
-def test_both_reach_the_syndrome_in_as_many_iterations(lift):
-    llr, tables, target = problem(lift, seed=3, qber=0.008)
-    used, posterior = run_kernel(llr, tables, lift, target, 50)
-    plain = llr.copy()
-    assert used == sweeps_plain(plain, *tables, target, 50)
-    assert used > 0
-    np.testing.assert_array_equal(posterior[:, :lift] < 0, plain < 0)
+@given(lift=st.sampled_from([16, 48, 128]), seed=st.integers(0, 2**32 - 1), qber=st.floats(0.002, 0.2))
+@settings(max_examples=30, deadline=None)
+def test_kernel_and_twin_agree_bit_for_bit(lift, seed, qber):
+    code, start, _, target = problem(lift, seed, qber, (1.0, 0.8, 60.0))
+    posterior, messages = start.astype(np.int64), np.zeros((code[1].size, lift), np.int64)
+    failed = sweeps_plain(posterior, messages, *code, target.astype(np.int64), 3)
+    got, got_messages, told = swept(code, start, target, count=3)
+    if told == -4:  # it did not stop before the third sweep
+        np.testing.assert_array_equal(got, posterior)
+        np.testing.assert_array_equal(got_messages, messages)
+    else:
+        assert told == next((k for k, wrong in enumerate(failed) if wrong == 0), 3)
 
 
-def test_a_frame_that_fits_already_needs_no_iteration():
-    llr, tables, target = problem(32, seed=1)
-    assert run_kernel(llr, tables, 32, np.zeros_like(target), 5)[0] == 0
+def test_random_values_over_the_whole_range_agree():
+    """Saturated sums, ties, zeros and the most negative number included."""
+    code, start, _, target = problem(48, 5)
+    rng = np.random.default_rng(7)
+    start = rng.choice([-32768, 32767, 0, 1, -1, 40, -3000, 700], start.shape).astype(np.int16)
+    posterior, messages = start.astype(np.int64), np.zeros((code[1].size, 48), np.int64)
+    sweeps_plain(posterior, messages, *code, target.astype(np.int64), 4)
+    got, got_messages, told = swept(code, start, target, count=4)
+    assert told == -5
+    np.testing.assert_array_equal(got, posterior)
+    np.testing.assert_array_equal(got_messages, messages)
 
 
-def test_one_check_gives_the_box_plus_of_the_others():
-    """2 artanh of the product of tanh(L / 2), for the two least reliable exactly (Gallager 1962)."""
-    lift, values = 16, np.array([0.3, -2.0, 4.0])
-    llr = np.repeat(values[:, None], lift, axis=1)
-    tables = tuple(np.array(part, np.int32) for part in ([0, 3], [0, 1, 2], [0, 5, 11]))
-    target = np.zeros((1, lift), np.uint8)
-    _, posterior = run_kernel(llr, tables, lift, target, 1)
-    tanh = np.tanh(values / 2)
-    others = np.array([tanh[1] * tanh[2], tanh[0] * tanh[2], tanh.prod()])
-    expected = values + 2 * np.arctanh(np.abs(others)) * np.sign([-1, 1, -1])
-    np.testing.assert_allclose(posterior[:, 0], expected, rtol=2e-3, atol=2e-3)
+def test_phi_in_integers_follows_the_exact_function():
+    """Within 7 % or 0.05 nat where it counts: a check of a hundred edges sums values near 0.02 to about 2."""
+    a = np.arange(20, 1100)
+    true = exact(a / ldpc.LLR_SCALE) * PER_NAT
+    assert np.max(np.abs(phi(a) - true) / (0.07 * true + 1)) <= 1
+    s = np.arange(40, 60_000)
+    back, wanted = phi_back(s), exact(s / PER_NAT) * ldpc.LLR_SCALE
+    assert np.max(np.abs(back - wanted)) < 0.05 * ldpc.LLR_SCALE
+
+
+def test_phi_falls_and_never_overflows():
+    values, sums = phi(np.arange(32769)), phi_back(np.arange(65536))
+    assert (np.diff(values) <= 0).all() and values.max() < 65536 and values.min() >= 0
+    assert (np.diff(sums) <= 4).all() and sums.min() >= 0
+    assert sums.max() == ldpc.LLR_LIMIT
+    assert phi(np.array([0]))[0] > 3.5 * PER_NAT  # an erased edge silences its check
+
+
+def test_it_stops_at_the_target_and_reports_how_long_it_took():
+    code, start, errors, target = problem(64, 3, qber=0.004)
+    got, _, told = swept(code, start, target, count=50)
+    assert 0 < told < 50
+    np.testing.assert_array_equal((got < 0).astype(np.uint8), errors)
+    assert swept(code, start, np.zeros_like(target), count=50)[2] == 0
+
+
+def test_it_gives_up_when_nothing_moves():
+    code, start, _, target = problem(64, 3, qber=0.2)
+    told = swept(code, start, target, count=400, patience=6)[2]
+    assert -401 < told < 0
+
+
+def test_stopping_needs_the_whole_syndrome():
+    """Power: checks that are satisfied one after the other during a sweep are no decoded frame."""
+    code, start, _, target = problem(64, 9, qber=0.01)
+    got, _, told = swept(code, start, target, count=60)
+    parity = np.zeros_like(target)
+    for edge in range(code[1].size):
+        parity[edge // WEIGHT] ^= np.roll((got[code[1][edge]] < 0).astype(np.uint8), -code[2][edge])
+    assert (told >= 0) == np.array_equal(parity, target)
+
+
+@pytest.mark.parametrize(
+    "cpu",
+    [
+        pytest.param("x86-64", id="generic"),
+        pytest.param("x86-64-v2", id="sse4", marks=pytest.mark.soak),
+        pytest.param("haswell", id="avx2", marks=pytest.mark.soak),
+        pytest.param("skylake-avx512", id="avx512", marks=pytest.mark.soak),
+    ],
+)
+def test_every_vector_width_gives_the_same_bits(cpu, tmp_path):
+    """The same test of whole ranges, compiled for other instruction sets of this architecture."""
+    if os.uname().machine != "x86_64":
+        pytest.skip("instruction sets of another architecture")
+    known = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    if cpu == "skylake-avx512" and "avx512bw" not in known:
+        pytest.skip("this machine has no AVX-512")
+    if cpu == "haswell" and "avx2" not in known:
+        pytest.skip("this machine has no AVX2")
+    program = "import test_ldpc as t; t.test_random_values_over_the_whole_range_agree()"
+    environment = {
+        **os.environ,
+        "NUMBA_CPU_NAME": cpu,
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)

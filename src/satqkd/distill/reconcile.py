@@ -1,10 +1,14 @@
-"""Syndrome reconciliation of frames as functions: the satellite's syndrome, the station's decoder.
+"""Syndrome reconciliation of frames: the satellite's syndrome, the station's decoder.
 
-A frame is named by its length and its leak class; the code follows from both. The syndrome is numpy alone,
-so that the satellite never loads numba; the decoder's kernel is loaded by the first `decode`. No message, no
-clock; what a frame leaks is `syndrome_bits`, whatever the decoder finds.
+A frame is named by its length and its leak class; the code follows from both. What the satellite says is
+numpy alone, so that it never loads numba; the decoder's kernel is loaded by the first attempt. A frame
+that does not decode takes further rows (block rows divided in two, `codes`), in a schedule fixed by the
+code alone, and the decoder goes on where it stopped. No message, no clock; what a frame leaks is
+`syndrome_bits` and the further rows said, whatever the decoder finds.
 """
 
+from itertools import pairwise
+from math import isqrt
 from typing import Final, TypeVar
 
 import msgspec
@@ -15,31 +19,22 @@ from satqkd.bits import Bits
 from satqkd.distill.codes import (
     LEAK_FRACTIONS,
     Code,
-    choose_class,
     code,
-    interleaved_order,
 )
-from satqkd.errors import DataFormatError
+from satqkd.errors import DataFormatError, LocalProtocolError
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-
 
 CLASS_COUNT: Final = len(LEAK_FRACTIONS)
 """Leak classes are 0 <= class < CLASS_COUNT."""
 CROSSOVER_RANGE: Final = (1e-4, 0.25)
 """Estimated error rates are clipped to this before they weigh bits."""
-
-__all__ = [
-    "CLASS_COUNT",
-    "Decoded",
-    "SyndromeDecoder",
-    "choose_class",
-    "decode",
-    "interleaved_order",
-    "syndrome",
-    "syndrome_bits",
-    "syndrome_of",
-]
+FURTHER: Final = (1, 1, 1, 2, 4, 8)
+"""Units of further rows a frame takes in turn while it does not decode; then it is revealed."""
+QUICK: Final = (60, 10)
+"""Iterations and patience of an attempt that may still get further rows."""
+THOROUGH: Final = (200, 40)
+"""The same for the last one."""
 
 
 class Decoded(msgspec.Struct, frozen=True, eq=False):
@@ -50,7 +45,7 @@ class Decoded(msgspec.Struct, frozen=True, eq=False):
     converged: bool
     """The syndrome of `bits` is the one received: checked on the bits themselves at the end."""
     iterations: int
-    """Layered iterations used."""
+    """Layered iterations used, in all attempts so far."""
 
     def __repr__(self) -> str:
         return f"Decoded({self.bits.size} bits, converged={self.converged}, iterations={self.iterations})"
@@ -66,19 +61,28 @@ def syndrome(bits: Bits, leak_class: int) -> Bits:
     return syndrome_of(bits, code(bits.size, leak_class))
 
 
-def decode(
-    received_bits: Bits, syndrome_received: Bits, leak_class: int, crossover: ArrayLike
-) -> Bits | None:
-    """The sender's frame (uint8, shape (n,)), or None when the decoder does not reach its syndrome.
+def further_rows(matrix: Code) -> tuple[tuple[int, ...], ...]:
+    """Which block rows are divided in each further round: FURTHER times a unit of about two thirds of the
+    spread of the number of errors in a frame, at least one row, as long as there are undivided rows."""
+    unit = max(1, isqrt(2 * matrix.rows // matrix.lift))
+    order = matrix.division_order.tolist()
+    ends = [unit * sum(FURTHER[:turn]) for turn in range(len(FURTHER) + 1)]
+    rounds = (tuple(order[low:high]) for low, high in pairwise(ends))
+    return tuple(rows for rows in rounds if rows)
 
-    received_bits: (n,) uint8. syndrome_received: (syndrome_bits(n, leak_class),) uint8. crossover: estimated
-    error rate, one number or one for each bit, clipped to CROSSOVER_RANGE.
+
+def further_syndrome(bits: Bits, matrix: Code, turn: int) -> Bits:
+    """What the satellite says of a frame in further round `turn` = 0, 1, ...: the first halves of the block
+    rows divided in that round, one after the other; uint8 0/1, shape (rows of the round * lift,).
+
+    Raises DataFormatError for a frame of another shape, LocalProtocolError for a round out of range.
     """
-    decoder = SyndromeDecoder(code(received_bits.size, leak_class))
-    found = decoder.decode(
-        syndrome_received, received_bits, crossover=np.clip(np.asarray(crossover), *CROSSOVER_RANGE)
-    )
-    return found.bits if found.converged else None
+    rounds = further_rows(matrix)
+    if not 0 <= turn < len(rounds):
+        raise LocalProtocolError(f"further syndrome: expected a round below {len(rounds)}, got {turn}")
+    _check("frame", bits, matrix.n_bits)
+    twice = _in_columns(bits, matrix, repeat=2)
+    return np.concatenate([_parities(twice, matrix, matrix.circulants(row)[::2]) for row in rounds[turn]])
 
 
 def syndrome_of(bits: Bits, matrix: Code) -> Bits:
@@ -88,69 +92,148 @@ def syndrome_of(bits: Bits, matrix: Code) -> Bits:
     """
     _check("frame", bits, matrix.n_bits)
     twice = _in_columns(bits, matrix, repeat=2)
-    sums = np.zeros((matrix.rows, matrix.lift), np.uint8)
-    for row in range(matrix.rows):
-        total = sums[row]
-        for edge in range(matrix.row_start[row], matrix.row_start[row + 1]):
-            start = matrix.shift[edge]
-            np.bitwise_xor(total, twice[matrix.column[edge], start : start + matrix.lift], out=total)
-    return sums.reshape(-1)
+    return np.concatenate([_parities(twice, matrix, matrix.circulants(row)) for row in range(matrix.rows)])
 
 
-class SyndromeDecoder:
-    """The station's decoder of one code; made once, used for every frame of that code."""
+def decode(
+    received_bits: Bits, syndrome_received: Bits, leak_class: int, crossover: ArrayLike
+) -> Bits | None:
+    """The sender's frame (uint8, shape (n,)), or None when the decoder does not reach its syndrome.
 
-    def __init__(self, matrix: Code) -> None:
-        self.matrix = matrix
-        self._widest = int(np.diff(matrix.row_start).max())
+    The whole of one-shot reconciliation; arguments as of `Attempt`.
+    """
+    attempt = Attempt(code(received_bits.size, leak_class), syndrome_received, received_bits, crossover)
+    found = attempt.run(*THOROUGH)
+    return found.bits if found.converged else None
 
-    def decode(
-        self,
-        syndrome_bits: Bits,
-        received_bits: Bits,
-        *,
-        crossover: ArrayLike,
-        max_iterations: int = 150,
-    ) -> Decoded:
-        """Look for the string of the given syndrome that is likeliest given the received one.
 
-        syndrome_bits: (rows_bits,) uint8. received_bits: (n_bits,) uint8. crossover: probability that a
-        received bit is wrong, in (0, 0.5), one number or one for each bit.
-        Raises DataFormatError for other shapes or values.
-        """
-        matrix = self.matrix
-        _check("syndrome", syndrome_bits, matrix.rows_bits)
+class Attempt:
+    """The station's work on one frame: decode, take further rows, decode on.
+
+    syndrome_received: (matrix.rows_bits,) uint8. received_bits: (matrix.n_bits,) uint8. crossover: estimated
+    probability that a received bit is wrong, one number or one for each bit, clipped to CROSSOVER_RANGE.
+    Raises DataFormatError for other shapes, dtypes, or numbers that are no probabilities.
+    """
+
+    def __init__(
+        self, matrix: Code, syndrome_received: Bits, received_bits: Bits, crossover: ArrayLike
+    ) -> None:
+        _check("syndrome", syndrome_received, matrix.rows_bits)
         _check("received frame", received_bits, matrix.n_bits)
-        ratios = _channel(received_bits, np.asarray(crossover, np.float64))
-        if matrix.is_identity:
-            return Decoded(syndrome_bits.copy(), True, 0)
-        bits, iterations = self._sweep(syndrome_bits, ratios, max_iterations)
-        converged = bool(np.array_equal(syndrome_of(bits, matrix), syndrome_bits))
-        return Decoded(bits, converged, iterations if iterations >= 0 else max_iterations)
+        self._matrix, self._syndrome = matrix, syndrome_received
+        self._ratios = _channel(received_bits, np.asarray(crossover, np.float64))
+        self._further: list[Bits] = []
+        self._iterations = 0
+        self._decoder: _Decoder | None = None
 
-    def _sweep(
-        self, syndrome_bits: Bits, ratios: NDArray[np.float32], max_iterations: int
-    ) -> tuple[Bits, int]:
+    @property
+    def further_bits(self) -> int:
+        """How many bits `add` takes next; 0 when no further round is left."""
+        rounds, turn = further_rows(self._matrix), len(self._further)
+        return len(rounds[turn]) * self._matrix.lift if turn < len(rounds) else 0
+
+    def add(self, further: Bits) -> None:
+        """Take what `further_syndrome` gives for the next round. Raises DataFormatError for another shape."""
+        _check("further rows", further, self.further_bits)
+        if self._decoder is not None:
+            self._decoder.divide(further_rows(self._matrix)[len(self._further)], further)
+        self._further.append(further)
+
+    def run(self, max_iterations: int, patience: int) -> Decoded:
+        """Sweep on, until the syndrome is reached, `max_iterations` are spent, or the number of checks that
+        fail has not fallen for `patience` of them."""
+        if self._matrix.is_identity:
+            return Decoded(self._syndrome.copy(), True, 0)
+        if self._decoder is None:
+            self._decoder = _Decoder(self._matrix, self._syndrome, self._ratios)
+        self._iterations += self._decoder.sweep(max_iterations, patience)
+        bits = self._decoder.bits()
+        return Decoded(bits, self._reached(bits), self._iterations)
+
+    def _reached(self, bits: Bits) -> bool:
+        """Whether these bits have every syndrome bit received: on the bits, not by the kernel's word."""
+        told = (further_syndrome(bits, self._matrix, turn) for turn in range(len(self._further)))
+        return np.array_equal(syndrome_of(bits, self._matrix), self._syndrome) and all(
+            np.array_equal(own, theirs) for own, theirs in zip(told, self._further, strict=True)
+        )
+
+
+class _Rows(msgspec.Struct, eq=False):
+    """One block row, or a half of one, in the decoder."""
+
+    circulants: NDArray[np.int64]
+    target: Bits
+    """(lift,) its syndrome."""
+    messages: NDArray[np.int16]
+    """(lift / LANES, circulants, LANES), as the kernel holds them."""
+
+
+class _Decoder:
+    """The kernel's state of one frame. Dividing a block row parts its messages with its circulants, so that
+    what was learnt stays."""
+
+    def __init__(self, matrix: Code, syndrome: Bits, ratios: NDArray[np.int16]) -> None:
         from satqkd.kernels import ldpc
 
-        matrix = self.matrix
-        posterior = np.empty((matrix.columns, matrix.lift + ldpc.LANES), np.float32)
-        posterior[:, : matrix.lift] = _in_columns(ratios, matrix, fill=ldpc.KNOWN_LLR)
-        posterior[:, matrix.lift :] = posterior[:, : ldpc.LANES]
-        iterations = ldpc.sweeps(
-            posterior.reshape(-1),
-            np.zeros(matrix.column.size * matrix.lift, np.float32),
-            matrix.row_start,
-            matrix.column,
-            matrix.shift,
-            matrix.lift,
-            syndrome_bits,
-            (1 - 2 * syndrome_bits.astype(np.float32)),
-            np.empty(self._widest * ldpc.LANES, np.float32),
+        self._kernel, self._matrix = ldpc, matrix
+        self._posterior = np.empty((matrix.columns, matrix.lift + ldpc.LANES), np.int16)
+        self._posterior[:, : matrix.lift] = _in_columns(ratios, matrix, fill=ldpc.KNOWN_LLR)
+        self._posterior[:, matrix.lift :] = self._posterior[:, : ldpc.LANES]
+        groups = matrix.lift // ldpc.LANES
+        self._rows: list[list[_Rows]] = []
+        for row, target in enumerate(syndrome.reshape(matrix.rows, matrix.lift)):
+            circulants = matrix.circulants(row)
+            silent = np.zeros((groups, circulants.size, ldpc.LANES), np.int16)
+            self._rows.append([_Rows(circulants, target, silent)])
+
+    def divide(self, rows: tuple[int, ...], further: Bits) -> None:
+        """Put both halves in the place of each of these block rows; further: the first halves' syndromes."""
+        for row, first in zip(rows, further.reshape(len(rows), -1), strict=True):
+            (whole,) = self._rows[row]
+            targets = (first, whole.target ^ first)
+            self._rows[row] = [
+                _Rows(whole.circulants[half::2], targets[half], whole.messages[:, half::2])
+                for half in range(2)
+            ]
+
+    def sweep(self, max_iterations: int, patience: int) -> int:
+        """Iterations used."""
+        parts = [part for row in self._rows for part in row]
+        weights = [part.circulants.size for part in parts]
+        edges = np.concatenate([part.circulants for part in parts])
+        messages = np.concatenate([part.messages.reshape(-1) for part in parts])
+        told = self._kernel.sweeps(
+            self._posterior.reshape(-1),
+            messages,
+            np.cumsum([0, *weights]).astype(np.int32),
+            self._matrix.column[edges],
+            self._matrix.shift[edges],
+            self._matrix.lift,
+            -np.concatenate([part.target for part in parts]).astype(np.int16),
+            np.empty(2 * max(weights) * self._kernel.LANES, np.int16),
             max_iterations,
+            patience,
         )
-        flat = posterior[:, : matrix.lift].T.reshape(-1)[: matrix.n_bits]
-        return (flat < 0).astype(np.uint8), int(iterations)
+        start = 0
+        for part in parts:
+            end = start + part.messages.size
+            part.messages = messages[start:end].reshape(part.messages.shape)
+            start = end
+        return int(told if told >= 0 else -1 - told)
+
+    def bits(self) -> Bits:
+        """The hard decision, uint8 (n_bits,)."""
+        flat = self._posterior[:, : self._matrix.lift].T.reshape(-1)[: self._matrix.n_bits]
+        return (flat < 0).astype(np.uint8)
+
+
+def _parities(twice: Bits, matrix: Code, circulants: NDArray[np.int64]) -> Bits:
+    """Sum of these circulants' bits, (lift,); twice: the frame in columns, each repeated."""
+    total = np.zeros(matrix.lift, np.uint8)
+    for edge in circulants.tolist():
+        start = matrix.shift[edge]
+        np.bitwise_xor(total, twice[matrix.column[edge], start : start + matrix.lift], out=total)
+    return total
 
 
 def _in_columns(
@@ -163,17 +246,17 @@ def _in_columns(
     return np.ascontiguousarray(np.concatenate([lanes] * repeat).T)
 
 
-def _channel(received_bits: Bits, crossover: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Log-likelihood ratios, positive for 0, kept within what the kernel's checks can overrule."""
-    from satqkd.kernels.ldpc import LLR_LIMIT
+def _channel(received_bits: Bits, crossover: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Log-likelihood ratios in the kernel's units, positive for 0, within what its checks can overrule."""
+    from satqkd.kernels.ldpc import LLR_LIMIT, LLR_SCALE
 
-    if crossover.shape not in ((), received_bits.shape) or not ((crossover > 0) & (crossover < 0.5)).all():
+    if crossover.shape not in ((), received_bits.shape) or not ((crossover >= 0) & (crossover <= 1)).all():
         raise DataFormatError(
-            f"crossover: expected one number or shape {received_bits.shape}, each in (0, 0.5); "
-            f"got shape {crossover.shape}; clip estimates before decoding"
+            f"crossover: expected one probability or shape {received_bits.shape}; got shape {crossover.shape}"
         )
-    ratios = np.minimum(np.log((1 - crossover) / crossover), LLR_LIMIT)
-    return np.where(received_bits, -ratios, ratios).astype(np.float32)
+    rate = np.clip(crossover, *CROSSOVER_RANGE)
+    ratios = np.minimum(np.rint(np.log((1 - rate) / rate) * LLR_SCALE), LLR_LIMIT).astype(np.int16)
+    return np.where(received_bits, -ratios, ratios)
 
 
 def _check(what: str, bits: Bits, size: int) -> None:

@@ -1,56 +1,72 @@
-"""The twin of `ldpc` in numpy and float64: the same schedule and check rule, no vector, no polynomial.
+"""The twin of `ldpc` in numpy: the same integers, written as the formulas say, no vector type.
 
-Slow and plain; the oracle of the kernel's tests. Knows arrays alone.
+Slow and plain; the oracle of the kernel's tests, bit for bit. `phi` and `phi_back` are tested against the
+exact function. Knows arrays alone.
 """
-
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+Whole = NDArray[np.int64]
 Ints = NDArray[np.int32]
-Bits = NDArray[np.uint8]
 
-_SMALLEST: Final = 2e-6  # of 1 - tanh, as in the kernel
+_MOST = 65535  # of an unsigned sum
+
+
+def phi(magnitude: Whole) -> Whole:
+    """-ln tanh(a / 2) of a in units of 1/128 octave (0 to 32768), in units of 2^-14."""
+    octave, part = np.minimum(magnitude >> 7, 15), magnitude & 127
+    lines = (np.maximum(150 - magnitude, 0) << 6) + (np.maximum(38 - magnitude, 0) << 9)
+    return np.asarray(((32767 - (part << 7)) >> octave) + lines)
+
+
+def phi_back(total: Whole) -> Whole:
+    """-ln tanh(s / 2) of s in units of 2^-14 (0 to 65535), in units of 1/128 octave."""
+    total = np.maximum(total, 1)
+    zeros = 16 - np.frexp(total.astype(np.float64))[1].astype(np.int64)
+    part = ((total << zeros) >> 8) & 127
+    log = part + (((part * (128 - part) * 11) & _MOST) >> 12)
+    near = (zeros << 7) - log + (np.maximum(total - 8192, 0) >> 9)
+    over = np.maximum(total - 32768, 0)
+    far = np.maximum(np.maximum(50 - (over >> 9), 0), 26 - (over >> 11))
+    return np.where(total >= 32768, far, near)
 
 
 def sweeps_plain(
-    posterior: NDArray[np.float64],
-    row_start: Ints,
-    column: Ints,
-    shift: Ints,
-    target: Bits,
-    max_iterations: int,
-) -> int:
-    """Sweep until the hard decision has the target syndrome; -1 when max_iterations did not suffice.
+    posterior: Whole, messages: Whole, row_start: Ints, column: Ints, shift: Ints, target: Whole, count: int
+) -> list[int]:
+    """`count` layered sweeps in place; returns how many checks failed before each.
 
-    posterior: (columns, lift) in place, without mirror; target: (rows, lift). The rest as in `ldpc.sweeps`.
+    posterior: (columns, lift), without mirror; messages: (circulants, lift); target: (rows, lift) of 0 and 1.
     """
-    lift = posterior.shape[1]
-    lanes = np.arange(lift)
-    messages = np.zeros((column.size, lift))
-    rows = [slice(*row_start[r : r + 2]) for r in range(row_start.size - 1)]
-    where = [(column[row, None], (lanes + shift[row, None]) % lift) for row in rows]
-    for iteration in range(max_iterations + 1):
-        if all(((posterior[w] < 0).sum(axis=0) % 2 == s).all() for w, s in zip(where, target, strict=True)):
-            return iteration
-        if iteration == max_iterations:
-            break
-        for row, at, syndrome in zip(rows, where, target, strict=True):
-            v = posterior[at] - messages[row]
-            messages[row] = _check_plain(v, 1.0 - 2.0 * syndrome)
-            posterior[at] = v + messages[row]
-    return -1
+    lanes = np.arange(posterior.shape[1])
+    failed = []
+    for _ in range(count):
+        wrong = 0
+        for row, syndrome in enumerate(target):
+            edges = slice(*row_start[row : row + 2])
+            at = (column[edges, None], (lanes + shift[edges, None]) % lanes.size)
+            wrong += int((((posterior[at] < 0).sum(axis=0) + syndrome) % 2).sum())
+            incoming = _clipped(posterior[at] - messages[edges])
+            messages[edges] = _check(incoming, syndrome)
+            posterior[at] = _clipped(incoming + messages[edges])
+        failed.append(wrong)
+    return failed
 
 
-def _check_plain(v: NDArray[np.float64], sign: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Outgoing messages (weight, lift) of one block row for incoming v and the signs of its syndrome."""
-    least = np.sort(np.abs(v), axis=0)
-    tanh = np.tanh(np.minimum(least, 16.0) / 2)
-    without_first = tanh[1:].prod(axis=0)
-    without_second = tanh[0] * tanh[2:].prod(axis=0)
-    exact = np.where(np.abs(v) <= least[0], without_first, without_second)
-    left_in = np.where(np.abs(v) <= least[1], exact, tanh.prod(axis=0))
-    magnitude = np.log((1 + left_in) / np.maximum(1 - left_in, _SMALLEST))
-    own = np.where(np.signbit(v), -1.0, 1.0)
-    return np.asarray(magnitude * own * own.prod(axis=0) * sign)
+def _check(incoming: Whole, syndrome: Whole) -> Whole:
+    """Messages of one block row: the magnitude of all others, exactly for the two least reliable."""
+    terms = phi(np.abs(incoming))
+    descending = -np.sort(-terms, axis=0)
+    first, second = descending[0], descending[1]
+    rest = np.minimum(descending[2:].sum(axis=0), _MOST)
+    without = [np.minimum(rest + one, _MOST) for one in (second, first)]
+    of_all = np.minimum(without[0] + first, _MOST)
+    exact = np.where(terms >= first, phi_back(without[0]), phi_back(without[1]))
+    size = np.where(terms >= second, exact, phi_back(of_all))
+    odd = ((incoming < 0).sum(axis=0) + syndrome) % 2
+    return np.where((incoming < 0) ^ (odd == 1), -size, size)
+
+
+def _clipped(values: Whole) -> Whole:
+    return np.clip(values, -32768, 32767)
