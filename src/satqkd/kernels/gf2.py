@@ -19,8 +19,7 @@ from typing import Any, Final
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import config
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
@@ -64,7 +63,7 @@ _elements: Final[Any] = _Elements("GF2^128x4")
 def native_elements() -> int:
     """Elements that one carry-less instruction of the target CPU takes: 4, 2, 1, or 0 without any."""
     forced = config.CPU_FEATURES  # type: ignore[attr-defined]
-    given = get_host_cpu_features() if forced is None else forced
+    given = get_host_cpu_features() if forced is None else forced  # type: ignore[no-untyped-call]
     features = set(given.split(","))
     if "+pclmul" not in features:
         return 0
