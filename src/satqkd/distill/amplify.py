@@ -29,6 +29,7 @@ from satqkd.errors import LocalProtocolError
 MAXIMUM_BITS: Final = 100_000_000
 """Longest input the rounding was examined for."""
 Method = Literal["auto", "fft", "clmul", "portable"]
+_METHODS: Final = get_args(Method)
 _ROUNDING_GUARD: Final = 0.05
 _LARGEST_BLOCK: Final = 1 << 24
 _SMALLEST_BLOCK: Final = 1 << 16
@@ -79,9 +80,9 @@ def amplify(bits: Bits, secret_bits: int, seed: bytes, *, method: Method = "auto
         )
     if bits.dtype != np.uint8 or bits.max(initial=0) > 1:
         raise LocalProtocolError("privacy amplification: expected a uint8 array of 0 and 1")
-    if method not in get_args(Method):
+    if method not in _METHODS:
         raise LocalProtocolError(
-            f"privacy amplification: expected a method of {', '.join(get_args(Method))}, got {method!r}"
+            f"privacy amplification: expected a method of {', '.join(_METHODS)}, got {method!r}"
         )
     if secret_bits in (0, bits.size):
         return bits[:secret_bits].copy()

@@ -9,8 +9,9 @@ Data: uint64 (2 * 2^k,), k >= 3: low word, high word of each element of `gf2_tab
 Knows arrays alone. Its twins: `gf2_tables.times` for the arithmetic, `gf2_plain` for the product it makes.
 One file, because the cache of a kernel does not notice an edit of what it calls in another.
 
-Source: Lin, Chung, Han, FOCS 2014 (transform in the basis of products of subspace polynomials); Bostan,
-Lecerf, Schost, ISSAC 2003 (transposition).
+Source: Lin, Chung, Han, FOCS 2014 (transform in the basis of products of subspace polynomials); Chen,
+Cheng, Kuo, Li, Yang, arXiv:1708.09746 (for binary polynomials); Bostan, Lecerf, Schost, ISSAC 2003
+(transposition).
 """
 
 from collections.abc import Callable, Iterable
@@ -272,6 +273,7 @@ def _twiddle(basis: Words, block: int) -> Any:
 
 @njit
 def _rows(data: Words, u: int, w: int, count: int, t: Any, arithmetic: Arithmetic) -> None:
+    """Of f = f_0 + s_i f_1, where s_i is t on one half of the points and t + 1 on the other, both halves."""
     for e in range(0, count, LANES):
         second = _load(data, w + e)
         first = _add(_load(data, u + e), _multiply(second, t, arithmetic))
@@ -347,6 +349,10 @@ def _first_two_transposed(
 
 @njit
 def evaluate(data: Words, log: int, basis: Words, table: Words, dual: bool, arithmetic: Arithmetic) -> None:
+    """Coefficients of products of s_i made values; `dual`: the inverse of the transpose of that.
+
+    data: (2 * 2^log,). basis, table: `gf2_tables.twiddles()`. With `dual` the two halves change places.
+    """
     size = 1 << log
     chunk_log = min(log, _CHUNK_LOG)
     for level in range(log - 1, chunk_log - 1, -1):

@@ -11,6 +11,7 @@ coefficient of x^127 in x^i z): the bits reversed, and seven of them corrected.
 Nothing is rounded; no bound on size but 2^24 points. Knows no key length and no seed.
 """
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,11 +32,12 @@ class Blocks(NamedTuple):
     columns: int
 
 
+@lru_cache(maxsize=256)
 def choose_blocks(rows: int, columns: int) -> Blocks:
     """The cheapest cut for a matrix of `rows` by `columns` chunks, both at least 1.
 
-    One side stays whole; a block fits when rows + columns - 1 <= 2^log. Never more than twice the points
-    that a single block needs.
+    One side stays whole; a block fits when its rows + columns - 1 <= 2^log. 2^log is below
+    2 (rows + columns - 1), or 8.
     """
     best, least = None, None
     for log in range(_SMALLEST_LOG, LARGEST_LOG + 1):
@@ -100,9 +102,11 @@ class _Work:
         self._evaluate(self.vector, dual=False)
 
     def add_block(self, first: int, count: int) -> None:
-        """Windows from chunk `first` of the diagonal on, times the vector."""
+        """Windows from chunk `first` of the diagonal on, times the vector.
+
+        What an earlier block left behind them meets no row that is wanted.
+        """
         gf2.load_windows(self._lines, first + 1, self._shift, self.windows[: 2 * count])
-        self.windows[2 * count :] = 0
         self._evaluate(self.windows, dual=True)
         gf2.add_products(self.total, self.vector, self.windows, self._arithmetic)
 
