@@ -272,6 +272,15 @@ def _twiddle(basis: Words, block: int) -> Any:
 
 
 @njit
+def _toggle_rows(data: Words, to: int, source: int, count: int) -> None:
+    """data[to : to + count] ^= data[source : source + count], ranges apart."""
+    for e in range(0, count - LANES + 1, LANES):
+        _store(data, to + e, _add(_load(data, to + e), _load(data, source + e)))
+    for e in range(count - count % LANES, count):
+        _toggle(data, to + e, source + e)
+
+
+@njit
 def _rows(data: Words, u: int, w: int, count: int, t: Any, arithmetic: Arithmetic) -> None:
     """Of f = f_0 + s_i f_1, where s_i is t on one half of the points and t + 1 on the other, both halves."""
     for e in range(0, count, LANES):
@@ -360,7 +369,10 @@ def evaluate(data: Words, log: int, basis: Words, table: Words, dual: bool, arit
         u, w = (half, 0) if dual else (0, half)
         for block in range(size >> (level + 1)):
             at = block << (level + 1)
-            _rows(data, at + u, at + w, half, _twiddle(basis, block), arithmetic)
+            if block:
+                _rows(data, at + u, at + w, half, _twiddle(basis, block), arithmetic)
+            else:  # s_i is 0 and 1 there
+                _toggle_rows(data, w, u, half)
     for start in range(0, size, 1 << chunk_log):
         for level in range(chunk_log - 1, 1, -1):
             half = 1 << level
@@ -368,8 +380,11 @@ def evaluate(data: Words, log: int, basis: Words, table: Words, dual: bool, arit
             offset = _twiddle(basis, start >> (level + 1))
             for block in range(1 << (chunk_log - level - 1)):
                 at = block << (level + 1)
-                t = _add(_splat(table[2 * block], table[2 * block + 1]), offset)
-                _rows(data, at + u, at + w, half, t, arithmetic)
+                if start or block:
+                    t = _add(_splat(table[2 * block], table[2 * block + 1]), offset)
+                    _rows(data, at + u, at + w, half, t, arithmetic)
+                else:
+                    _toggle_rows(data, w, u, half)
         _last_two(data, start, 1 << chunk_log, basis, table, dual, arithmetic)
 
 
@@ -385,22 +400,19 @@ def evaluate_transposed(data: Words, log: int, basis: Words, table: Words, arith
             offset = _twiddle(basis, start >> (level + 1))
             for block in range(1 << (chunk_log - level - 1)):
                 at = start + (block << (level + 1))
-                t = _add(_splat(table[2 * block], table[2 * block + 1]), offset)
-                _rows_transposed(data, at, at + half, half, t, arithmetic)
+                if at:
+                    t = _add(_splat(table[2 * block], table[2 * block + 1]), offset)
+                    _rows_transposed(data, at, at + half, half, t, arithmetic)
+                else:
+                    _toggle_rows(data, 0, half, half)
     for level in range(chunk_log, log):
         half = 1 << level
         for block in range(size >> (level + 1)):
             at = block << (level + 1)
-            _rows_transposed(data, at, at + half, half, _twiddle(basis, block), arithmetic)
-
-
-@njit
-def _toggle_rows(data: Words, to: int, source: int, count: int) -> None:
-    """data[to : to + count] ^= data[source : source + count], ranges apart."""
-    for e in range(0, count - LANES + 1, LANES):
-        _store(data, to + e, _add(_load(data, to + e), _load(data, source + e)))
-    for e in range(count - count % LANES, count):
-        _toggle(data, to + e, source + e)
+            if block:
+                _rows_transposed(data, at, at + half, half, _twiddle(basis, block), arithmetic)
+            else:
+                _toggle_rows(data, 0, half, half)
 
 
 @njit
