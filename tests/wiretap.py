@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from satqkd.distill.codes import LEAK_FRACTIONS
 
 HEAD = struct.Struct("<2sBB4sBBHIII")
-KEYED_STAGES = ("Sift", "ChooseCodes", "Syndromes", "Verdicts", "Reveal", "Verify", "Close", "Amplify")
+KEYED_STAGES = ("Sift", "ChooseCodes", "Parities", "Verdicts", "Reveal", "Verify", "Close", "Amplify")
 TALK = ("Hello", "BeaconSchedule", "LockReport")
 FIELDS = {
     "Hello": 4,
@@ -28,7 +28,7 @@ FIELDS = {
     "Bases": 3,
     "Sift": 5,
     "ChooseCodes": 2,
-    "Syndromes": 3,
+    "Parities": 3,
     "Verdicts": 3,
     "Reveal": 3,
     "Verify": 3,
@@ -42,7 +42,7 @@ FIELDS = {
     "Errors": 2,
 }
 SENDERS = {
-    "down": {"BeaconSchedule", "Sift", "Syndromes", "Reveal", "Verify", "Amplify", "Confirmed", "Values"},
+    "down": {"BeaconSchedule", "Sift", "Parities", "Reveal", "Verify", "Amplify", "Confirmed", "Values"},
     "up": {"LockReport", "Announce", "Bases", "ChooseCodes", "Verdicts", "Close", "Confirm", "Done"}
     | {"Abandon", "Errors"},
 }
@@ -78,6 +78,7 @@ class Rules(NamedTuple):
     keyed: frozenset[tuple[int, int]]
     """(basis, class) that carry key."""
     epsilon_correctness: float
+    further_rounds: int
     leak_fractions: tuple[float, ...]
     """Public table of the code classes: syndrome bits a key bit."""
 
@@ -103,6 +104,7 @@ def rules_of(agreed: Any) -> Rules:
             for name in protocol.keyed_classes
         ),
         epsilon_correctness=protocol.epsilon_correctness,
+        further_rounds=protocol.further_rounds,
         leak_fractions=LEAK_FRACTIONS,
     )
 
@@ -200,7 +202,10 @@ def _check_block(said: list[Said], block: int, rules: Rules) -> None:
             require(each.first_s >= end_s, f"block {block}: {each.kind} before its last slot")
         if each.direction == "down":
             require(each.first_s >= end_s + rules.light_time_s, f"block {block}: {each.kind} too early")
-    _in_order(by_kind, ("Announce", "Bases", "Sift", "ChooseCodes", "Syndromes", "Verdicts"), block)
+    _in_order(by_kind, ("Announce", "Bases", "Sift", "ChooseCodes"), block)
+    _in_order(by_kind, ("ChooseCodes", "Verify"), block)
+    for basis in (0, 1):
+        _check_dialogue(by_kind, basis, block)
     _in_order(by_kind, ("Verdicts", "Verify", "Close", "Amplify", "Confirm", "Confirmed", "Done"), block)
     if "Amplify" in by_kind:
         require("Close" in by_kind, f"block {block}: a seed without the station's close")
@@ -214,6 +219,19 @@ def _check_announce(each: Said, block: int, rules: Rules) -> None:
     require(slots.size == each.fields[2], f"block {block}: announced count")
     low, high = rules.first_slot(block), min(rules.first_slot(block + 1), each.first_s * rules.pulse_rate_hz)
     require(slots.size == 0 or (slots[0] >= low and slots[-1] < high), f"block {block}: slots told")
+
+
+def _check_dialogue(by_kind: dict[str, list[Said]], basis: int, block: int) -> None:
+    """Parities and verdicts of a basis in turn, the first parities after the class, then what failed."""
+    said, answers, revealed = (
+        [each for each in by_kind.get(kind, []) if each.fields[1] == basis]
+        for kind in ("Parities", "Verdicts", "Reveal")
+    )
+    require(len(said) - len(answers) in (0, 1), f"block {block}: a verdict for each parities")
+    turns: list[Said] = [each for pair in itertools.zip_longest(said, answers) for each in pair if each]
+    turns = by_kind.get("ChooseCodes", [])[:1] + turns + revealed
+    for before, after in itertools.pairwise(turns):
+        require(before.last_s <= after.first_s, f"block {block}: {after.kind} came before {before.kind}")
 
 
 def _in_order(by_kind: dict[str, list[Said]], kinds: tuple[str, ...], block: int) -> None:
@@ -230,7 +248,7 @@ def _in_order(by_kind: dict[str, list[Said]], kinds: tuple[str, ...], block: int
 
 def check_answers(said: list[Said]) -> None:
     """Messages passed directly lie in order of cause: an answer never comes before its question."""
-    for kinds in (("Bases", "Sift"), ("Close", "Amplify"), ("ChooseCodes", "Syndromes")):
+    for kinds in (("Bases", "Sift"), ("Close", "Amplify"), ("ChooseCodes", "Parities")):
         for block in {each.block for each in said if each.kind == kinds[1]}:
             places = [i for kind in kinds for i, s in enumerate(said) if s.kind == kind and s.block == block]
             require(len(places) >= 2 and places == sorted(places), f"block {block}: {kinds[1]} first")
@@ -271,29 +289,24 @@ def recount(said: list[Said], block: int, rules: Rules) -> Account:
         if each.kind not in TALK and each.block == block:
             mine.setdefault(each.kind, []).append(each)
     rounds = _rounds(mine, rules)
-    if "Syndromes" not in mine:
+    if "Parities" not in mine:
         return Account(rounds, {}, 0, 0)
     leaks: dict[str, int] = {}
     frames = failed_frames = 0
     bases = sorted({basis for basis, _ in rules.keyed})
-    require(len(mine["Syndromes"]) == len(mine["Verdicts"]) == len(bases), "one answer a basis")
+    require({each.fields[1] for each in mine["Parities"]} == set(bases), "parities of each basis")
     for basis in bases:
         n_bits = sum(rounds.get((basis, k), 0) for k in range(3) if (basis, k) in rules.keyed)
         lengths = [rules.frame_bits] * (n_bits // rules.frame_bits)
         lengths += [n_bits % rules.frame_bits] if n_bits % rules.frame_bits else []
         code_class = mine["ChooseCodes"][0].fields[1][bases.index(basis)]
-        told = [syndrome_bits(length, rules.leak_fractions[code_class]) for length in lengths]
-        syndromes = _only(mine["Syndromes"], basis)
-        require(len(syndromes) == (sum(told) + 7) // 8, "syndromes as long as their codes say")
-        verdicts = bits_of(_only(mine["Verdicts"], basis))
-        require(verdicts.size == (len(lengths) + 7) // 8 * 8, "one verdict a frame")
-        bad = [length for length, decoded in zip(lengths, verdicts, strict=False) if not decoded]
+        told, bad, verdict_bits = _dialogue(mine, basis, lengths, rules.leak_fractions[code_class], rules)
         revealed = [each.fields[2] for each in mine.get("Reveal", []) if each.fields[1] == basis]
         require(len(revealed) == (1 if bad else 0), "failed frames are revealed, others not")
         if bad:
-            require(len(revealed[0]) == (sum(bad) + 7) // 8, "failed frames are revealed whole")
-        leak = sum(told) - sum(s for s, good in zip(told, verdicts, strict=False) if not good) + sum(bad)
-        leak += len(lengths)
+            require(len(revealed[0]) == (sum(lengths[i] for i in bad) + 7) // 8, "all of them is revealed")
+        leak = verdict_bits
+        leak += sum(length if i in bad else min(told[i], length) for i, length in enumerate(lengths))
         leak += sum(
             math.ceil(math.log2(rounds.get((basis, k), 0) + 1)) for k in range(3) if (basis, k) in rules.keyed
         )
@@ -303,10 +316,30 @@ def recount(said: list[Said], block: int, rules: Rules) -> Account:
     return Account(rounds, leaks, frames, failed_frames)
 
 
-def _only(said: list[Said], basis: int) -> bytes:
-    found = [each.fields[2] for each in said if each.fields[1] == basis]
-    require(len(found) == 1, "one message a basis")
-    return bytes(found[0])
+def _dialogue(
+    mine: dict[str, list[Said]], basis: int, lengths: list[int], leak_fraction: float, rules: Rules
+) -> tuple[list[int], set[int], int]:
+    """Parity bits told of each frame, which frames failed, and verdict bits; each message as long as it
+    must be."""
+    parities = [each.fields[2] for each in mine["Parities"] if each.fields[1] == basis]
+    verdicts = [each.fields[2] for each in mine["Verdicts"] if each.fields[1] == basis]
+    require(len(parities) == len(verdicts), "an answer to all parities")
+    plans = [further_bits(length, leak_fraction)[: rules.further_rounds] for length in lengths]
+    told = [syndrome_bits(length, leak_fraction) for length in lengths]
+    asked, bad, verdict_bits = list(range(len(lengths))), set(), 0
+    said = sum(told)
+    for turn, (one, other) in enumerate(zip(parities, verdicts, strict=True)):
+        require(len(one) == (said + 7) // 8, "parities as long as their codes say")
+        require(len(other) == (len(asked) + 7) // 8, "one verdict a frame that is open")
+        verdict_bits += len(asked)
+        open_still = [i for i, decoded in zip(asked, bits_of(other), strict=False) if not decoded]
+        bad |= {i for i in open_still if turn >= len(plans[i])}
+        asked = [i for i in open_still if i not in bad]
+        for i in asked:
+            told[i] += plans[i][turn]
+        said = sum(plans[i][turn] for i in asked)
+        require(bool(asked) == (turn + 1 < len(parities)), "it ends when no frame is open")
+    return told, bad, verdict_bits
 
 
 def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], int]:
@@ -326,10 +359,29 @@ def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], 
     return rounds
 
 
-def syndrome_bits(n_bits: int, leak_fraction: float) -> int:
-    """Rows of the code of a frame: the fraction of at least 8192 bits, in some 32 to 48 block rows of lifts
-    in steps of 16; the frame itself where the code would leak as much."""
+def shape(n_bits: int, leak_fraction: float) -> tuple[int, int]:
+    """Block rows and lift of the code of a frame: the fraction of at least 8192 bits, in some 48 to 64 block
+    rows of lifts in steps of 16."""
     checks = leak_fraction * max(n_bits, 8192)
-    low = max(16, int(checks / 48) // 16 * 16)
-    lifts = range(low, max(low, int(checks / 32)) + 1, 16)
-    return min(min(math.ceil(checks / lift) * lift for lift in lifts), n_bits)
+    low = max(16, int(checks / 64) // 16 * 16)
+    lifts = range(low, max(low, int(checks / 48)) + 1, 16)
+    lift = min(lifts, key=lambda each: (math.ceil(checks / each) * each, -each))
+    return math.ceil(checks / lift), lift
+
+
+def syndrome_bits(n_bits: int, leak_fraction: float) -> int:
+    """Rows of the code of a frame; the frame itself where the code would leak as much."""
+    rows, lift = shape(n_bits, leak_fraction)
+    return min(rows * lift, n_bits)
+
+
+def further_bits(n_bits: int, leak_fraction: float) -> list[int]:
+    """Parities of each further round: 1, 1, 1, 2, 4, 8 units of block rows, until all are divided."""
+    rows, lift = shape(n_bits, leak_fraction)
+    left = rows if rows * lift < n_bits else 0
+    unit = max(1, math.isqrt(2 * rows // lift))
+    plan = []
+    for times in (1, 1, 1, 2, 4, 8):
+        plan.append(min(left, times * unit) * lift)
+        left -= min(left, times * unit)
+    return [bits for bits in plan if bits]

@@ -4,7 +4,6 @@ from enum import Enum
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,10 +12,9 @@ from test_messages import ONE_OF_EACH
 import wiretap
 from satqkd.distill import block, messages, reconcile, satellite_block, station_block
 from satqkd.distill.authenticate import PassKeys, pass_key_bits
-from satqkd.distill.block import BlockHalf, Frames, joined, split
+from satqkd.distill.block import BlockHalf
 from satqkd.distill.outcome import SecretRefused
 from satqkd.errors import RemoteProtocolError
-from satqkd.randomness import stream
 from satqkd.results import KeyLength
 from session_pair import DOWN, UP, Pair, Table, flown, parameters
 
@@ -57,36 +55,11 @@ def test_every_state_is_reached_and_every_message_handled(kind: type[BlockHalf],
     assert not any(state is states["FINISHED"] for state, _ in kind.TRANSITIONS)
 
 
-@given(st.lists(st.integers(0, 20), max_size=6))
-def test_split_undoes_joined(lengths: list[int]) -> None:
-    parts = [np.full(n, i % 2, np.uint8) for i, n in enumerate(lengths)]
-    again = split(joined(parts), lengths)
-    assert [part.tolist() for part in again] == [part.tolist() for part in parts]
-
-
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_bit_string_of_another_length_is_refused(size: int) -> None:
     assert messages.bits_of(b"\x05\x01", 9, "x").tolist() == [1, 0, 1, 0, 0, 0, 0, 0, 1]
     with pytest.raises(RemoteProtocolError, match="verdicts: expected 2 bytes for 9 bits"):
         messages.bits_of(bytes(size), 9, "verdicts")
-
-
-def test_frames_hold_every_bit_once_and_charge_failures_whole() -> None:
-    bits = stream(1, "frames").integers(0, 2, 20_000, dtype=np.uint8)
-    frames = Frames(bits, 3, 8192)
-    assert frames.lengths == [8192, 8192, 3616]
-    assert sorted(frames.order.tolist()) == list(range(20_000))
-    assert np.array_equal(joined(frames.parts), bits[frames.order])
-    fractions = wiretap.rules_of(parameters()).leak_fractions
-    rows = [wiretap.syndrome_bits(n, fractions[3]) for n in frames.lengths]
-    assert frames.leaked_bits == sum(rows) + 3
-    frames.failed[1] = True
-    assert frames.leaked_bits == rows[0] + 8192 + rows[2] + 3
-
-
-def test_frames_of_an_empty_string() -> None:
-    frames = Frames(np.empty(0, np.uint8), 0, 8192)
-    assert (frames.lengths, frames.leaked_bits, frames.parts) == ([], 0, [])
 
 
 @settings(max_examples=50, deadline=None)
@@ -100,41 +73,39 @@ def test_secret_lengths_fill_bytes_and_lose_at_most_seven_bits(z: int, x: int) -
 
 
 class Failing:
-    """Makes the decoder give up on its n-th frame (all of them for None)."""
+    """Makes the decoder give up on a frame of this length (on all for None), however many rows it gets."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int | None) -> None:
-        self.seen, true = 0, reconcile.SyndromeDecoder.decode
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, length: int | None) -> None:
+        true = reconcile.Attempt.run
 
-        def decode(decoder: Any, *args: Any, **named: Any) -> reconcile.Decoded:
-            found = true(decoder, *args, **named)
-            self.seen += 1
-            if number is None or self.seen - 1 == number:
+        def run(attempt: reconcile.Attempt, *args: int) -> reconcile.Decoded:
+            found = true(attempt, *args)
+            if length in (None, found.bits.size):
                 return msgspec.structs.replace(found, converged=False)
             return found
 
-        monkeypatch.setattr(reconcile.SyndromeDecoder, "decode", decode)
+        monkeypatch.setattr(reconcile.Attempt, "run", run)
 
 
 def test_a_failed_frame_is_charged_whole_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     agreed = parameters(slots=400_000, frame_bits=8192)
     plain = flown(agreed)
-    Failing(monkeypatch, 1)
+    short = plain.station._blocks[0].dialogues[0].lengths[-1]
+    Failing(monkeypatch, short)
     pair = flown(agreed)
     (before,), (report,), (other,) = plain.reports(UP), pair.reports(UP), pair.reports(DOWN)
     assert (before.frames_failed, report.frames_failed, other.frames_failed) == (0, 1, 1)
     for one in (report, other):
         assert (one.sifted_bits, one.counts, one.frames) == (before.sifted_bits, before.counts, before.frames)
-    rows = pair.satellite._blocks[0].frames[0].syndrome_lengths[1]
-    assert report.leaked_bits == {
-        "Z": before.leaked_bits["Z"] + 8192 - rows,
-        "X": before.leaked_bits["X"],
-    }
-    assert (report.outcome, pair.keys(UP)) == ("key", pair.keys(DOWN))
-    assert pair.confirmed(UP) == pair.confirmed(DOWN) == {0}
-    assert 0 < report.secret_bits <= before.secret_bits - (8192 - rows) + 8
     said = wiretap.from_messages(pair.said)
     account = wiretap.recount(said, 0, wiretap.rules_of(agreed))
     assert (account.leaked_bits, account.failed) == (report.leaked_bits, 1)
+    assert account.leaked_bits["Z"] >= short
+    assert account.leaked_bits["X"] == before.leaked_bits["X"]
+    assert (report.outcome, pair.keys(UP)) == ("key", pair.keys(DOWN))
+    assert pair.confirmed(UP) == pair.confirmed(DOWN) == {0}
+    more = report.leaked_bits["Z"] - before.leaked_bits["Z"]
+    assert 0 < report.secret_bits <= before.secret_bits - more + 8
 
 
 def test_when_all_frames_fail_nothing_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +114,7 @@ def test_when_all_frames_fail_nothing_is_secret(monkeypatch: pytest.MonkeyPatch)
     (report,), (other,) = pair.reports(UP), pair.reports(DOWN)
     assert (report.outcome, other.outcome, report.secret_bits) == ("no_key", "no_key", 0)
     assert report.frames_failed == report.frames
+    assert report.reconciliation_rounds == 7
     assert report.errors > 0
     assert report.counts == other.counts
     assert pair.keys(UP) == pair.keys(DOWN) == {}
@@ -173,16 +145,16 @@ def test_one_flipped_bit_makes_both_say_no(liar: str, monkeypatch: pytest.Monkey
 
 def test_a_wrong_correction_is_caught_by_the_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder claims success with one wrong bit: the block is given up, all its errors counted."""
-    true = reconcile.SyndromeDecoder.decode
+    true = reconcile.Attempt.run
 
-    def decode(decoder: Any, *args: Any, **named: Any) -> reconcile.Decoded:
-        found = true(decoder, *args, **named)
+    def run(attempt: reconcile.Attempt, *args: int) -> reconcile.Decoded:
+        found = true(attempt, *args)
         bits = found.bits.copy()
         bits[7] ^= 1
-        return msgspec.structs.replace(found, bits=bits)
+        return msgspec.structs.replace(found, bits=bits, converged=True)
 
     honest = flown().reports(UP)[0]
-    monkeypatch.setattr(reconcile.SyndromeDecoder, "decode", decode)
+    monkeypatch.setattr(reconcile.Attempt, "run", run)
     pair = flown()
     for way in (UP, DOWN):
         (report,) = pair.reports(way)

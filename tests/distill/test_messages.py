@@ -19,7 +19,7 @@ ONE_OF_EACH: tuple[m.Message, ...] = (
     m.Bases(0, 2, b"\x01"),
     m.Sift(0, b"\x03", b"\x01", b"\x00", b"\x01"),
     m.ChooseCodes(0, (3, 4)),
-    m.Syndromes(0, 1, b"syndrome"),
+    m.Parities(0, 1, b"parities"),
     m.Verdicts(0, 1, b"\x01"),
     m.Reveal(0, 1, b"values"),
     m.Verify(0, b"seed", b"tag"),

@@ -191,9 +191,9 @@ def test_the_satellites_draws_are_one_hash_seed_and_one_toeplitz_seed_a_basis() 
 
     pair.satellite._randbytes = randbytes
     checked(pair.fly())
-    frames = pair.satellite._blocks[0].frames
+    dialogues = pair.satellite._blocks[0].dialogues
     (amplify,) = [each for each in wiretap.from_messages(pair.said) if each.kind == "Amplify"]
-    assert drawn[1:] == [(frames[basis].bits.size - 1 + 7) // 8 for basis in range(2)]
+    assert drawn[1:] == [(dialogues[basis].bits.size - 1 + 7) // 8 for basis in range(2)]
     assert [len(seed) for seed in amplify.fields[2]] == drawn[1:]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satqkd.bits import from_bytes
-from satqkd.distill.sift import class_counts, estimate_qber, sift_at_satellite, sift_at_station, tabulate
+from satqkd.distill.sift import class_counts, sift_at_satellite, sift_at_station, tabulate
 from satqkd.errors import RemoteProtocolError
 from satqkd.randomness import stream
 from satqkd.records import Settings
@@ -87,31 +87,3 @@ def test_tables_count_by_basis_and_class() -> None:
     ]
     assert [row.intensity for row in rows[:3]] == [0.8, 0.1, 0.0]
     assert [row.probability for row in rows[3:]] == [0.5, 0.25, 0.25]
-
-
-@pytest.mark.parametrize(("optical_error", "background"), [(0.01, 0.0), (0.03, 1e-4), (0.01, 5e-4)])
-def test_the_estimate_is_exact_for_expected_counts(optical_error: float, background: float) -> None:
-    """Weak light: Q_k = Y + eta mu_k; errors e eta mu_k + Y / 2: the signal's rate follows."""
-    agreed, pulses, eta = parameters(), 1e10, 1e-3
-    mean, share = np.array(agreed.source.intensities), np.array(agreed.source.probabilities)
-    detections = np.tile(np.rint(pulses * share * (background + eta * mean)).astype(np.int64), (2, 1))
-    wrong = np.tile(
-        np.rint(pulses * share * (background / 2 + optical_error * eta * mean)).astype(np.int64), (2, 1)
-    )
-    expected = wrong[0, 0] / detections[0, 0]
-    qber, sample = estimate_qber(detections, wrong, 0, agreed)
-    assert (qber, sample) == (pytest.approx(expected, rel=1e-4), detections[0, 1])
-
-
-def test_too_few_or_keyed_decoys_leave_the_agreed_rate() -> None:
-    errors = np.zeros((2, 3), np.int64)
-    few, many = (np.array([[9000, n, 0]] * 2) for n in (199, 200))
-    assert estimate_qber(few, errors, 0, parameters(expected_qber=0.02)) == (0.02, None)
-    assert estimate_qber(many, errors, 0, parameters(expected_qber=0.02)) == (0.0, 200)
-    keyed = parameters(expected_qber=0.02, keyed_classes=("signal", "decoy"))
-    assert estimate_qber(many, errors, 0, keyed) == (0.02, None)
-
-
-def test_nothing_but_background_counts_as_half_wrong() -> None:
-    detections = np.array([[2000, 1000, 1000]] * 2)
-    assert estimate_qber(detections, detections // 2, 0, parameters())[0] == 0.5

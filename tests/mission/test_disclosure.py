@@ -47,7 +47,7 @@ def test_the_length_was_computed_from_that_leak(flight: Flight, said: Story, rul
 
 def test_nothing_is_told_too_early(said: Story, rules: wiretap.Rules) -> None:
     wiretap.check_order(said, rules)
-    assert {each.kind for each in said} >= {"Announce", "Bases", "Sift", "Syndromes", "Close", "Amplify"}
+    assert {each.kind for each in said} >= {"Announce", "Bases", "Sift", "Parities", "Close", "Amplify"}
 
 
 def test_three_blocks_are_opened_one_by_one_while_light_still_comes(
@@ -103,7 +103,7 @@ def moved(said: Story, kind: str, seconds: float) -> Story:
         ("Bases", -2.0),
         ("Sift", -2.0),
         ("ChooseCodes", -2.0),
-        ("Syndromes", -2.0),
+        ("Parities", -2.0),
         ("Amplify", -0.5),
         ("Close", 5.0),
         ("Bases", 5.0),
@@ -142,7 +142,7 @@ def test_the_reader_sees_what_is_missing(said: Story, rules: wiretap.Rules, kind
 @pytest.mark.parametrize(
     ("kind", "field", "change"),
     [
-        ("Syndromes", 2, lambda data: data + b"\x00"),
+        ("Parities", 2, lambda data: data + b"\x00"),
         ("Sift", 4, lambda data: data + b"\x00"),
         ("Verdicts", 2, lambda data: bytes(len(data))),
         ("Bases", 1, lambda count: count + 1),
@@ -161,7 +161,7 @@ def test_the_recount_sees_every_byte_more(
 
 
 def test_the_recount_sees_a_reveal_of_a_good_frame(said: Story, rules: wiretap.Rules) -> None:
-    reveal = said[index(said, "Syndromes")]._replace(kind="Reveal", fields=[0, 0, b"values"])
+    reveal = said[index(said, "Parities")]._replace(kind="Reveal", fields=[0, 0, b"values"])
     with pytest.raises(Violation):
         wiretap.recount([*said, reveal], 0, rules)
 

@@ -6,7 +6,6 @@ A half receives messages and returns messages; it does nothing else. Events for 
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from itertools import pairwise
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -14,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits, to_bytes
-from satqkd.distill import amplify, codes, messages, reconcile
+from satqkd.distill import amplify, messages
 from satqkd.distill.authenticate import PassKeys, TagUse, Transcript, require_equal
+from satqkd.distill.frames import joined
 from satqkd.distill.outcome import BlockFinished, BlockReport, Event, Outcome, StageEntered
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.reconciliation import Account, Dialogue
 from satqkd.distill.sift import Rounds, class_counts, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
 from satqkd.records import BASIS_NAMES
@@ -34,44 +35,6 @@ Handler = Callable[[Any, Any], Any]
 def seed_bytes(n_bits: int, secret_bits: int) -> int:
     """Bytes of the Toeplitz seed for one basis; none where nothing is distilled."""
     return (amplify.seed_bits_needed(n_bits, secret_bits) + 7) // 8 if secret_bits else 0
-
-
-def split(bits: Bits, lengths: list[int]) -> list[Bits]:
-    """Consecutive parts of these lengths; none for no lengths."""
-    edges = np.cumsum([0, *lengths])
-    return [bits[start:end] for start, end in pairwise(edges)]
-
-
-def joined(parts: list[Bits]) -> Bits:
-    """Bit strings one after the other; an empty string for none."""
-    return np.concatenate([np.empty(0, dtype=np.uint8), *parts])
-
-
-class Frames:
-    """How the keyed string of one basis is cut, coded and charged. `bits` is in the frames' order."""
-
-    def __init__(self, bits: Bits, code_class: int, frame_bits: int) -> None:
-        self.lengths = codes.frame_sizes(bits.size, frame_bits=frame_bits)
-        self.code_class = code_class
-        self.order = codes.interleaved_order(self.lengths)
-        self.bits = bits[self.order]
-        self.failed = np.zeros(len(self.lengths), dtype=bool)
-
-    @property
-    def parts(self) -> list[Bits]:
-        """The frames' bits, in order."""
-        return split(self.bits, self.lengths)
-
-    @property
-    def syndrome_lengths(self) -> list[int]:
-        """Bits of each frame's syndrome, never more than the frame's own."""
-        return [reconcile.syndrome_bits(length, self.code_class) for length in self.lengths]
-
-    @property
-    def leaked_bits(self) -> int:
-        """Syndromes (never more than the frame), whole length of frames that failed, a flag a frame."""
-        told = np.where(self.failed, self.lengths, self.syndrome_lengths)
-        return int(told.sum()) + len(self.lengths)
 
 
 class BlockHalf:
@@ -94,7 +57,7 @@ class BlockHalf:
         self.events: list[Event] = []
         self.rounds: Rounds | None = None
         self.errors: NDArray[np.int64] = np.zeros((2, 3), dtype=np.int64)
-        self.frames: dict[int, Frames] = {}
+        self.dialogues: dict[int, Dialogue] = {}
         self.detections = 0
         self.holds_key = self.errors_known = self.reported = False
         self._parameters = parameters
@@ -155,7 +118,7 @@ class BlockHalf:
 
     def _keyed_string(self) -> Bits:
         """Keyed bits of all bases, in order of basis: what verification compares."""
-        return joined([self.frames[basis].bits for basis in self._parameters.keyed_bases])
+        return joined([self.dialogues[basis].bits for basis in self._parameters.keyed_bases])
 
     def _detection_table(self) -> NDArray[np.int64]:
         """Kept detections by basis and class, int64 (2, 3); zeros before sifting."""
@@ -163,16 +126,27 @@ class BlockHalf:
             return np.zeros((2, 3), dtype=np.int64)
         return tabulate(self.rounds.basis, self.rounds.intensity_class)
 
-    def _account(self) -> tuple[dict[str, int], int]:
-        """Leak by basis, and how much of it all reconciliation took."""
+    def _leak(self) -> dict[str, int]:
+        """Leak by basis: what reconciliation said both ways, and the error counts announced."""
         table = self._detection_table()
         leak: dict[str, int] = {}
-        for basis, frames in self.frames.items():
+        for basis, dialogue in self.dialogues.items():
             announced = sum(
                 int(table[basis, k]).bit_length() for k in range(3) if self._parameters.is_keyed(basis, k)
             )
-            leak[BASIS_NAMES[basis]] = frames.leaked_bits + announced
-        return leak, sum(frames.leaked_bits for frames in self.frames.values())
+            leak[BASIS_NAMES[basis]] = dialogue.account.leaked_bits + announced
+        return leak
+
+    def _said(self) -> Account:
+        """Reconciliation of all bases together; they go on side by side, so the longest counts its rounds."""
+        accounts = [dialogue.account for dialogue in self.dialogues.values()]
+        return Account(
+            frames=sum(each.frames for each in accounts),
+            failed=sum(each.failed for each in accounts),
+            rounds=max((each.rounds for each in accounts), default=0),
+            parity_bits=sum(each.parity_bits for each in accounts),
+            verdict_bits=sum(each.verdict_bits for each in accounts),
+        )
 
     def _key_length(self) -> KeyLength:
         protocol = self._parameters.protocol
@@ -180,7 +154,7 @@ class BlockHalf:
             class_counts(self._detection_table(), self.errors, self._parameters),
             self._parameters.source,
             SecurityTargets(protocol.epsilon_secrecy, protocol.epsilon_correctness),
-            leaked_bits=self._account()[0],
+            leaked_bits=self._leak(),
             bound=protocol.bound,
             keyed_bases=protocol.keyed_bases,
             keyed_classes=protocol.keyed_classes,
@@ -202,7 +176,7 @@ class BlockHalf:
     def _distilled(self, lengths: tuple[int, ...], seeds: tuple[bytes, ...]) -> bytes:
         """The secret of all keyed bases, one after the other, as bytes."""
         parts = [
-            amplify.amplify(self.frames[basis].bits, secret_bits, seed)
+            amplify.amplify(self.dialogues[basis].bits, secret_bits, seed)
             for basis, secret_bits, seed in zip(self._parameters.keyed_bases, lengths, seeds, strict=True)
             if secret_bits
         ]
@@ -236,7 +210,7 @@ class BlockHalf:
     ) -> BlockReport:
         counts = class_counts(self._detection_table(), self.errors, self._parameters)
         keyed = [row for row in counts if self._carries_key(row.basis, row.class_name)]
-        leak, reconciliation = self._account()
+        said = self._said()
         return BlockReport(
             block=self.index,
             outcome=outcome,
@@ -246,10 +220,12 @@ class BlockHalf:
             sifted_bits=sum(row.detections for row in keyed),
             errors=sum(row.errors for row in keyed),
             errors_known=self.errors_known,
-            frames=sum(len(frames.lengths) for frames in self.frames.values()),
-            frames_failed=sum(int(frames.failed.sum()) for frames in self.frames.values()),
-            leaked_bits=leak,
-            reconciliation_bits=reconciliation,
+            frames=said.frames,
+            frames_failed=said.failed,
+            leaked_bits=self._leak(),
+            reconciliation_bits=said.leaked_bits,
+            parity_bits=said.parity_bits,
+            reconciliation_rounds=said.rounds,
             secret_bits=secret_bits,
             length=length,
             keys_match=keys_match,

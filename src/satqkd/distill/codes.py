@@ -9,48 +9,31 @@ and what divisions add, known before any bit is seen. Knows no key, no message, 
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
-from math import ceil, log2, sqrt
+from math import ceil
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.distill.degrees import DEGREES, DISTRIBUTIONS
 from satqkd.errors import LocalProtocolError
 from satqkd.randomness import expand
-from satqkd.security.tails import binary_entropy
 
 Ints = NDArray[np.int32]
 
-LEAK_FRACTIONS: Final = tuple(round(4500 * 1.015**step) / 100_000 for step in range(156))
-"""Syndrome bits per key bit of each leak class, 0.045 to 0.45 in steps of 1.5 %."""
+LEAK_FRACTIONS: Final = tuple(round(2000 * 1.015**step) / 100_000 for step in range(231))
+"""Syndrome bits per key bit of each leak class, 0.02 to 0.614 in steps of 1.5 %."""
 SHORTEST_CODE: Final = 8192
 """Shorter frames are padded with known zeros to this length."""
 LONGEST_CODE: Final = 1_048_576
 LIFT_STEP: Final = 16
 """Lifts are multiples of this, for the decoder's vectors."""
-SMALLEST_QBER: Final = 1e-3
-"""Below it a class is chosen as at it."""
-GAP: Final = 1.07
-"""Leak over entropy at which long frames of the family decode (`benchmarks/reconciliation.py`)."""
-SIGMAS: Final = 4.5
-"""Margin for chance, in standard deviations; below one failed frame in a hundred from 8192 bits up."""
 _BASE_ROWS: Final = (48, 64)
 _GOLDEN: Final = 2_654_435_769  # 2^32 over the golden ratio: multiples of it spread evenly
 _CANDIDATES: Final = 64
-
-_DEGREES: Final = (2, 3, 4, 6, 8, 10, 12, 16, 20, 30, 40)
-# weights of these degrees at some leak fractions, by `builders/ldpc_degrees.py`
-_DISTRIBUTIONS: Final[dict[float, tuple[float, ...]]] = {
-    0.0450: (5.0, 64.5, 0, 12.5, 11.5, 13, 8, 0, 1.5, 8, 3.5),
-    0.0522: (5.8, 64.5, 0, 16.5, 4, 16.5, 7, 0.5, 0, 11.5, 1.5),
-    0.0623: (7.5, 64.5, 4, 16.5, 0, 11.5, 7, 6.5, 0, 11.5, 0),
-    0.0915: (10, 69, 1, 8, 10, 16, 1, 0.5, 0.5, 6, 6),
-    0.1604: (17.5, 69, 3, 0, 9.5, 12, 3.5, 0, 1.5, 6, 4),
-    0.2813: (32.5, 66, 6.5, 0, 9.5, 7.5, 0, 2.5, 0.5, 3.5, 8),
-    0.4382: (48.5, 64, 5, 0, 7, 5, 0.5, 5, 0, 0, 8),
-}
 
 
 class Code(msgspec.Struct, frozen=True, eq=False):
@@ -90,67 +73,30 @@ class Code(msgspec.Struct, frozen=True, eq=False):
         spread = np.arange(0 if self.is_identity else self.rows, dtype=np.uint64) * np.uint64(_GOLDEN)
         return np.argsort(spread % np.uint64(1 << 32), kind="stable")
 
-    def circulants(self, row: int) -> NDArray[np.int64]:
-        """Indices of the circulants of a block row, in order of column. Divided, its first half is the
-        first, third, fifth ... of them, its second half the others."""
-        return np.arange(self.row_start[row], self.row_start[row + 1])
+    def first_half(self, row: int) -> NDArray[np.int64]:
+        """The circulants of a block row that its first half keeps: in order of column, every second one."""
+        return np.arange(self.row_start[row], self.row_start[row + 1], 2)
+
+    def divided(self, rows: Sequence[int]) -> "Code":
+        """This code with these block rows divided; both halves follow each other in the row's place."""
+        parts: list[NDArray[np.int64]] = []
+        for row in range(self.rows):
+            first, last = self.row_start[row], self.row_start[row + 1]
+            starts, step = ((first, first + 1), 2) if row in rows else ((first,), 1)
+            parts.extend(np.arange(start, last, step) for start in starts)
+        order = np.concatenate(parts)
+        return msgspec.structs.replace(
+            self,
+            row_start=np.cumsum([0, *(part.size for part in parts)]).astype(np.int32),
+            column=self.column[order],
+            shift=self.shift[order],
+        )
 
     def digest(self) -> str:
         """SHA-256 of the matrix, to compare the two ends and to pin the construction in tests."""
         head = np.array([self.n_bits, self.columns, self.lift], "<i4")
         parts = [part.astype("<i4").tobytes() for part in (head, self.row_start, self.column, self.shift)]
         return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
-def frame_sizes(n_bits: int, *, frame_bits: int) -> list[int]:
-    """How a string is cut: full frames of `frame_bits`, then one shorter; every bit is in a frame.
-
-    n_bits >= 0.  Returns the sizes in order; their sum is n_bits, an empty string has no frame.
-    """
-    if n_bits < 0 or not 0 < frame_bits <= LONGEST_CODE:
-        raise LocalProtocolError(
-            f"frame_sizes: expected n_bits >= 0 and 0 < frame_bits <= {LONGEST_CODE}, "
-            f"got {n_bits} and {frame_bits}"
-        )
-    full, rest = divmod(n_bits, frame_bits)
-    return [frame_bits] * full + ([rest] if rest else [])
-
-
-def interleaved_order(sizes: list[int]) -> NDArray[np.int64]:
-    """Which bit of a string goes where, so that every frame takes its bits evenly from the whole string.
-
-    The error rate drifts along a pass; one class serves all frames of a string, so all should see its mean.
-    Returns a permutation of (sum(sizes),): `bits[order]`, cut by sizes in turn, gives the frames.
-    """
-    moments = np.empty(sum(sizes))
-    for size, end in zip(sizes, np.cumsum(sizes), strict=True):
-        moments[end - size : end] = (np.arange(size) + 0.5) / size
-    ranks = np.argsort(moments, kind="stable")
-    del moments
-    order = np.empty(ranks.size, np.int64)
-    order[ranks] = np.arange(ranks.size)
-    return order
-
-
-def choose_class(qber_estimate: float, *, frame_length: int, sample_bits: int | None = None) -> int | None:
-    """The leak class whose frames fail less than once in a hundred; None above the largest class.
-
-    qber_estimate: estimated error rate of the frame. sample_bits: how many bits the estimate rests on;
-    unknown counts as many as the frame has. The leak asked for is
-
-        GAP h2(Q) + SIGMAS sqrt(v / frame_length + v / sample_bits),   v = Q (1 - Q) log2((1 - Q) / Q)^2,
-
-    the floor of any one-way code (facts: reconciliation, 2c) with this family's distance from it; below
-    SMALLEST_QBER as there. The larger of the shortest code and the frame counts as its length.
-    """
-    if not 0 <= qber_estimate <= 0.5:
-        raise LocalProtocolError(f"choose_class: expected a QBER in [0, 0.5], got {qber_estimate}")
-    qber = max(qber_estimate, SMALLEST_QBER)
-    length = max(frame_length, SHORTEST_CODE)
-    spread = qber * (1 - qber) * log2((1 - qber) / qber) ** 2
-    variance = spread / length + spread / max(1, length if sample_bits is None else sample_bits)
-    needed = GAP * binary_entropy(qber) + SIGMAS * sqrt(variance)
-    return next((index for index, leak in enumerate(LEAK_FRACTIONS) if leak >= needed), None)
 
 
 @lru_cache(maxsize=32)
@@ -169,7 +115,7 @@ def code(n_bits: int, leak_class: int, *, seed: int = 0) -> Code:
     if rows * lift >= n_bits:
         zero = np.zeros(1, np.int32)
         return Code(n_bits, 1, n_bits, np.array([0, 1], np.int32), zero, zero)
-    label = f"satqkd/ldpc/1/{rows}/{columns}/{lift}/{leak_class}/{seed}"
+    label = f"satqkd/ldpc/2/{rows}/{columns}/{lift}/{leak_class}/{seed}"
     return _Construction(rows, columns, lift, leak, label).build(n_bits)
 
 
@@ -184,15 +130,14 @@ def _shape(n_bits: int, leak: float) -> tuple[int, int, int]:
 
 def column_degrees(leak: float, columns: int, rows: int) -> list[int]:
     """Degrees of all block columns, ascending: interpolated distribution, rounded by largest remainder."""
-    known = np.array(list(_DISTRIBUTIONS.values()))
-    known /= known.sum(axis=1, keepdims=True)
-    share = np.array([np.interp(leak, list(_DISTRIBUTIONS), part) for part in known.T])
+    known = np.array(list(DISTRIBUTIONS.values()))
+    share = np.array([np.interp(leak, list(DISTRIBUTIONS), part) for part in known.T])
     exact = share * columns / share.sum()
     counts = np.floor(exact).astype(int)
     counts[np.argsort(counts - exact, kind="stable")[: columns - int(counts.sum())]] += 1
     excess = max(0, int(counts[0]) - (rows - 1))  # a zigzag through all rows has rows - 1 columns
     counts[:2] += (-excess, excess)
-    return [min(d, rows) for d, count in zip(_DEGREES, counts, strict=True) for _ in range(int(count))]
+    return [min(d, rows) for d, count in zip(DEGREES, counts, strict=True) for _ in range(int(count))]
 
 
 class _Construction:

@@ -99,18 +99,18 @@ class ChooseCodes(BlockMessage, frozen=True, array_like=True):
     code_classes: Annotated[tuple[Small, ...], Meta(max_length=2)]
 
 
-class Syndromes(BlockMessage, frozen=True, array_like=True):
-    """Satellite: syndromes of all frames of a basis, one after the other."""
+class Parities(BlockMessage, frozen=True, array_like=True):
+    """Satellite: parities of its string of a basis; what of, follows from what was said before."""
 
     basis: Basis
-    syndromes: Blob
+    parities: Blob
 
 
 class Verdicts(BlockMessage, frozen=True, array_like=True):
-    """Station: a bit a frame of the basis, 1 = decoded."""
+    """Station: its answer to parities, a bit each of what they were asked for."""
 
     basis: Basis
-    decoded: Blob
+    verdicts: Blob
 
 
 class Reveal(BlockMessage, frozen=True, array_like=True):
@@ -189,7 +189,7 @@ AnyMessage = (
     | Bases
     | Sift
     | ChooseCodes
-    | Syndromes
+    | Parities
     | Verdicts
     | Reveal
     | Verify

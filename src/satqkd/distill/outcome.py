@@ -33,9 +33,13 @@ class BlockReport(msgspec.Struct, frozen=True):
     frames: int
     frames_failed: int
     leaked_bits: dict[str, int]
-    """By keyed basis: syndromes, whole failed frames, decode flags, announced error counts."""
+    """By keyed basis: parities, whole failed frames, verdicts, announced error counts."""
     reconciliation_bits: int
-    """The part of the leak that reconciliation took: all but the error counts."""
+    """The part of the leak that reconciliation took, both ways: all but the error counts."""
+    parity_bits: int
+    """The satellite's part of that: what one-way accounts of leak count."""
+    reconciliation_rounds: int
+    """Round trips of parities and verdicts; bases go on side by side."""
     secret_bits: int
     length: KeyLength | None
     keys_match: bool

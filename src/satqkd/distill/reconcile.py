@@ -3,8 +3,8 @@
 A frame is named by its length and its leak class; the code follows from both. What the satellite says is
 numpy alone, so that it never loads numba; the decoder's kernel is loaded by the first attempt. A frame
 that does not decode takes further rows (block rows divided in two, `codes`), in a schedule fixed by the
-code alone, and the decoder goes on where it stopped. No message, no clock; what a frame leaks is
-`syndrome_bits` and the further rows said, whatever the decoder finds.
+code alone, and is tried afresh: messages left by a failed attempt would hold it where it is. No message, no
+clock; what a frame leaks is `syndrome_bits` and the further rows said, whatever the decoder finds.
 """
 
 from itertools import pairwise
@@ -45,7 +45,7 @@ class Decoded(msgspec.Struct, frozen=True, eq=False):
     converged: bool
     """The syndrome of `bits` is the one received: checked on the bits themselves at the end."""
     iterations: int
-    """Layered iterations used, in all attempts so far."""
+    """Layered iterations used."""
 
     def __repr__(self) -> str:
         return f"Decoded({self.bits.size} bits, converged={self.converged}, iterations={self.iterations})"
@@ -82,7 +82,7 @@ def further_syndrome(bits: Bits, matrix: Code, turn: int) -> Bits:
         raise LocalProtocolError(f"further syndrome: expected a round below {len(rounds)}, got {turn}")
     _check("frame", bits, matrix.n_bits)
     twice = _in_columns(bits, matrix, repeat=2)
-    return np.concatenate([_parities(twice, matrix, matrix.circulants(row)[::2]) for row in rounds[turn]])
+    return np.concatenate([_parities(twice, matrix, matrix.first_half(row)) for row in rounds[turn]])
 
 
 def syndrome_of(bits: Bits, matrix: Code) -> Bits:
@@ -92,7 +92,9 @@ def syndrome_of(bits: Bits, matrix: Code) -> Bits:
     """
     _check("frame", bits, matrix.n_bits)
     twice = _in_columns(bits, matrix, repeat=2)
-    return np.concatenate([_parities(twice, matrix, matrix.circulants(row)) for row in range(matrix.rows)])
+    edges = np.arange(matrix.column.size)
+    rows = [_parities(twice, matrix, edges[low:high]) for low, high in pairwise(matrix.row_start.tolist())]
+    return np.concatenate(rows)
 
 
 def decode(
@@ -108,7 +110,7 @@ def decode(
 
 
 class Attempt:
-    """The station's work on one frame: decode, take further rows, decode on.
+    """The station's work on one frame: decode, take further rows, decode again.
 
     syndrome_received: (matrix.rows_bits,) uint8. received_bits: (matrix.n_bits,) uint8. crossover: estimated
     probability that a received bit is wrong, one number or one for each bit, clipped to CROSSOVER_RANGE.
@@ -120,111 +122,67 @@ class Attempt:
     ) -> None:
         _check("syndrome", syndrome_received, matrix.rows_bits)
         _check("received frame", received_bits, matrix.n_bits)
-        self._matrix, self._syndrome = matrix, syndrome_received
+        self._whole = self._matrix = matrix
+        self._target = syndrome_received
         self._ratios = _channel(received_bits, np.asarray(crossover, np.float64))
-        self._further: list[Bits] = []
-        self._iterations = 0
-        self._decoder: _Decoder | None = None
+        self._turn = 0
+        self._divided: dict[int, Bits] = {}
 
     @property
     def further_bits(self) -> int:
         """How many bits `add` takes next; 0 when no further round is left."""
-        rounds, turn = further_rows(self._matrix), len(self._further)
-        return len(rounds[turn]) * self._matrix.lift if turn < len(rounds) else 0
+        rounds = further_rows(self._whole)
+        return len(rounds[self._turn]) * self._whole.lift if self._turn < len(rounds) else 0
 
     def add(self, further: Bits) -> None:
         """Take what `further_syndrome` gives for the next round. Raises DataFormatError for another shape."""
         _check("further rows", further, self.further_bits)
-        if self._decoder is not None:
-            self._decoder.divide(further_rows(self._matrix)[len(self._further)], further)
-        self._further.append(further)
+        rows = further_rows(self._whole)[self._turn]
+        self._divided |= dict(zip(rows, further.reshape(len(rows), -1), strict=True))
+        self._turn += 1
 
     def run(self, max_iterations: int, patience: int) -> Decoded:
-        """Sweep on, until the syndrome is reached, `max_iterations` are spent, or the number of checks that
-        fail has not fallen for `patience` of them."""
-        if self._matrix.is_identity:
-            return Decoded(self._syndrome.copy(), True, 0)
-        if self._decoder is None:
-            self._decoder = _Decoder(self._matrix, self._syndrome, self._ratios)
-        self._iterations += self._decoder.sweep(max_iterations, patience)
-        bits = self._decoder.bits()
-        return Decoded(bits, self._reached(bits), self._iterations)
+        """Sweep until the syndrome is reached, `max_iterations` are spent, or the number of checks that fail
+        has not fallen for `patience` of them."""
+        if self._whole.is_identity:
+            return Decoded(self._target.copy(), True, 0)
+        matrix, target = self._whole.divided(tuple(self._divided)), self._syndrome()
+        bits, iterations = _sweep(matrix, target, self._ratios, max_iterations, patience)
+        return Decoded(bits, np.array_equal(syndrome_of(bits, matrix), target), iterations)
 
-    def _reached(self, bits: Bits) -> bool:
-        """Whether these bits have every syndrome bit received: on the bits, not by the kernel's word."""
-        told = (further_syndrome(bits, self._matrix, turn) for turn in range(len(self._further)))
-        return np.array_equal(syndrome_of(bits, self._matrix), self._syndrome) and all(
-            np.array_equal(own, theirs) for own, theirs in zip(told, self._further, strict=True)
-        )
-
-
-class _Rows(msgspec.Struct, eq=False):
-    """One block row, or a half of one, in the decoder."""
-
-    circulants: NDArray[np.int64]
-    target: Bits
-    """(lift,) its syndrome."""
-    messages: NDArray[np.int16]
-    """(lift / LANES, circulants, LANES), as the kernel holds them."""
+    def _syndrome(self) -> Bits:
+        """Of the divided code: a first half as told, a second half as what is left of its row."""
+        parts: list[Bits] = []
+        for row, told in enumerate(self._target.reshape(self._whole.rows, -1)):
+            half = self._divided.get(row)
+            parts.extend([told] if half is None else [half, told ^ half])
+        return np.concatenate(parts)
 
 
-class _Decoder:
-    """The kernel's state of one frame. Dividing a block row parts its messages with its circulants, so that
-    what was learnt stays."""
+def _sweep(
+    matrix: Code, target: Bits, ratios: NDArray[np.int16], max_iterations: int, patience: int
+) -> tuple[Bits, int]:
+    """The kernel's hard decision, uint8 (n_bits,), and the iterations used."""
+    from satqkd.kernels import ldpc
 
-    def __init__(self, matrix: Code, syndrome: Bits, ratios: NDArray[np.int16]) -> None:
-        from satqkd.kernels import ldpc
-
-        self._kernel, self._matrix = ldpc, matrix
-        self._posterior = np.empty((matrix.columns, matrix.lift + ldpc.LANES), np.int16)
-        self._posterior[:, : matrix.lift] = _in_columns(ratios, matrix, fill=ldpc.KNOWN_LLR)
-        self._posterior[:, matrix.lift :] = self._posterior[:, : ldpc.LANES]
-        groups = matrix.lift // ldpc.LANES
-        self._rows: list[list[_Rows]] = []
-        for row, target in enumerate(syndrome.reshape(matrix.rows, matrix.lift)):
-            circulants = matrix.circulants(row)
-            silent = np.zeros((groups, circulants.size, ldpc.LANES), np.int16)
-            self._rows.append([_Rows(circulants, target, silent)])
-
-    def divide(self, rows: tuple[int, ...], further: Bits) -> None:
-        """Put both halves in the place of each of these block rows; further: the first halves' syndromes."""
-        for row, first in zip(rows, further.reshape(len(rows), -1), strict=True):
-            (whole,) = self._rows[row]
-            targets = (first, whole.target ^ first)
-            self._rows[row] = [
-                _Rows(whole.circulants[half::2], targets[half], whole.messages[:, half::2])
-                for half in range(2)
-            ]
-
-    def sweep(self, max_iterations: int, patience: int) -> int:
-        """Iterations used."""
-        parts = [part for row in self._rows for part in row]
-        weights = [part.circulants.size for part in parts]
-        edges = np.concatenate([part.circulants for part in parts])
-        messages = np.concatenate([part.messages.reshape(-1) for part in parts])
-        told = self._kernel.sweeps(
-            self._posterior.reshape(-1),
-            messages,
-            np.cumsum([0, *weights]).astype(np.int32),
-            self._matrix.column[edges],
-            self._matrix.shift[edges],
-            self._matrix.lift,
-            -np.concatenate([part.target for part in parts]).astype(np.int16),
-            np.empty(2 * max(weights) * self._kernel.LANES, np.int16),
-            max_iterations,
-            patience,
-        )
-        start = 0
-        for part in parts:
-            end = start + part.messages.size
-            part.messages = messages[start:end].reshape(part.messages.shape)
-            start = end
-        return int(told if told >= 0 else -1 - told)
-
-    def bits(self) -> Bits:
-        """The hard decision, uint8 (n_bits,)."""
-        flat = self._posterior[:, : self._matrix.lift].T.reshape(-1)[: self._matrix.n_bits]
-        return (flat < 0).astype(np.uint8)
+    posterior = np.empty((matrix.columns, matrix.lift + ldpc.LANES), np.int16)
+    posterior[:, : matrix.lift] = _in_columns(ratios, matrix, fill=ldpc.KNOWN_LLR)
+    posterior[:, matrix.lift :] = posterior[:, : ldpc.LANES]
+    widest = int(np.diff(matrix.row_start).max())
+    told = ldpc.sweeps(
+        posterior.reshape(-1),
+        np.zeros(matrix.column.size * matrix.lift, np.int16),
+        matrix.row_start,
+        matrix.column,
+        matrix.shift,
+        matrix.lift,
+        -target.astype(np.int16),
+        np.empty(2 * widest * ldpc.LANES, np.int16),
+        max_iterations,
+        patience,
+    )
+    flat = posterior[:, : matrix.lift].T.reshape(-1)[: matrix.n_bits]
+    return (flat < 0).astype(np.uint8), int(told if told >= 0 else -1 - told)
 
 
 def _parities(twice: Bits, matrix: Code, circulants: NDArray[np.int64]) -> Bits:
@@ -256,7 +214,7 @@ def _channel(received_bits: Bits, crossover: NDArray[np.float64]) -> NDArray[np.
         )
     rate = np.clip(crossover, *CROSSOVER_RANGE)
     ratios = np.minimum(np.rint(np.log((1 - rate) / rate) * LLR_SCALE), LLR_LIMIT).astype(np.int16)
-    return np.where(received_bits, -ratios, ratios)
+    return np.asarray(np.where(received_bits, -ratios, ratios))
 
 
 def _check(what: str, bits: Bits, size: int) -> None:

@@ -10,19 +10,18 @@ from enum import Enum
 import numpy as np
 
 from satqkd.bits import to_bytes
-from satqkd.distill import codes, messages, reconcile, verify
+from satqkd.distill import codes, messages, verify
 from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, PassKeys, TagUse
 from satqkd.distill.block import (
     KEYS_DIFFER_REASON,
     NO_KEY_REASON,
     NO_TAG,
     BlockHalf,
-    Frames,
-    joined,
     seed_bytes,
 )
 from satqkd.distill.outcome import Outcome, SecretConfirmed, SecretReady, SecretRefused
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.reconciliation import Reference, reference_of
 from satqkd.distill.sift import sift_at_satellite
 from satqkd.errors import RemoteProtocolError
 from satqkd.randomness import RandBytes
@@ -35,7 +34,7 @@ class State(Enum):
 
     COLLECTING = "hears slot numbers, has said nothing of its settings"
     SIFTED = "has told matches and classes, waits for the code classes"
-    RECONCILING = "has told syndromes, waits for verdicts"
+    RECONCILING = "has told parities, waits for verdicts"
     VERIFYING = "has told the hash seed and its tag, waits for the station's"
     AMPLIFIED = "holds the key, waits for the station's tag of it"
     CONFIRMING = "knows whether the keys agree, waits for the station's word"
@@ -66,7 +65,7 @@ class SatelliteBlock(BlockHalf):
         super().__init__(index, parameters, keys, opening, State.COLLECTING)
         self._randbytes = randbytes
         self._settings = {name: bytearray() for name in Settings.__struct_fields__}
-        self._awaited = set(parameters.keyed_bases)
+        self._open: dict[int, Reference] = {}
         self._length: KeyLength | None = None
         self._secret = b""
         self._tag_expected = b""
@@ -113,24 +112,27 @@ class SatelliteBlock(BlockHalf):
                 f"{message.code_classes}; the session ends"
             )
         for basis, code_class in zip(bases, message.code_classes, strict=True):
-            frame_bits = self._parameters.protocol.frame_bits
-            frames = Frames(self._known_rounds.keyed_bits(basis), code_class, frame_bits)
-            self.frames[basis] = frames
-            syndromes = [reconcile.syndrome(part, code_class) for part in frames.parts]
-            self._say(messages.Syndromes(self.index, basis, to_bytes(joined(syndromes))))
+            bits = self._known_rounds.keyed_bits(basis)
+            reference = reference_of(bits, code_class, self._parameters.protocol)
+            self.dialogues[basis] = self._open[basis] = reference
+            self._say(messages.Parities(self.index, basis, to_bytes(reference.opening())))
         return State.RECONCILING
 
     def _on_verdicts(self, message: messages.Verdicts) -> State:
-        if message.basis not in self._awaited:
+        reference = self._open.get(message.basis)
+        if reference is None:
             raise RemoteProtocolError(f"block {self.index}: verdicts of basis {message.basis} not awaited")
-        self._awaited.discard(message.basis)
-        frames = self.frames[message.basis]
-        frames.failed = messages.bits_of(message.decoded, len(frames.lengths), "verdicts") == 0
-        failed = [part for part, bad in zip(frames.parts, frames.failed, strict=True) if bad]
-        if failed:
-            self._say(messages.Reveal(self.index, message.basis, to_bytes(joined(failed))))
-        if self._awaited:
+        parities = reference.take(messages.bits_of(message.verdicts, reference.verdicts_awaited, "verdicts"))
+        if reference.verdicts_awaited:
+            self._say(messages.Parities(self.index, message.basis, to_bytes(parities)))
             return State.RECONCILING
+        del self._open[message.basis]
+        if reference.failed_bits:
+            self._say(messages.Reveal(self.index, message.basis, to_bytes(reference.failed_values())))
+        return State.RECONCILING if self._open else self._compare()
+
+    def _compare(self) -> State:
+        """Both strings are fixed: draw the hash seed and say this side's tag."""
         epsilon = self._parameters.protocol.epsilon_correctness
         seed = self._randbytes(verify.seed_bytes(epsilon))
         self._tag_expected = verify.tag(self._keyed_string(), seed, epsilon)
@@ -146,7 +148,7 @@ class SatelliteBlock(BlockHalf):
         self._length = self._key_length()
         lengths = self._secret_lengths(self._length)
         seeds = tuple(
-            self._randbytes(seed_bytes(self.frames[basis].bits.size, bits))
+            self._randbytes(seed_bytes(self.dialogues[basis].bits.size, bits))
             for basis, bits in zip(self._parameters.keyed_bases, lengths, strict=True)
         )
         if sum(lengths) == 0:

@@ -103,30 +103,6 @@ def class_counts(
     )
 
 
-def estimate_qber(
-    detections: NDArray[np.int64], errors: NDArray[np.int64], basis: int, parameters: Parameters
-) -> tuple[float, int | None]:
-    """Expected error rate of the keyed signal rounds of a basis, and how many revealed rounds tell it.
-
-    Gains Q_k are detections over class probability (a common factor cancels). With Y the background
-    (vacuum class, half of it wrong) and Q_d E_d the decoys' errors,
-
-        E_s Q_s = Y / 2 + (Q_d E_d - Y / 2) (Q_s - Y) / (Q_d - Y).
-
-    Where fewer than 200 decoys are revealed, or decoys are keyed, the expected QBER agreed in hello is
-    used, and the number is None. An estimate for choosing a code, never for security.
-    """
-    decoys, decoy_errors = int(detections[basis, DECOY]), int(errors[basis, DECOY])
-    if parameters.is_keyed(basis, DECOY) or decoys < 200:
-        return parameters.expected_qber, None
-    signal, decoy, vacuum = detections[basis] / np.array(parameters.source.probabilities)
-    wrong = decoy_errors / parameters.source.probabilities[DECOY]
-    if decoy <= vacuum or signal <= vacuum:
-        return 0.5, decoys
-    photons_wrong = max(0.0, wrong - vacuum / 2) * (signal - vacuum) / (decoy - vacuum)
-    return float(min(0.5, (vacuum / 2 + photons_wrong) / signal)), decoys
-
-
 def _keyed(basis: Bits, classes: Bits, parameters: Parameters) -> Mask:
     """Which rounds carry key; by masks, since a table looked up by column takes 16 bytes a round."""
     keyed = np.zeros(basis.size, dtype=np.bool_)

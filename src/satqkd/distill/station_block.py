@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits, to_bytes
-from satqkd.distill import codes, messages, reconcile, verify
+from satqkd.distill import codes, messages, verify
 from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, PassKeys, TagUse
 from satqkd.distill.block import (
     KEYS_DIFFER_REASON,
     NO_KEY_REASON,
     NO_TAG,
     BlockHalf,
-    Frames,
-    joined,
     seed_bytes,
-    split,
 )
+from satqkd.distill.leak_class import choose_class
 from satqkd.distill.outcome import ErrorProfile, GivenUp, Outcome, SecretConfirmed, SecretReady, SecretRefused
 from satqkd.distill.parameters import Parameters
-from satqkd.distill.sift import estimate_qber, sift_at_station, tabulate
+from satqkd.distill.priors import Prior, prior_of
+from satqkd.distill.reconciliation import Correction, correction_of
+from satqkd.distill.sift import sift_at_station, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
 from satqkd.records import BASIS_NAMES, DECOY
 from satqkd.results import KeyLength
@@ -35,8 +35,8 @@ class State(Enum):
 
     COLLECTING = "has detections, tells their slots alone"
     ANNOUNCED = "has told its bases, waits for matches and classes"
-    CHOSEN = "has told the code classes, waits for syndromes"
-    RECONCILED = "has decoded, waits for failed frames and the hash seed"
+    CHOSEN = "has told the code classes, waits for parities"
+    RECONCILED = "has corrected what it can, waits for failed frames and the hash seed"
     CLOSED = "knows that both strings are equal, waits for the Toeplitz seeds"
     CONFIRMING = "holds the key, waits for the satellite's tag of it"
     ABANDONED = "has given the block up, waits for its values to count the errors"
@@ -50,7 +50,7 @@ class StationBlock(BlockHalf):
     RECEIVES = TO_STATION
     TRANSITIONS = {
         (State.ANNOUNCED, messages.Sift): (State.CHOSEN, State.ABANDONED),
-        (State.CHOSEN, messages.Syndromes): (State.CHOSEN, State.RECONCILED),
+        (State.CHOSEN, messages.Parities): (State.CHOSEN, State.RECONCILED),
         (State.RECONCILED, messages.Reveal): (State.RECONCILED,),
         (State.CHOSEN, messages.Reveal): (State.CHOSEN,),
         (State.RECONCILED, messages.Verify): (State.CLOSED, State.ABANDONED),
@@ -64,11 +64,8 @@ class StationBlock(BlockHalf):
         self._slots: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
         self._bases: list[Bits] = [np.empty(0, dtype=np.uint8)]
         self._bits: list[Bits] = [np.empty(0, dtype=np.uint8)]
-        self._awaited = set(parameters.keyed_bases)
-        self._measured: dict[int, Bits] = {}
-        self._qber: dict[int, float] = {}
+        self._open: dict[int, Correction] = {}
         self._length: KeyLength | None = None
-        self._classes: tuple[int, ...] = ()
         self._secret = b""
         self._outcome: Outcome = "unconfirmed"
         self._reason = ""
@@ -99,59 +96,59 @@ class StationBlock(BlockHalf):
             raise LocalProtocolError(f"block {self.index} is {self.state.name}: too late to {verb}")
 
     def _on_sift(self, message: messages.Sift) -> State:
-        bases, bits = np.concatenate(self._bases), np.concatenate(self._bits)
-        self.rounds, wrong, keep = sift_at_station(bases, bits, message, self._parameters)
+        measured = np.concatenate(self._bases), np.concatenate(self._bits)
+        self.rounds, wrong, keep = sift_at_station(*measured, message, self._parameters)
         self.errors = tabulate(self.rounds.basis[wrong], self.rounds.intensity_class[wrong])
-        self._profile(np.concatenate(self._slots)[keep], wrong)
+        slots = np.concatenate(self._slots)[keep]
+        self._profile(slots, wrong)
         self._slots, self._bases, self._bits = [], [], []
         keyed_rounds = int(self.rounds.keyed.sum())
         if keyed_rounds == 0:
             return self._abandon("no_key", f"no keyed rounds among {self.detections} detections")
-        detections = tabulate(self.rounds.basis, self.rounds.intensity_class)
-        classes: list[int] = []
-        for basis in self._parameters.keyed_bases:
-            bits = self.rounds.keyed_bits(basis)
-            qber, revealed = estimate_qber(detections, self.errors, basis, self._parameters)
-            limit = self._parameters.protocol.maximum_qber
-            if qber > limit:
+        bases = self._parameters.keyed_bases
+        priors = [prior_of(self.rounds, slots, wrong, basis, self._parameters) for basis in bases]
+        limit = self._parameters.protocol.maximum_qber
+        for basis, prior in zip(bases, priors, strict=True):
+            if prior.qber > limit:
                 return self._abandon(
                     "aborted",
-                    f"estimated QBER {qber:.3f} in basis {BASIS_NAMES[basis]}, at most {limit} allowed",
+                    f"estimated QBER {prior.qber:.3f} in basis {BASIS_NAMES[basis]}, at most {limit} allowed",
                 )
-            length = min(bits.size, self._parameters.protocol.frame_bits)
-            code_class = codes.choose_class(qber, frame_length=length, sample_bits=revealed)
-            self._measured[basis], self._qber[basis] = bits, qber
-            classes.append(len(codes.LEAK_FRACTIONS) - 1 if code_class is None else code_class)
-        self._classes = tuple(classes)
-        self._say(messages.ChooseCodes(self.index, self._classes))
+        classes = tuple(self._open_dialogue(basis, prior) for basis, prior in zip(bases, priors, strict=True))
+        self._say(messages.ChooseCodes(self.index, classes))
         return State.CHOSEN
 
-    def _on_syndromes(self, message: messages.Syndromes) -> State:
-        basis = message.basis
-        if basis not in self._awaited:
-            raise RemoteProtocolError(f"block {self.index}: syndromes of basis {basis} not awaited")
-        self._awaited.discard(basis)
-        code_class = self._classes[self._parameters.keyed_bases.index(basis)]
-        frames = Frames(self._measured[basis], code_class, self._parameters.protocol.frame_bits)
-        rows = frames.syndrome_lengths
-        told = split(messages.bits_of(message.syndromes, sum(rows), "syndromes"), rows)
-        corrected: list[Bits] = []
-        for index, (part, syndrome) in enumerate(zip(frames.parts, told, strict=True)):
-            decoded = reconcile.decode(part, syndrome, code_class, self._qber[basis])
-            frames.failed[index] = decoded is None
-            corrected.append(part if decoded is None else decoded)
-        frames.bits = joined(corrected)
-        self.frames[basis] = frames
-        self._say(messages.Verdicts(self.index, basis, to_bytes((~frames.failed).astype(np.uint8))))
-        return State.CHOSEN if self._awaited else State.RECONCILED
+    def _open_dialogue(self, basis: int, prior: Prior) -> int:
+        """Choose the code class of a basis and stand ready for its parities."""
+        protocol, bits = self._parameters.protocol, self._known_rounds.keyed_bits(basis)
+        chosen = choose_class(
+            prior.rates if bits.size else self._parameters.expected_qber,
+            frame_length=min(bits.size, protocol.frame_bits),
+            sample_bits=prior.revealed,
+            further_rounds=protocol.further_rounds,
+        )
+        code_class = len(codes.LEAK_FRACTIONS) - 1 if chosen is None else chosen
+        correction = correction_of(bits, code_class, prior.rates, protocol)
+        self.dialogues[basis] = self._open[basis] = correction
+        return code_class
+
+    def _on_parities(self, message: messages.Parities) -> State:
+        correction = self._open.get(message.basis)
+        if correction is None:
+            raise RemoteProtocolError(f"block {self.index}: parities of basis {message.basis} not awaited")
+        verdicts = correction.take(
+            messages.bits_of(message.parities, correction.parities_awaited, "parities")
+        )
+        self._say(messages.Verdicts(self.index, message.basis, to_bytes(verdicts)))
+        if not correction.parities_awaited:
+            del self._open[message.basis]
+        return State.CHOSEN if self._open else State.RECONCILED
 
     def _on_reveal(self, message: messages.Reveal) -> State:
-        frames = self.frames.get(message.basis)
-        if frames is None or not frames.failed.any():
+        dialogue = self.dialogues.get(message.basis)
+        if dialogue is None or message.basis in self._open or not dialogue.failed_bits:
             raise RemoteProtocolError(f"block {self.index}: no failed frames in basis {message.basis}")
-        failed = np.repeat(frames.failed, frames.lengths)
-        frames.bits = frames.bits.copy()
-        frames.bits[failed] = messages.bits_of(message.values, int(failed.sum()), "revealed frames")
+        dialogue.replace_failed(messages.bits_of(message.values, dialogue.failed_bits, "revealed frames"))
         state: State = self.state  # type: ignore[assignment]
         return state
 
@@ -181,7 +178,7 @@ class StationBlock(BlockHalf):
             self._finish("no_key", NO_KEY_REASON, length=self._length)
             return State.FINISHED
         wanted = [
-            seed_bytes(self.frames[basis].bits.size, bits)
+            seed_bytes(self.dialogues[basis].bits.size, bits)
             for basis, bits in zip(self._parameters.keyed_bases, lengths, strict=True)
         ]
         if [len(seed) for seed in message.seeds] != wanted:
@@ -224,7 +221,7 @@ class StationBlock(BlockHalf):
 
     HANDLERS = {
         messages.Sift: _on_sift,
-        messages.Syndromes: _on_syndromes,
+        messages.Parities: _on_parities,
         messages.Reveal: _on_reveal,
         messages.Verify: _on_verify,
         messages.Amplify: _on_amplify,
@@ -240,9 +237,9 @@ class StationBlock(BlockHalf):
 
     def _count_keyed_errors(self) -> None:
         reference = self._known_rounds.bit.copy()
-        for basis, frames in self.frames.items():
+        for basis, dialogue in self.dialogues.items():
             rows = np.flatnonzero(self._known_rounds.keyed & (self._known_rounds.basis == basis))
-            reference[rows[frames.order]] = frames.bits
+            reference[rows[dialogue.order]] = dialogue.bits
         self._add_keyed_errors(reference)
 
     def _add_keyed_errors(self, reference: Bits) -> None:

@@ -10,7 +10,7 @@ once an edge.
 Knows arrays alone: no code construction, no frame, no key length. `ldpc_plain` is the twin, bit for bit.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ Ints = NDArray[np.int32]
 
 
 @njit
-def _phi(a):  # type: ignore[no-untyped-def]
+def _phi(a: Any) -> Any:
     """phi of magnitudes in units of 1/128 octave, in units of 2^-14: 2^15 - 1 halved each octave, with the
     chord of an octave for the curve; below an octave and a bit two lines stand for what the shift lacks."""
     octave = v.least_unsigned(v.shift_right(a, v.splat(np.int16(7))), v.splat(np.int16(15)))
@@ -46,7 +46,7 @@ def _phi(a):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _phi_back(s):  # type: ignore[no-untyped-def]
+def _phi_back(s: Any) -> Any:
     """phi of sums in units of 2^-14, in units of 1/128 octave, 0 to 1920: log2(2 / s) with a parabola for the
     curve of an octave and a line for what the logarithm lacks; beyond 2, two lines for 2 exp(-s)."""
     s = v.most_unsigned(s, v.splat(np.int16(1)))
@@ -164,8 +164,8 @@ def sweeps(
     """Layered sweeps in place until the hard decision has the target syndrome.
 
     posterior: flat (columns, lift + 16) log-likelihood ratios in units of 1/128 octave, positive for 0,
-    each column followed by a mirror of its first 16 lanes. messages: flat (edges, lift), zero at the
-    start, or as another call left them: sweeping goes on. row_start: (rows + 1,) edges of block row r are
+    each column followed by a mirror of its first 16 lanes. messages: flat (edges * lift,), zero,
+    scratch in an order of its own. row_start: (rows + 1,) edges of block row r are
     row_start[r]:row_start[r + 1]; check (r, lane) holds bit (column, (lane + shift) mod lift). signs:
     flat (rows, lift), -1 where the syndrome is 1, else 0. incoming: scratch, 32 times the largest row weight.
     lift: a multiple of 16; sizes are not checked. patience: sweeps without fewer unsatisfied checks
