@@ -1,0 +1,111 @@
+"""Public choices of Cascade: variants, block sizes, permutations and check subsets, the same at both ends.
+
+Everything here follows from frame lengths, an agreed error rate, a variant's name and a label; no key bit
+is seen and nothing is drawn. Only comparisons, products and integer arithmetic decide, so that two machines
+cannot disagree. Permutations and subsets are SHAKE-256 expansions with vectors in `docs/protocol.md`.
+
+Source: Brassard and Salvail, EUROCRYPT '93, LNCS 765, 410 (`original`); Martinez-Mateo et al.,
+arXiv:1407.3257 (a large second and third pass, blocks of a power of two, random halves at the end);
+the order in which open searches are served is our own measurement (`benchmarks/cascade.py`).
+"""
+
+from functools import lru_cache
+from math import ceil
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.errors import LocalProtocolError, nearest
+from satqkd.randomness import expand
+
+LABEL: Final = "satqkd/cascade/1"
+"""Label of the permutations where none is given; one label for all blocks lets them be kept."""
+CHECKS: Final = 16
+"""Random-subset parities per frame of the variants that check."""
+SHORTEST_FRAME: Final = 64
+"""Shorter frames are compared bit by bit: a search would ask for as much."""
+QBER_RANGE: Final = (1e-4, 0.25)
+"""Error rates below count as the first; above the second, frames are compared bit by bit."""
+_ROOT_TWO: Final = 1.4142135623730951
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One parameterisation. Block sizes are of passes 1, 2, ...; pass 1 keeps the order of the frame."""
+
+    name: str
+    errors_per_block: float
+    """Errors that a block of the first pass shall hold."""
+    growth: tuple[int, ...]
+    """Block sizes of all passes over that of the first."""
+    power_of_two: bool
+    """Whether the first size is the nearest power of two (by ratio), else it is rounded up."""
+    checks: int
+    """Random-subset parities per frame, at most CHECKS; what the passes leave is found through them."""
+    reach: int | None
+    """Serve open segments at most this many times as long as the frame's shortest; None: all of them."""
+    few: int
+    """Up to so many open segments of a frame all are served, whatever `reach`."""
+    as_published: bool
+    """Ask what the program behind the published means asks, implied and repeated parities included."""
+
+    def block_sizes(self, frame_length: int, qber: float) -> tuple[int, ...]:
+        """Block size of each pass for a frame; 0 where the frame skips the pass, (1, 0, ...) bit by bit."""
+        if frame_length < SHORTEST_FRAME or qber > QBER_RANGE[1]:
+            return (1,) + (0,) * (len(self.growth) - 1)
+        rate = max(qber, QBER_RANGE[0])
+        first = ceil(self.errors_per_block / rate)
+        if self.power_of_two:
+            first = 1
+            while first * rate * _ROOT_TWO < self.errors_per_block:
+                first *= 2
+        largest = frame_length if self.as_published else (frame_length + 1) // 2
+        return tuple(min(first * factor, largest) for factor in self.growth)
+
+
+VARIANTS: Final = {
+    variant.name: variant
+    for variant in (
+        Variant("least-leak", 1.0, (1, 8, 128), True, CHECKS, 4, 16, False),
+        Variant("fewest-rounds", 0.9, (1, 4, 32), True, CHECKS, None, 0, False),
+        Variant("original", 0.73, (1, 2, 4, 8), False, 0, None, 0, True),
+    )
+}
+"""The variants by name."""
+
+
+def variant_of(name: str) -> Variant:
+    """The variant of this name; raises LocalProtocolError for an unknown one."""
+    if name not in VARIANTS:
+        raise LocalProtocolError(
+            f"Cascade: expected a variant of {', '.join(VARIANTS)}, got {name!r}; {nearest(name, VARIANTS)}"
+        )
+    return VARIANTS[name]
+
+
+@lru_cache(maxsize=8)
+def permutation(frame_length: int, pass_number: int, *, label: str = LABEL) -> NDArray[np.int32]:
+    """Bits of a frame in the order of a pass (from 1), int32 (frame_length,); read-only.
+
+    Pass 1 is the order of the frame. In another, bit i is ranked by the i-th little-endian 32-bit word of
+    SHAKE-256 of `LABEL/LENGTH/pass/NUMBER`, ties by i. The last eight are kept.
+    """
+    order = np.arange(frame_length, dtype=np.int32)
+    if pass_number > 1:
+        name = f"{label}/{frame_length}/pass/{pass_number}"
+        words = np.frombuffer(expand(name, 4 * frame_length), "<u4").astype(np.uint64)
+        ranked = np.sort((words << np.uint64(32)) | order.astype(np.uint64))
+        order = (ranked & np.uint64(0xFFFFFFFF)).astype(np.int32)
+    order.setflags(write=False)
+    return order
+
+
+@lru_cache(maxsize=4)
+def memberships(frame_length: int, *, label: str = LABEL) -> NDArray[np.uint16]:
+    """Which checks a bit is in, uint16 (frame_length,): bit c of word i says whether check c holds bit i.
+
+    Words i of SHAKE-256 of `LABEL/LENGTH/checks`, little-endian. The last four are kept.
+    """
+    words = np.frombuffer(expand(f"{label}/{frame_length}/checks", 2 * frame_length), "<u2")
+    return words.astype(np.uint16)
