@@ -12,13 +12,14 @@ verification must follow. No message, no clock, no randomness; numpy alone unles
 Sources: `cascade_variants`; the accounting of both directions: `docs/design/bounds.md`.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.bits import Bits
+from satqkd.bits import Bits, pack, unpack
 from satqkd.distill.cascade_checks import Checks
 from satqkd.distill.cascade_variants import LABEL, VARIANTS, Variant, permutation, variant_of
 from satqkd.errors import DataFormatError, LocalProtocolError, RemoteProtocolError
@@ -107,6 +108,16 @@ class CascadeSchedule:
         """uint8 (n_bits,): 1 where the station's bit is wrong, as far as found."""
         return (self._search.bits == WRONG).astype(np.uint8)
 
+    def in_order(self, bits: Bits) -> Bits:
+        """A string's bits in the order of slots: pass by pass, frame by frame; uint8 (passes n_bits,)."""
+        tables, n_bits = self._tables, self.n_bits
+        ordered = np.empty(tables.order.size, np.uint8)
+        ordered[:n_bits] = bits
+        for base in range(n_bits, tables.order.size, n_bits):
+            for start, end in itertools.pairwise(tables.starts.tolist()):
+                ordered[base + start : base + end] = bits[tables.order[base + start : base + end]]
+        return ordered
+
     def take(self, differences: Bits) -> None:
         """Take the round's differences, uint8 0/1 (asked,), in the order asked; name the next blocks.
 
@@ -129,7 +140,7 @@ class CascadeSchedule:
                     "ones that contradict each other; the session ends"
                 )
             self._search, self._served = step.search, step.asked
-            found = self._checks.proceed(step.found, self._search)
+            found = self._checks.proceed(self._search)
             if not found.size:
                 break
             of_blocks, self._served = of_blocks[:0], _NOTHING
@@ -201,10 +212,8 @@ class CascadeEnd:
                 f"Cascade: expected a string of shape ({schedule.n_bits},) and dtype uint8, got "
                 f"{bits.dtype} of shape {bits.shape}"
             )
-        self._schedule, self._bits = schedule, bits
-        order = schedule._tables.order
-        self._prefix = np.zeros(order.size + 1, np.uint8)
-        np.bitwise_xor.accumulate(bits[order], out=self._prefix[1:])
+        self._schedule, self._bits = schedule, bits.copy()
+        self._prefix = prefix_parities(schedule.in_order(bits))
 
     def __repr__(self) -> str:
         return f"CascadeEnd({self._bits.size} bits, round {self._schedule.rounds})"
@@ -212,8 +221,20 @@ class CascadeEnd:
     def parities(self) -> Bits:
         """Own parities of what the schedule asks for now, uint8 (schedule.asked,)."""
         low, end = self._schedule._low, self._schedule._end
-        of_checks = self._schedule._checks.parities_of(self._bits)
-        return np.concatenate([self._prefix[end] ^ self._prefix[low], of_checks])
+        of_blocks = self._prefix[low] ^ self._prefix[end]
+        if not self._schedule._checks.asked:
+            return of_blocks
+        return np.concatenate([of_blocks, self._schedule._checks.parities_of(self._bits)])
+
+
+def prefix_parities(bits: Bits) -> Bits:
+    """Parity of the first i bits for i = 0 ... bits.size, uint8; summed 64 at a time."""
+    words = pack(np.append(np.uint8(0), bits))
+    for shift in (1, 2, 4, 8, 16, 32):
+        words ^= words << np.uint64(shift)
+    carried = np.bitwise_xor.accumulate((words >> np.uint64(63)).astype(np.uint8))
+    words[1:] ^= np.uint64(0) - carried[:-1].astype(np.uint64)
+    return unpack(words, bits.size + 1)
 
 
 def corrected(bits: Bits, schedule: CascadeSchedule) -> Bits:
@@ -230,8 +251,9 @@ def _tables(lengths: Sequence[int], qber: float, variant: Variant, label: str) -
     place = np.empty((passes, n_bits), np.int32)
     for number in range(passes):
         for length, start in zip(lengths, starts[:-1].tolist(), strict=True):
-            order[number, start : start + length] = permutation(length, number + 1, label=label) + start
-        place[number, order[number]] = np.arange(number * n_bits, (number + 1) * n_bits, dtype=np.int32)
+            ranked, ranks = permutation(length, number + 1, label=label)
+            np.add(ranked, start, out=order[number, start : start + length])
+            np.add(ranks, number * n_bits + start, out=place[number, start : start + length])
     return Tables(order.reshape(-1), place, np.ascontiguousarray(blocks.T), starts)
 
 
@@ -243,6 +265,7 @@ def _nothing_known(tables: Tables) -> Search:
         bits=np.full(n_bits, UNKNOWN, np.uint8),
         reached=np.zeros(frames, np.int32),
         spent=np.zeros(frames, np.int64),
+        busy=np.zeros(frames, bool),
         low=_NOTHING,
         high=_NOTHING,
         wrong=_NOTHING,

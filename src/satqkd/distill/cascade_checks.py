@@ -11,7 +11,7 @@ import numpy as np
 from satqkd.bits import Bits
 from satqkd.distill.cascade_variants import Variant, memberships
 from satqkd.errors import RemoteProtocolError
-from satqkd.kernels.cascade_plain import GIVEN_UP, WRONG, Longs, Search, Tables, frames_of
+from satqkd.kernels.cascade_plain import GIVEN_UP, WRONG, Longs, Search, Tables
 
 _NOTHING = np.zeros(0, np.int64)
 
@@ -50,7 +50,8 @@ class Checks:
         self.frames: Longs = np.flatnonzero((tables.blocks[0] > 1) & (variant.checks > 0))
         """Frames that have checks."""
         self._said = np.zeros(tables.starts.size - 1, np.int64)
-        self._odd = self._said.copy()
+        self._unsettled = np.zeros(tables.starts.size - 1, bool)
+        self._unsettled[self.frames] = True
         self._running: dict[int, _Halving] = {}
         self._halves: dict[tuple[int, int], dict[int, int]] = {}
         self._first = True
@@ -68,12 +69,15 @@ class Checks:
     def parities_of(self, bits: Bits) -> Bits:
         """A string's parities of what is asked for, uint8 (asked,); bits: uint8 (n_bits,)."""
         if not self._first:
+            if not self._running:
+                return np.zeros(0, np.uint8)
             halves = [bits[halving.left] for halving in self._running.values()]
             return np.array([np.bitwise_xor.reduce(half) for half in halves], np.uint8)
         words = np.zeros(self.frames.size, np.uint16)
         for index, frame in enumerate(self.frames.tolist()):
             start, end = self._tables.starts[frame : frame + 2]
-            words[index] = np.bitwise_xor.reduce(self._members(frame)[bits[start:end] == 1])
+            members = memberships(int(end - start), label=self._label)
+            words[index] = np.bitwise_xor.reduce(members * bits[start:end])
         return ((words[:, None] >> np.arange(self._count)) & 1).astype(np.uint8).reshape(-1)
 
     def take(self, differences: Bits, search: Search) -> Longs:
@@ -82,25 +86,20 @@ class Checks:
             self._first = False
             said = differences.reshape(self.frames.size, self._count).astype(np.int64)
             self._said[self.frames] = (said << np.arange(self._count)).sum(axis=1)
-            self._odd = self._said.copy()
+        if not self._running:
             return _NOTHING
         for halving, difference in zip(self._running.values(), differences.tolist(), strict=True):
             halving.prefixes[halving.middle] = halving.prefixes[halving.low] ^ difference
         return self._descend(search)
 
-    def proceed(self, found: Longs, search: Search) -> Longs:
-        """Note the errors found; start a search in each frame with nothing open. Returns as `take` does."""
-        if not self.frames.size:
+    def proceed(self, search: Search) -> Longs:
+        """Start a search in each frame with nothing open and an odd check. Returns as `take` does."""
+        quiet = self._unsettled & ~search.busy
+        if not quiet.any():
             return _NOTHING
-        frame = frames_of(found, self._tables)
-        for index in np.unique(frame).tolist():
-            words = self._members(index)[found[frame == index] - self._tables.starts[index]]
-            self._odd[index] ^= int(np.bitwise_xor.reduce(words)) & ((1 << self._count) - 1)
-        waiting = (self._odd != 0) & (search.spent < GIVEN_UP)
-        waiting[frames_of(search.low, self._tables)] = False
-        for index in np.flatnonzero(waiting).tolist():
-            if index not in self._running:
-                self._running[index] = self._lowest(index)
+        for frame in np.flatnonzero(quiet).tolist():
+            if frame not in self._running:
+                self._start(frame, search)
         return self._descend(search)
 
     def charge(self, search: Search) -> None:
@@ -115,24 +114,26 @@ class Checks:
         """Ask for nothing more."""
         self._running.clear()
 
-    def _lowest(self, frame: int) -> _Halving:
-        """The search of the lowest odd check of a frame, in order of its bits."""
-        odd = int(self._odd[frame])
+    def _start(self, frame: int, search: Search) -> None:
+        """Search the lowest check that the errors found leave odd; without one the frame is settled."""
+        start, end = self._tables.starts[frame : frame + 2]
+        members = memberships(int(end - start), label=self._label)
+        explained = np.bitwise_xor.reduce(members[search.bits[start:end] == WRONG])
+        odd = (int(self._said[frame]) ^ int(explained)) & ((1 << self._count) - 1)
+        if odd == 0 or search.spent[frame] >= GIVEN_UP:
+            self._unsettled[frame] = False
+            return
         check = (odd & -odd).bit_length() - 1
-        bits = np.flatnonzero(self._members(frame) >> check & 1) + self._tables.starts[frame]
+        bits = np.flatnonzero(members >> check & 1) + start
         if not bits.size:
             raise RemoteProtocolError(
                 f"Cascade, check {check} of frame {frame}: expected difference 0 of a check that holds no bit, "
                 "got 1; the session ends"
             )
         halves = self._halves.setdefault((frame, check), {})
-        return _Halving(bits, int(self._said[frame]) >> check & 1, halves)
+        self._running[frame] = _Halving(bits, int(self._said[frame]) >> check & 1, halves)
 
     def _descend(self, search: Search) -> Longs:
         done = [frame for frame, halving in self._running.items() if halving.descend(search)]
         halvings = [self._running.pop(frame) for frame in done]
         return np.sort(np.array([halving.bits[halving.low] for halving in halvings], np.int64))
-
-    def _members(self, frame: int) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
-        start, end = self._tables.starts[frame : frame + 2]
-        return memberships(int(end - start), label=self._label)

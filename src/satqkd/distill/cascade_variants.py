@@ -85,20 +85,25 @@ def variant_of(name: str) -> Variant:
 
 
 @lru_cache(maxsize=8)
-def permutation(frame_length: int, pass_number: int, *, label: str = LABEL) -> NDArray[np.int32]:
-    """Bits of a frame in the order of a pass (from 1), int32 (frame_length,); read-only.
+def permutation(
+    frame_length: int, pass_number: int, *, label: str = LABEL
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Bits of a frame in the order of a pass (from 1), and the rank of each bit; int32 (frame_length,) both.
 
     Pass 1 is the order of the frame. In another, bit i is ranked by the i-th little-endian 32-bit word of
-    SHAKE-256 of `LABEL/LENGTH/pass/NUMBER`, ties by i. The last eight are kept.
+    SHAKE-256 of `LABEL/LENGTH/pass/NUMBER`, ties by i. The last eight are kept, and are read-only.
     """
     order = np.arange(frame_length, dtype=np.int32)
+    ranks = order
     if pass_number > 1:
         name = f"{label}/{frame_length}/pass/{pass_number}"
         words = np.frombuffer(expand(name, 4 * frame_length), "<u4").astype(np.uint64)
         ranked = np.sort((words << np.uint64(32)) | order.astype(np.uint64))
-        order = (ranked & np.uint64(0xFFFFFFFF)).astype(np.int32)
+        order, ranks = (ranked & np.uint64(0xFFFFFFFF)).astype(np.int32), np.empty_like(order)
+        ranks[order] = np.arange(frame_length, dtype=np.int32)
     order.setflags(write=False)
-    return order
+    ranks.setflags(write=False)
+    return order, ranks
 
 
 @lru_cache(maxsize=4)

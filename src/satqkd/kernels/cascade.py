@@ -13,6 +13,7 @@ from satqkd.kernels.cascade_plain import (
     UNKNOWN,
     WRONG,
     Bytes,
+    Flags,
     Ints,
     Longs,
     Search,
@@ -33,12 +34,13 @@ def advance(
     few: int,
 ) -> Step:
     """As `cascade_plain.advance`."""
-    low, high, served, all_found, contradiction = _advance(
+    low, high, served, contradiction = _advance(
         *tables,
         search.known,
         search.bits,
         search.reached,
         search.spent,
+        search.busy,
         search.low,
         search.high,
         search.wrong,
@@ -48,7 +50,7 @@ def advance(
         reach,
         few,
     )
-    return Step(search._replace(low=low, high=high), served, all_found, bool(contradiction))
+    return Step(search._replace(low=low, high=high), served, bool(contradiction))
 
 
 @njit
@@ -61,6 +63,7 @@ def _advance(
     bits: Bytes,
     reached: Ints,
     spent: Longs,
+    busy: Flags,
     low: Longs,
     high: Longs,
     wrong: Bytes,
@@ -69,28 +72,25 @@ def _advance(
     found: Longs,
     reach: int,
     few: int,
-) -> tuple[Longs, Longs, Longs, Longs, bool]:
+) -> tuple[Longs, Longs, Longs, bool]:
     low, high = low.copy(), high.copy()
     _halve(order, known, bits, wrong, low, high, asked, differences)
-    all_found = found
     while True:
         for bit in found:
             if bits[bit] != UNKNOWN:
-                return low, high, asked[:0], asked[:0], True
+                return low, high, asked[:0], True
             bits[bit] = WRONG
         if found.size:
             low, high = _turn(place, blocks, starts, known, wrong, low, high, found)
         found = _singles(order, low, high)
         if found.size:
-            all_found = np.concatenate((all_found, found))
             continue
         served = _serve(starts, reached, low, high, reach, few)
         if not _decide_known_halves(order, known, bits, low, high, served):
             break
         found = _singles(order, low, high)
-        all_found = np.concatenate((all_found, found))
-    low, high, served = _charge(starts, spent, low, high, served)
-    return low, high, served, np.sort(all_found), False
+    low, high, served = _charge(starts, spent, busy, low, high, served)
+    return low, high, served, False
 
 
 @njit
@@ -274,7 +274,7 @@ def _decide_known_halves(
 
 @njit
 def _charge(
-    starts: Longs, spent: Longs, low: Longs, high: Longs, served: Longs
+    starts: Longs, spent: Longs, busy: Flags, low: Longs, high: Longs, served: Longs
 ) -> tuple[Longs, Longs, Longs]:
     frames = spent.size
     frame = np.empty(low.size, np.int32)
@@ -283,10 +283,14 @@ def _charge(
     count = np.zeros(frames, np.int64)
     for segment in served:
         count[frame[segment]] += 1
+    busy[:] = False
+    for segment in range(low.size):
+        busy[frame[segment]] = True
     exceeded = False
     for index in range(frames):
         if spent[index] + count[index] > starts[index + 1] - starts[index]:
             spent[index] = GIVEN_UP
+            busy[index] = False
             exceeded = True
         else:
             spent[index] += count[index]

@@ -53,6 +53,8 @@ class Search(NamedTuple):
     """(F,) the pass the frame is in; later ones wait."""
     spent: Longs
     """(F,) parities asked for."""
+    busy: Flags
+    """(F,) whether the frame has an open segment."""
     low: Longs
     """(open,) first slot of each open segment, ascending."""
     high: Longs
@@ -69,8 +71,6 @@ class Step(NamedTuple):
     search: Search
     asked: Longs
     """Indices of the open segments whose left half is asked for next, ascending."""
-    found: Longs
-    """Bits found wrong in this round, ascending."""
     contradiction: bool
     """No pair of strings has these differences."""
 
@@ -98,25 +98,22 @@ def advance(
     at once.
     """
     search = halved(tables, search, asked, differences)
-    all_found = [found]
     while True:
         if (search.bits[found] != UNKNOWN).any():
-            return Step(search, asked[:0], asked[:0], True)
+            return Step(search, asked[:0], True)
         search.bits[found] = WRONG
         search = turned(tables, search, found)
         single = search.low[search.high - search.low == 1]
         found = np.unique(tables.order[single]).astype(np.int64)
         if found.size:
-            all_found.append(found)
-            continue
+                continue
         served = serve(tables, search, reach=reach, few=few)
         if not _decide_known_halves(tables, search, served):
             break
         single = search.low[search.high - search.low == 1]
         found = np.unique(tables.order[single]).astype(np.int64)
-        all_found.append(found)
     search, served = charged(tables, search, served)
-    return Step(search, served, np.sort(np.concatenate(all_found)), False)
+    return Step(search, served, False)
 
 
 def halved(tables: Tables, search: Search, asked: Longs, differences: Bytes) -> Search:
@@ -208,10 +205,13 @@ def charged(tables: Tables, search: Search, served: Longs) -> tuple[Search, Long
     """Count what is asked for; a frame that would exceed its own length loses its open segments for good."""
     frame = frames_of(search.low, tables)
     count = np.bincount(frame[served], minlength=search.spent.size)
+    search.busy[:] = False
+    search.busy[frame] = True
     over = search.spent + count > np.diff(tables.starts)
     search.spent[:] = np.where(over, GIVEN_UP, search.spent + count)
     if not over.any():
         return search, served
+    search.busy[over] = False
     kept = ~over[frame]
     renumbered = np.cumsum(kept) - 1
     search = search._replace(

@@ -28,21 +28,19 @@ def advance(tables: Tables, search: Search, asked: Longs, differences: Bytes) ->
     first = np.flatnonzero(np.diff(asked, prepend=-1))
     repeats = np.diff(first, append=asked.size)
     if (np.repeat(differences[first], repeats) != differences).any():
-        return Step(search, asked[:0], asked[:0], True)
+        return Step(search, asked[:0], True)
     search = halved(tables, search, asked[first], differences[first])
-    all_found = [asked[:0]]
     while True:
         single = search.low[search.high - search.low == 1]
         found = np.unique(tables.order[single]).astype(np.int64)
         if not found.size:
             break
         if (search.bits[found] == WRONG).any():
-            return Step(search, asked[:0], asked[:0], True)
+            return Step(search, asked[:0], True)
         search.bits[found] = WRONG
         search = _started(tables, search, turned(tables, search, found), found)
-        all_found.append(found)
     search, served = charged(tables, search, _serve(tables, search))
-    return Step(search, served, np.sort(np.concatenate(all_found)), False)
+    return Step(search, served, False)
 
 
 def _started(tables: Tables, before: Search, search: Search, found: Longs) -> Search:
