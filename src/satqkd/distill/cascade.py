@@ -58,9 +58,9 @@ class CascadeSchedule:
         qber: expected error rate in [0, 0.5], as a float that both ends hold bit for bit. compiled: use the
         numba kernel; results are the same. Raises LocalProtocolError for values out of range.
         """
-        if not 0 <= qber <= 0.5 or any(length < 1 for length in frame_lengths):
+        if not 0 <= qber <= 0.5 or min(frame_lengths, default=0) < 1:
             raise LocalProtocolError(
-                f"Cascade: expected a QBER in [0, 0.5] and frames of at least one bit, "
+                "Cascade: expected a QBER in [0, 0.5] and frames of at least one bit each, "
                 f"got {qber} and {list(frame_lengths)}"
             )
         if sum(frame_lengths) > LONGEST_STRING:
@@ -75,7 +75,7 @@ class CascadeSchedule:
         self._checks = Checks(self._tables, self.variant, label)
         self._compiled = compiled and not self.variant.as_published
         if self._compiled:
-            self._search = self._search._replace(wrong=np.zeros(self._tables.order.size, np.uint8))
+            self._search = self._search._replace(is_wrong=np.zeros(self._tables.order.size, np.uint8))
         self._served = _NOTHING
         low, high, implied = _all_blocks(self._tables, self.variant)
         self._low, self._end = low[~implied], high[~implied]
@@ -90,6 +90,11 @@ class CascadeSchedule:
         return int(self._tables.starts[-1])
 
     @property
+    def leaked_bits(self) -> int:
+        """Key-dependent bits that crossed so far, both ways: 2 `parities` (`docs/design/bounds.md`)."""
+        return 2 * self.parities
+
+    @property
     def done(self) -> bool:
         """Whether nothing is left to ask."""
         return self.asked == 0
@@ -100,13 +105,18 @@ class CascadeSchedule:
         return self._low.size + self._checks.asked
 
     @property
+    def frame_parities(self) -> NDArray[np.int64]:
+        """(frames,) parities asked of each frame, this round's included; never more than it has bits."""
+        return np.asarray(self._search.spent & (GIVEN_UP - 1))
+
+    @property
     def given_up(self) -> NDArray[np.bool_]:
         """(frames,) frames whose search was stopped: at their own length in parities, or at ROUND_LIMIT."""
         return np.asarray(self._search.spent >= GIVEN_UP)
 
     def errors(self) -> Bits:
         """uint8 (n_bits,): 1 where the station's bit is wrong, as far as found."""
-        return (self._search.bits == WRONG).astype(np.uint8)
+        return np.asarray(self._search.bits == WRONG).astype(np.uint8)
 
     def in_order(self, bits: Bits) -> Bits:
         """A string's bits in the order of slots: pass by pass, frame by frame; uint8 (passes n_bits,)."""
@@ -143,12 +153,19 @@ class CascadeSchedule:
             found = self._checks.proceed(self._search)
             if not found.size:
                 break
-            of_blocks, self._served = of_blocks[:0], _NOTHING
+            self._take_back()
+            of_blocks = of_blocks[:0]
         self._checks.charge(self._search)
         if self.rounds >= ROUND_LIMIT:
             self._stop()
         self._low = self._search.low[self._served]
         self._end = (self._low + self._search.high[self._served]) >> 1
+
+    def _take_back(self) -> None:
+        """Uncount what the round was about to ask: a check found more without asking."""
+        frame = plain.frames_of(self._search.low[self._served], self._tables)
+        np.subtract.at(self._search.spent, frame, 1)
+        self._served = _NOTHING
 
     def _check(self, differences: Bits) -> None:
         if self.done:
@@ -187,14 +204,12 @@ class CascadeSchedule:
             return cascade.advance(
                 tables, search, served, differences, found, reach=reach, few=self.variant.few
             )
-        return plain.advance(
-            tables, search, served, differences, found, reach=reach, few=self.variant.few
-        )
+        return plain.advance(tables, search, served, differences, found, reach=reach, few=self.variant.few)
 
     def _stop(self) -> None:
         """Give up every frame that still asks."""
-        self._search.spent[plain.frames_of(self._search.low, self._tables)] = GIVEN_UP
-        self._search.spent[self._checks.running] = GIVEN_UP
+        self._search.spent[self._search.busy] |= GIVEN_UP
+        self._search.spent[self._checks.running] |= GIVEN_UP
         self._served = _NOTHING
         self._checks.stop()
 
@@ -246,7 +261,7 @@ def _tables(lengths: Sequence[int], qber: float, variant: Variant, label: str) -
     """Orders of all passes, concatenated frame by frame."""
     blocks = np.array([variant.block_sizes(length, qber) for length in lengths], np.int32)
     starts = np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))])
-    n_bits, passes = int(starts[-1]), len(variant.growth)
+    n_bits, passes = int(starts[-1]), len(variant.errors_per_block)
     order = np.empty((passes, n_bits), np.int32)
     place = np.empty((passes, n_bits), np.int32)
     for number in range(passes):
@@ -269,6 +284,7 @@ def _nothing_known(tables: Tables) -> Search:
         low=_NOTHING,
         high=_NOTHING,
         wrong=_NOTHING,
+        is_wrong=np.zeros(0, np.uint8),
         searches=_NOTHING,
     )
 
@@ -278,10 +294,14 @@ def _all_blocks(tables: Tables, variant: Variant) -> tuple[Longs, Longs, NDArray
     lows, highs, implied = [_NOTHING], [_NOTHING], [np.zeros(0, bool)]
     for number, sizes in enumerate(tables.blocks.tolist()):
         base = number * int(tables.starts[-1])
-        for size, start, end in zip(sizes, tables.starts[:-1].tolist(), tables.starts[1:].tolist(), strict=True):
+        for size, start, end in zip(
+            sizes, tables.starts[:-1].tolist(), tables.starts[1:].tolist(), strict=True
+        ):
             if size:
                 low = np.arange(start, end, size, dtype=np.int64) + base
                 lows.append(low)
                 highs.append(np.append(low[1:], end + base))
-                implied.append(np.arange(low.size) == (low.size - 1 if number and not variant.as_published else -1))
+                implied.append(
+                    np.arange(low.size) == (low.size - 1 if number and not variant.as_published else -1)
+                )
     return np.concatenate(lows), np.concatenate(highs), np.concatenate(implied)

@@ -104,11 +104,13 @@ class Checks:
 
     def charge(self, search: Search) -> None:
         """Count what is asked for; a frame that would exceed its own length in parities is given up."""
-        for index in list(self._running):
-            search.spent[index] += 1
-            if search.spent[index] > np.diff(self._tables.starts)[index]:
-                search.spent[index] = GIVEN_UP
-                del self._running[index]
+        for frame in self.running:
+            length = self._tables.starts[frame + 1] - self._tables.starts[frame]
+            if search.spent[frame] < length:
+                search.spent[frame] += 1
+            else:
+                search.spent[frame] |= GIVEN_UP
+                del self._running[frame]
 
     def stop(self) -> None:
         """Ask for nothing more."""
@@ -127,7 +129,7 @@ class Checks:
         bits = np.flatnonzero(members >> check & 1) + start
         if not bits.size:
             raise RemoteProtocolError(
-                f"Cascade, check {check} of frame {frame}: expected difference 0 of a check that holds no bit, "
+                f"Cascade, check {check} of frame {frame}: expected difference 0 of a check without bits, "
                 "got 1; the session ends"
             )
         halves = self._halves.setdefault((frame, check), {})

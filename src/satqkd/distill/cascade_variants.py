@@ -35,12 +35,10 @@ class Variant(msgspec.Struct, frozen=True):
     """One parameterisation. Block sizes are of passes 1, 2, ...; pass 1 keeps the order of the frame."""
 
     name: str
-    errors_per_block: float
-    """Errors that a block of the first pass shall hold."""
-    growth: tuple[int, ...]
-    """Block sizes of all passes over that of the first."""
+    errors_per_block: tuple[float, ...]
+    """Errors that a block of each pass shall hold, at the agreed error rate; one for each pass."""
     power_of_two: bool
-    """Whether the first size is the nearest power of two (by ratio), else it is rounded up."""
+    """Whether sizes are the nearest power of two (by ratio), else the first rounded up and then doubled."""
     checks: int
     """Random-subset parities per frame, at most CHECKS; what the passes leave is found through them."""
     reach: int | None
@@ -53,23 +51,30 @@ class Variant(msgspec.Struct, frozen=True):
     def block_sizes(self, frame_length: int, qber: float) -> tuple[int, ...]:
         """Block size of each pass for a frame; 0 where the frame skips the pass, (1, 0, ...) bit by bit."""
         if frame_length < SHORTEST_FRAME or qber > QBER_RANGE[1]:
-            return (1,) + (0,) * (len(self.growth) - 1)
+            return (1,) + (0,) * (len(self.errors_per_block) - 1)
         rate = max(qber, QBER_RANGE[0])
-        first = ceil(self.errors_per_block / rate)
         if self.power_of_two:
-            first = 1
-            while first * rate * _ROOT_TWO < self.errors_per_block:
-                first *= 2
+            sizes = [_nearest_power_of_two(errors, rate) for errors in self.errors_per_block]
+        else:
+            first = ceil(self.errors_per_block[0] / rate)
+            sizes = [first << doublings for doublings in range(len(self.errors_per_block))]
         largest = frame_length if self.as_published else (frame_length + 1) // 2
-        return tuple(min(first * factor, largest) for factor in self.growth)
+        return tuple(min(size, largest) for size in sizes)
+
+
+def _nearest_power_of_two(errors: float, rate: float) -> int:
+    size = 1
+    while size * rate * _ROOT_TWO < errors:
+        size *= 2
+    return size
 
 
 VARIANTS: Final = {
     variant.name: variant
     for variant in (
-        Variant("least-leak", 1.0, (1, 8, 128), True, CHECKS, 4, 16, False),
-        Variant("fewest-rounds", 0.9, (1, 4, 32), True, CHECKS, None, 0, False),
-        Variant("original", 0.73, (1, 2, 4, 8), False, 0, None, 0, True),
+        Variant("least-leak", (1.0, 5.6, 90.0), True, CHECKS, 8, 4, False),
+        Variant("fewest-rounds", (1.0, 2.8, 64.0), True, CHECKS, None, 0, False),
+        Variant("original", (0.73, 1.46, 2.92, 5.84), False, 0, None, 0, True),
     )
 }
 """The variants by name."""

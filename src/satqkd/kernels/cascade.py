@@ -1,8 +1,10 @@
 """Open searches of Cascade compiled: the same steps as `cascade_plain`, which is its oracle.
 
-Differs in one array only: `Search.wrong` is a flag for each slot, so that errors found in a range are counted
-by reading it. Arrays come checked from `satqkd.distill.cascade`; results are equal to the plain form's.
+Errors found in a range of slots are counted by reading `Search.is_wrong`, where the numpy form searches
+`wrong`. Arrays come checked from `satqkd.distill.cascade`; results are equal to the plain form's.
 """
+
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +23,10 @@ from satqkd.kernels.cascade_plain import (
     Tables,
 )
 from satqkd.kernels.jit import njit
+
+_JUST_FOUND: Final = 3
+_LENGTH_BITS: Final = 31
+_LENGTH_MASK: Final = (1 << _LENGTH_BITS) - 1
 
 
 def advance(
@@ -43,7 +49,7 @@ def advance(
         search.busy,
         search.low,
         search.high,
-        search.wrong,
+        search.is_wrong,
         asked,
         np.ascontiguousarray(differences),
         found,
@@ -75,20 +81,24 @@ def _advance(
 ) -> tuple[Longs, Longs, Longs, bool]:
     low, high = low.copy(), high.copy()
     _halve(order, known, bits, wrong, low, high, asked, differences)
+    for bit in found:
+        if bits[bit] != UNKNOWN:
+            return low, high, asked[:0], True
+        bits[bit] = WRONG
     while True:
-        for bit in found:
-            if bits[bit] != UNKNOWN:
-                return low, high, asked[:0], True
-            bits[bit] = WRONG
         if found.size:
             low, high = _turn(place, blocks, starts, known, wrong, low, high, found)
-        found = _singles(order, low, high)
+        found, contradiction = _singles(order, bits, low, high)
+        if contradiction:
+            return low, high, asked[:0], True
         if found.size:
             continue
         served = _serve(starts, reached, low, high, reach, few)
         if not _decide_known_halves(order, known, bits, low, high, served):
             break
-        found = _singles(order, low, high)
+        found, contradiction = _singles(order, bits, low, high)
+        if contradiction:
+            return low, high, asked[:0], True
     low, high, served = _charge(starts, spent, busy, low, high, served)
     return low, high, served, False
 
@@ -123,26 +133,28 @@ def _halve(
 
 
 @njit
-def _singles(order: Ints, low: Longs, high: Longs) -> Longs:
-    """Bits of the open segments of one slot, ascending, each once."""
+def _singles(order: Ints, bits: Bytes, low: Longs, high: Longs) -> tuple[Longs, bool]:
+    """Bits of the open segments of one slot, each once, now WRONG; whether one was known before."""
     count = 0
     for segment in range(low.size):
         count += high[segment] - low[segment] == 1
     found = np.empty(count, np.int64)
     if count == 0:
-        return found
+        return found, False
     count = 0
     for segment in range(low.size):
         if high[segment] - low[segment] == 1:
-            found[count] = order[low[segment]]
+            bit = order[low[segment]]
+            if bits[bit] == _JUST_FOUND:
+                continue
+            if bits[bit] != UNKNOWN:
+                return found[:0], True
+            bits[bit] = _JUST_FOUND
+            found[count] = bit
             count += 1
-    found = np.sort(found)
-    last = 0
-    for index in range(1, found.size):
-        if found[index] != found[last]:
-            last += 1
-            found[last] = found[index]
-    return found[: last + 1]
+    for index in range(count):
+        bits[found[index]] = WRONG
+    return found[:count], False
 
 
 @njit
@@ -156,25 +168,54 @@ def _turn(
     high: Longs,
     found: Longs,
 ) -> tuple[Longs, Longs]:
-    """Open segments after errors are found; both lists ascend, and equal starts cancel in pairs."""
-    n_bits = starts[-1]
-    passes = place.shape[0]
-    turned_low = np.empty(passes * found.size, np.int64)
-    turned_high = np.empty(passes * found.size, np.int64)
-    count = 0
-    for number in range(passes):
-        frame = 0
+    """Open segments after errors are found: those turned an odd number of times change sides."""
+    turned = _segments_of(place, blocks, starts, known, wrong, found)
+    _sort(turned)
+    new_low = np.empty(low.size + turned.size, np.int64)
+    new_high = np.empty(low.size + turned.size, np.int64)
+    size = old = new = 0
+    while old < low.size or new < turned.size:
+        start = turned[new] >> _LENGTH_BITS if new < turned.size else low[old]
+        if old < low.size and low[old] < start:
+            new_low[size], new_high[size] = low[old], high[old]
+            old += 1
+            size += 1
+            continue
+        odd = False
+        end = start
+        while new < turned.size and turned[new] >> _LENGTH_BITS == start:
+            end = start + (turned[new] & _LENGTH_MASK)
+            odd = not odd
+            new += 1
+        if old < low.size and low[old] == start:
+            end = high[old]
+            odd = not odd
+            old += 1
+        if odd:
+            new_low[size], new_high[size] = start, end
+            size += 1
+    return new_low[:size], new_high[:size]
+
+
+@njit
+def _segments_of(place: Ints, blocks: Ints, starts: Longs, known: Bytes, wrong: Bytes, found: Longs) -> Longs:
+    """The segment of each bit found in each pass, its start and length in one word; marks the slots."""
+    segments = np.empty(place.shape[0] * found.size, np.int64)
+    count = frame = 0
+    for number in range(place.shape[0]):
+        base = number * starts[-1]
         for bit in found:
+            while bit < starts[frame]:
+                frame -= 1
             while bit >= starts[frame + 1]:
                 frame += 1
             size = blocks[number, frame]
             if size == 0:
                 continue
-            slot = place[number, bit]
+            slot = np.int64(place[number, bit])
             wrong[slot] = 1
-            begin = number * n_bits + starts[frame]
-            start = begin + (slot - begin) // size * size
-            end = min(start + size, number * n_bits + starts[frame + 1])
+            start = slot - (slot - base - starts[frame]) % size
+            end = min(start + size, base + starts[frame + 1])
             while end - start > 1:
                 middle = (start + end) >> 1
                 if not known[middle]:
@@ -183,31 +224,26 @@ def _turn(
                     start = middle
                 else:
                     end = middle
-            turned_low[count] = start
-            turned_high[count] = end
+            segments[count] = (start << _LENGTH_BITS) | (end - start)
             count += 1
-    ascending = np.argsort(turned_low[:count])
-    new_low = np.empty(low.size + count, np.int64)
-    new_high = np.empty(low.size + count, np.int64)
-    size = old = new = 0
-    while old < low.size or new < count:
-        if new == count or (old < low.size and low[old] < turned_low[ascending[new]]):
-            new_low[size], new_high[size] = low[old], high[old]
-            old += 1
-            size += 1
-            continue
-        start, end = turned_low[ascending[new]], turned_high[ascending[new]]
-        odd = False
-        while new < count and turned_low[ascending[new]] == start:
-            odd = not odd
-            new += 1
-        if old < low.size and low[old] == start:
-            odd = not odd
-            old += 1
-        if odd:
-            new_low[size], new_high[size] = start, end
-            size += 1
-    return new_low[:size], new_high[:size]
+    return segments[:count]
+
+
+@njit
+def _sort(values: Longs) -> None:
+    """Ascending, in place, by Shell's method: quick to compile, and the lists are short."""
+    gap = 1
+    while gap < values.size // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for index in range(gap, values.size):
+            value = values[index]
+            place = index
+            while place >= gap and values[place - gap] > value:
+                values[place] = values[place - gap]
+                place -= gap
+            values[place] = value
+        gap //= 3
 
 
 @njit
@@ -289,7 +325,7 @@ def _charge(
     exceeded = False
     for index in range(frames):
         if spent[index] + count[index] > starts[index + 1] - starts[index]:
-            spent[index] = GIVEN_UP
+            spent[index] |= GIVEN_UP
             busy[index] = False
             exceeded = True
         else:
@@ -305,5 +341,9 @@ def _charge(
             size += 1
         else:
             kept[segment] = -1
-    asked = np.array([kept[segment] for segment in served if kept[segment] >= 0], np.int64)
-    return low[:size], high[:size], asked
+    count_kept = 0
+    for segment in served:
+        if kept[segment] >= 0:
+            served[count_kept] = kept[segment]
+            count_kept += 1
+    return low[:size], high[:size], served[:count_kept]

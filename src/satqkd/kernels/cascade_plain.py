@@ -26,7 +26,7 @@ WRONG: Final = 2
 ALL: Final = 1 << 30
 """`reach` that serves segments of every length."""
 GIVEN_UP: Final = 1 << 40
-"""`spent` of a frame that was given up."""
+"""Bit set in `spent` of a frame that was given up."""
 
 
 class Tables(NamedTuple):
@@ -52,7 +52,7 @@ class Search(NamedTuple):
     reached: Ints
     """(F,) the pass the frame is in; later ones wait."""
     spent: Longs
-    """(F,) parities asked for."""
+    """(F,) parities asked for; GIVEN_UP is added when the frame is given up."""
     busy: Flags
     """(F,) whether the frame has an open segment."""
     low: Longs
@@ -60,7 +60,9 @@ class Search(NamedTuple):
     high: Longs
     """(open,) end of each."""
     wrong: Longs
-    """Slots of errors found, all passes, ascending; kept by the numpy forms alone."""
+    """Slots of errors found, all passes, ascending; kept by the numpy forms."""
+    is_wrong: Bytes
+    """(P N,) whether the slot holds an error found; kept by the compiled form."""
     searches: Longs
     """(open,) searches in each open segment; kept by the published form alone."""
 
@@ -77,7 +79,7 @@ class Step(NamedTuple):
 
 def frames_of(slots: Longs, tables: Tables) -> Longs:
     """Frame of each slot."""
-    return np.searchsorted(tables.starts, slots % tables.starts[-1], side="right") - 1
+    return np.asarray(np.searchsorted(tables.starts, slots % tables.starts[-1], side="right") - 1)
 
 
 def advance(
@@ -106,7 +108,7 @@ def advance(
         single = search.low[search.high - search.low == 1]
         found = np.unique(tables.order[single]).astype(np.int64)
         if found.size:
-                continue
+            continue
         served = serve(tables, search, reach=reach, few=few)
         if not _decide_known_halves(tables, search, served):
             break
@@ -208,7 +210,7 @@ def charged(tables: Tables, search: Search, served: Longs) -> tuple[Search, Long
     search.busy[:] = False
     search.busy[frame] = True
     over = search.spent + count > np.diff(tables.starts)
-    search.spent[:] = np.where(over, GIVEN_UP, search.spent + count)
+    search.spent[:] = np.where(over, search.spent | GIVEN_UP, search.spent + count)
     if not over.any():
         return search, served
     search.busy[over] = False

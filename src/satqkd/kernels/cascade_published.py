@@ -54,9 +54,7 @@ def _started(tables: Tables, before: Search, search: Search, found: Longs) -> Se
     slots = tables.place[:, found].reshape(-1).astype(np.int64)
     used, hit, _ = block_of(slots, tables)
     blocks, hits = np.unique(hit[used & _entered(tables, search, slots)], return_counts=True)
-    around, segment, odd = np.unique(
-        block_of(search.low, tables)[1], return_index=True, return_counts=True
-    )
+    around, segment, odd = np.unique(block_of(search.low, tables)[1], return_index=True, return_counts=True)
     _, left, right = np.intersect1d(around, blocks, assume_unique=True, return_indices=True)
     is_odd = odd[left] % 2 == 1
     searches[segment[left[is_odd]]] += hits[right[is_odd]]
