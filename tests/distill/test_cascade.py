@@ -103,7 +103,7 @@ def rank(rows):
 
 @pytest.mark.parametrize("name", ["least-leak", "fewest-rounds"])
 def test_what_is_known_is_hardly_ever_asked_again(name):
-    """The first round's parities are independent; of later ones, in short frames, a few in a hundred follow."""
+    """The first round's parities are independent; in short frames a few of the later ones follow."""
     asked = independent = 0
     for seed in range(6):
         n_bits, qber = 100 + 30 * seed, 0.04
