@@ -1,10 +1,10 @@
 """Leak, rounds and speed of Cascade, by variant, QBER and frame size, beside published figures.
 
 Both ends run in this process, each with its own schedule; the clock is the process's own time, first frames
-(compilation, permutations) excluded. Every bit is wrong independently with the QBER, which both ends know; f is
-over the entropy of the errors that fell. f one-way counts parities, as published figures do; f two-way counts
-every bit that crossed, which is what is charged. `--plain` runs the numpy form at both ends, `--mixed` numpy at
-the satellite and the compiled form at the station.
+(compilation, permutations) excluded. Every bit is wrong independently with the QBER, which both ends know; f
+is over the entropy of the errors that fell. f one-way counts parities, as published figures do; f two-way
+counts every bit that crossed, which is what is charged. `--plain` runs the numpy form at both ends, `--mixed`
+numpy at the satellite and the compiled form at the station.
 
     python benchmarks/cascade.py --sizes 131072 --frames 8
 """
@@ -74,7 +74,8 @@ def measure(n_bits: int, frames: int, qber: float, variant: str, compiled: tuple
     beside = "{:6.3f} {:4d}".format(*published[QBERS.index(qber)]) if published else "     -    -"
     mbit = sum(lengths) / 1e6
     return (
-        f"{variant:>13s} {n_bits:8d} {frames:6d} {100 * qber:5.2f} {f:7.3f} {2 * f:7.3f} {schedule.rounds:6d} "
+        f"{variant:>13s} {n_bits:8d} {frames:6d} {100 * qber:5.2f} {f:7.3f} {2 * f:7.3f} "
+        f"{schedule.rounds:6d} "
         f"{mbit / (above_s + below_s):7.1f} {mbit / above_s:9.1f} {mbit / below_s:7.1f} "
         f"{wrong:5d} {int(schedule.given_up.sum()):7d}  {beside}"
     )
@@ -91,7 +92,8 @@ def main() -> None:
     given = parser.parse_args()
     compiled = (not (given.plain or given.mixed), not given.plain)
     print(
-        "      variant        n frames QBER% f 1-way f 2-way rounds Mbit/s satellite station wrong given up  published"
+        "      variant        n frames QBER% f 1-way f 2-way rounds Mbit/s satellite station wrong given up "
+        " published"
     )
     for variant in given.variants:
         for n_bits in given.sizes:

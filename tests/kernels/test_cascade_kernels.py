@@ -12,7 +12,7 @@ from satqkd.kernels import cascade, cascade_plain
 def state(schedule):
     """What the schedule knows, in a form that both kernels share."""
     search = schedule._search
-    shared = [search.known, search.bits, search.reached, search.spent, search.busy, search.low, search.high]
+    shared = [search.marks, search.bits, search.reached, search.spent, search.busy, search.low, search.high]
     return [*shared, schedule._low, schedule._end]
 
 
@@ -74,10 +74,10 @@ def test_blocks_are_found_within_their_frame():
 
 
 def test_segments_are_halves_of_halves():
-    known = np.zeros(129, np.uint8)
-    known[[4, 6, 10]] = 1
+    marks = np.full(129, cascade_plain.FOUND, np.uint8)
+    marks[[4, 6, 10]] |= cascade_plain.BOUNDARY
     low, high = cascade_plain.segment_of(
-        np.array([3, 4, 6, 8]), np.array([0, 0, 0, 8]), np.array([8, 8, 8, 16]), known
+        np.array([3, 4, 6, 8]), np.array([0, 0, 0, 8]), np.array([8, 8, 8, 16]), marks
     )
     assert low.tolist() == [0, 4, 6, 8]  # 10 is no middle of 8..16: the block was never halved
     assert high.tolist() == [4, 6, 8, 16]

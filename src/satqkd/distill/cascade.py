@@ -74,8 +74,6 @@ class CascadeSchedule:
         self._search = _nothing_known(self._tables)
         self._checks = Checks(self._tables, self.variant, label)
         self._compiled = compiled and not self.variant.as_published
-        if self._compiled:
-            self._search = self._search._replace(is_wrong=np.zeros(self._tables.order.size, np.uint8))
         self._served = _NOTHING
         low, high, implied = _all_blocks(self._tables, self.variant)
         self._low, self._end = low[~implied], high[~implied]
@@ -122,6 +120,11 @@ class CascadeSchedule:
         """A string's bits in the order of slots: pass by pass, frame by frame; uint8 (passes n_bits,)."""
         tables, n_bits = self._tables, self.n_bits
         ordered = np.empty(tables.order.size, np.uint8)
+        if self._compiled:
+            from satqkd.kernels import cascade
+
+            cascade.in_order(tables.order, bits, ordered)
+            return ordered
         ordered[:n_bits] = bits
         for base in range(n_bits, tables.order.size, n_bits):
             for start, end in itertools.pairwise(tables.starts.tolist()):
@@ -276,7 +279,7 @@ def _nothing_known(tables: Tables) -> Search:
     passes, n_bits = tables.place.shape
     frames = tables.starts.size - 1
     return Search(
-        known=np.zeros(passes * n_bits + 1, np.uint8),
+        marks=np.zeros(passes * n_bits + 1, np.uint8),
         bits=np.full(n_bits, UNKNOWN, np.uint8),
         reached=np.zeros(frames, np.int32),
         spent=np.zeros(frames, np.int64),
@@ -284,7 +287,6 @@ def _nothing_known(tables: Tables) -> Search:
         low=_NOTHING,
         high=_NOTHING,
         wrong=_NOTHING,
-        is_wrong=np.zeros(0, np.uint8),
         searches=_NOTHING,
     )
 

@@ -1,7 +1,7 @@
 """Open searches of Cascade compiled: the same steps as `cascade_plain`, which is its oracle.
 
-Errors found in a range of slots are counted by reading `Search.is_wrong`, where the numpy form searches
-`wrong`. Arrays come checked from `satqkd.distill.cascade`; results are equal to the plain form's.
+Errors found in a range of slots are counted by reading their marks, where the numpy form searches
+`Search.wrong`. Arrays come checked from `satqkd.distill.cascade`; results are equal to the plain form's.
 """
 
 from typing import Final
@@ -10,6 +10,8 @@ import numpy as np
 
 from satqkd.kernels.cascade_plain import (
     ALL,
+    BOUNDARY,
+    FOUND,
     GIVEN_UP,
     RIGHT,
     UNKNOWN,
@@ -42,14 +44,13 @@ def advance(
     """As `cascade_plain.advance`."""
     low, high, served, contradiction = _advance(
         *tables,
-        search.known,
+        search.marks,
         search.bits,
         search.reached,
         search.spent,
         search.busy,
         search.low,
         search.high,
-        search.is_wrong,
         asked,
         np.ascontiguousarray(differences),
         found,
@@ -65,14 +66,13 @@ def _advance(
     place: Ints,
     blocks: Ints,
     starts: Longs,
-    known: Bytes,
+    marks: Bytes,
     bits: Bytes,
     reached: Ints,
     spent: Longs,
     busy: Flags,
     low: Longs,
     high: Longs,
-    wrong: Bytes,
     asked: Longs,
     differences: Bytes,
     found: Longs,
@@ -80,35 +80,39 @@ def _advance(
     few: int,
 ) -> tuple[Longs, Longs, Longs, bool]:
     low, high = low.copy(), high.copy()
-    _halve(order, known, bits, wrong, low, high, asked, differences)
+    _halve(order, marks, bits, low, high, asked, differences)
     for bit in found:
         if bits[bit] != UNKNOWN:
             return low, high, asked[:0], True
         bits[bit] = WRONG
+    halved = asked if asked.size else np.arange(low.size)
+    singles, contradiction = _singles(order, bits, low, high, halved)
+    found = np.concatenate((found, singles))
     while True:
-        if found.size:
-            low, high = _turn(place, blocks, starts, known, wrong, low, high, found)
-        found, contradiction = _singles(order, bits, low, high)
+        if found.size and not contradiction:
+            low, high, contradiction = _turn(place, blocks, starts, marks, low, high, found)
         if contradiction:
             return low, high, asked[:0], True
-        if found.size:
-            continue
-        served = _serve(starts, reached, low, high, reach, few)
-        if not _decide_known_halves(order, known, bits, low, high, served):
+        served, frame = _serve(starts, reached, low, high, reach, few)
+        if not _decide_known_halves(order, marks, bits, low, high, served):
             break
-        found, contradiction = _singles(order, bits, low, high)
-        if contradiction:
-            return low, high, asked[:0], True
-    low, high, served = _charge(starts, spent, busy, low, high, served)
+        found, contradiction = _singles(order, bits, low, high, served)
+    low, high, served = _charge(starts, spent, busy, low, high, served, frame)
     return low, high, served, False
+
+
+@njit
+def in_order(order: Ints, bits: Bytes, ordered: Bytes) -> None:
+    """`ordered[i] = bits[order[i]]`."""
+    for slot in range(order.size):
+        ordered[slot] = bits[order[slot]]
 
 
 @njit
 def _halve(
     order: Ints,
-    known: Bytes,
+    marks: Bytes,
     bits: Bytes,
-    wrong: Bytes,
     low: Longs,
     high: Longs,
     asked: Longs,
@@ -118,11 +122,11 @@ def _halve(
         segment = asked[index]
         start, end = low[segment], high[segment]
         middle = (start + end) >> 1
-        odd = differences[index]
+        found = 0
         for slot in range(start, middle):
-            odd ^= wrong[slot]
-        known[middle] = 1
-        if odd:
+            found += marks[slot] & FOUND
+        marks[middle] |= BOUNDARY
+        if differences[index] ^ (found // FOUND & 1):
             high[segment] = middle
             if end - middle == 1 and bits[order[middle]] == UNKNOWN:
                 bits[order[middle]] = RIGHT
@@ -133,16 +137,11 @@ def _halve(
 
 
 @njit
-def _singles(order: Ints, bits: Bytes, low: Longs, high: Longs) -> tuple[Longs, bool]:
-    """Bits of the open segments of one slot, each once, now WRONG; whether one was known before."""
+def _singles(order: Ints, bits: Bytes, low: Longs, high: Longs, among: Longs) -> tuple[Longs, bool]:
+    """Bits of the given open segments of one slot, each once, now WRONG; whether one was known before."""
+    found = np.empty(among.size, np.int64)
     count = 0
-    for segment in range(low.size):
-        count += high[segment] - low[segment] == 1
-    found = np.empty(count, np.int64)
-    if count == 0:
-        return found, False
-    count = 0
-    for segment in range(low.size):
+    for segment in among:
         if high[segment] - low[segment] == 1:
             bit = order[low[segment]]
             if bits[bit] == _JUST_FOUND:
@@ -162,17 +161,20 @@ def _turn(
     place: Ints,
     blocks: Ints,
     starts: Longs,
-    known: Bytes,
-    wrong: Bytes,
+    marks: Bytes,
     low: Longs,
     high: Longs,
     found: Longs,
-) -> tuple[Longs, Longs]:
-    """Open segments after errors are found: those turned an odd number of times change sides."""
-    turned = _segments_of(place, blocks, starts, known, wrong, found)
+) -> tuple[Longs, Longs, bool]:
+    """Open segments after errors are found: those turned an odd number of times change sides.
+
+    A segment of one slot is known, so that none can open: the last value says whether one did.
+    """
+    turned = _segments_of(place, blocks, starts, marks, found)
     _sort(turned)
     new_low = np.empty(low.size + turned.size, np.int64)
     new_high = np.empty(low.size + turned.size, np.int64)
+    contradiction = False
     size = old = new = 0
     while old < low.size or new < turned.size:
         start = turned[new] >> _LENGTH_BITS if new < turned.size else low[old]
@@ -193,12 +195,13 @@ def _turn(
             old += 1
         if odd:
             new_low[size], new_high[size] = start, end
+            contradiction |= end - start == 1
             size += 1
-    return new_low[:size], new_high[:size]
+    return new_low[:size], new_high[:size], contradiction
 
 
 @njit
-def _segments_of(place: Ints, blocks: Ints, starts: Longs, known: Bytes, wrong: Bytes, found: Longs) -> Longs:
+def _segments_of(place: Ints, blocks: Ints, starts: Longs, marks: Bytes, found: Longs) -> Longs:
     """The segment of each bit found in each pass, its start and length in one word; marks the slots."""
     segments = np.empty(place.shape[0] * found.size, np.int64)
     count = frame = 0
@@ -213,12 +216,12 @@ def _segments_of(place: Ints, blocks: Ints, starts: Longs, known: Bytes, wrong: 
             if size == 0:
                 continue
             slot = np.int64(place[number, bit])
-            wrong[slot] = 1
+            marks[slot] |= FOUND
             start = slot - (slot - base - starts[frame]) % size
             end = min(start + size, base + starts[frame + 1])
             while end - start > 1:
                 middle = (start + end) >> 1
-                if not known[middle]:
+                if not marks[middle] & BOUNDARY:
                     break
                 if slot >= middle:
                     start = middle
@@ -263,7 +266,8 @@ def _locate(starts: Longs, low: Longs, frame: Ints, number: Ints) -> None:
 
 
 @njit
-def _serve(starts: Longs, reached: Ints, low: Longs, high: Longs, reach: int, few: int) -> Longs:
+def _serve(starts: Longs, reached: Ints, low: Longs, high: Longs, reach: int, few: int) -> tuple[Longs, Ints]:
+    """As `cascade_plain.serve`; also the frame of each open segment."""
     frames = reached.size
     frame = np.empty(low.size, np.int32)
     number = np.empty(low.size, np.int32)
@@ -287,12 +291,12 @@ def _serve(starts: Longs, reached: Ints, low: Longs, high: Longs, reach: int, fe
         if number[segment] <= reached[own] and near:
             served[count] = segment
             count += 1
-    return served[:count]
+    return served[:count], frame
 
 
 @njit
 def _decide_known_halves(
-    order: Ints, known: Bytes, bits: Bytes, low: Longs, high: Longs, served: Longs
+    order: Ints, marks: Bytes, bits: Bytes, low: Longs, high: Longs, served: Longs
 ) -> bool:
     decided = False
     for segment in served:
@@ -303,19 +307,16 @@ def _decide_known_halves(
             high[segment] = middle
         else:
             continue
-        known[middle] = 1
+        marks[middle] |= BOUNDARY
         decided = True
     return decided
 
 
 @njit
 def _charge(
-    starts: Longs, spent: Longs, busy: Flags, low: Longs, high: Longs, served: Longs
+    starts: Longs, spent: Longs, busy: Flags, low: Longs, high: Longs, served: Longs, frame: Ints
 ) -> tuple[Longs, Longs, Longs]:
     frames = spent.size
-    frame = np.empty(low.size, np.int32)
-    number = np.empty(low.size, np.int32)
-    _locate(starts, low, frame, number)
     count = np.zeros(frames, np.int64)
     for segment in served:
         count[frame[segment]] += 1

@@ -23,6 +23,8 @@ Bytes = NDArray[np.uint8]
 UNKNOWN: Final = 0
 RIGHT: Final = 1
 WRONG: Final = 2
+BOUNDARY: Final = 1
+FOUND: Final = 2
 ALL: Final = 1 << 30
 """`reach` that serves segments of every length."""
 GIVEN_UP: Final = 1 << 40
@@ -43,10 +45,10 @@ class Tables(NamedTuple):
 
 
 class Search(NamedTuple):
-    """What is known so far; all but `wrong` may change in place."""
+    """What is known so far; arrays that keep their size are changed in place."""
 
-    known: Bytes
-    """(P N + 1,) whether the prefix parity before the slot is known."""
+    marks: Bytes
+    """(P N + 1,) BOUNDARY: the prefix parity before the slot is known; FOUND: the slot's bit is wrong."""
     bits: Bytes
     """(N,) UNKNOWN, RIGHT or WRONG."""
     reached: Ints
@@ -61,8 +63,6 @@ class Search(NamedTuple):
     """(open,) end of each."""
     wrong: Longs
     """Slots of errors found, all passes, ascending; kept by the numpy forms."""
-    is_wrong: Bytes
-    """(P N,) whether the slot holds an error found; kept by the compiled form."""
     searches: Longs
     """(open,) searches in each open segment; kept by the published form alone."""
 
@@ -124,7 +124,7 @@ def halved(tables: Tables, search: Search, asked: Longs, differences: Bytes) -> 
     middle = (start + end) >> 1
     inside = np.searchsorted(search.wrong, middle) - np.searchsorted(search.wrong, start)
     left_odd = (differences ^ (inside & 1)).astype(bool)
-    search.known[middle] = 1
+    search.marks[middle] |= BOUNDARY
     for first, past, even in ((start, middle, ~left_odd), (middle, end, left_odd)):
         bits = tables.order[first[even & (past - first == 1)]]
         search.bits[bits] = np.maximum(search.bits[bits], RIGHT)
@@ -140,7 +140,8 @@ def turned(tables: Tables, search: Search, found: Longs) -> Search:
     slots = tables.place[:, found].reshape(-1).astype(np.int64)
     used, start, end = block_of(slots, tables)
     slots = slots[used]
-    start, end = segment_of(slots, start[used], end[used], search.known)
+    start, end = segment_of(slots, start[used], end[used], search.marks)
+    search.marks[slots] |= FOUND
     keys, ends = np.concatenate([search.low, start]), np.concatenate([search.high, end])
     low, where, count = np.unique(keys, return_index=True, return_counts=True)
     odd = (count & 1).astype(bool)
@@ -159,11 +160,11 @@ def block_of(slots: Longs, tables: Tables) -> tuple[Flags, Longs, Longs]:
     return size > 0, start, np.minimum(start + size, base + tables.starts[frame + 1])
 
 
-def segment_of(slots: Longs, start: Longs, end: Longs, known: Bytes) -> tuple[Longs, Longs]:
+def segment_of(slots: Longs, start: Longs, end: Longs, marks: Bytes) -> tuple[Longs, Longs]:
     """The segment that holds each slot, by halving its block as far as it was halved before."""
     while True:
         middle = (start + end) >> 1
-        halved = (known[middle] == 1) & (end - start > 1)
+        halved = ((marks[middle] & BOUNDARY) != 0) & (end - start > 1)
         if not halved.any():
             return start, end
         right = slots >= middle
@@ -197,7 +198,7 @@ def _decide_known_halves(tables: Tables, search: Search, served: Longs) -> bool:
     middle = (start + end) >> 1
     left = (middle - start == 1) & (search.bits[tables.order[start]] != UNKNOWN)
     right = (end - middle == 1) & (search.bits[tables.order[middle]] != UNKNOWN) & ~left
-    search.known[middle[left | right]] = 1
+    search.marks[middle[left | right]] |= BOUNDARY
     search.low[served] = np.where(left, middle, start)
     search.high[served] = np.where(right, middle, end)
     return bool((left | right).any())
