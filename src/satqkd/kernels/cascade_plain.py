@@ -82,6 +82,15 @@ def frames_of(slots: Longs, tables: Tables) -> Longs:
     return np.asarray(np.searchsorted(tables.starts, slots % tables.starts[-1], side="right") - 1)
 
 
+def located(low: Longs, tables: Tables) -> tuple[Longs, Longs]:
+    """Frame and pass of ascending slots: read off where frames begin among them."""
+    passes, frames = tables.blocks.shape
+    begins = (np.arange(passes)[:, None] * tables.starts[-1] + tables.starts[:-1]).reshape(-1)
+    counts = np.diff(np.searchsorted(low, begins), append=low.size)
+    number, frame = np.divmod(np.arange(begins.size), frames)
+    return np.repeat(frame, counts), np.repeat(number, counts)
+
+
 def advance(
     tables: Tables,
     search: Search,
@@ -142,11 +151,22 @@ def turned(tables: Tables, search: Search, found: Longs) -> Search:
     slots = slots[used]
     start, end = segment_of(slots, start[used], end[used], search.marks)
     search.marks[slots] |= FOUND
-    keys, ends = np.concatenate([search.low, start]), np.concatenate([search.high, end])
-    low, where, count = np.unique(keys, return_index=True, return_counts=True)
+    wrong = _merged(search.wrong, np.sort(slots))
+    start, first, count = np.unique(start, return_index=True, return_counts=True)
     odd = (count & 1).astype(bool)
-    wrong = np.sort(np.concatenate([search.wrong, slots]))
-    return search._replace(low=low[odd], high=ends[where[odd]], wrong=wrong)
+    start, end = start[odd], end[first[odd]]
+    where = np.searchsorted(search.low, start)
+    is_open = np.zeros(start.size, bool)
+    inside = where < search.low.size
+    is_open[inside] = search.low[where[inside]] == start[inside]
+    low, high = np.delete(search.low, where[is_open]), np.delete(search.high, where[is_open])
+    where = np.searchsorted(low, start[~is_open])
+    low, high = np.insert(low, where, start[~is_open]), np.insert(high, where, end[~is_open])
+    return search._replace(low=low, high=high, wrong=wrong)
+
+
+def _merged(ascending: Longs, more: Longs) -> Longs:
+    return np.insert(ascending, np.searchsorted(ascending, more), more)
 
 
 def block_of(slots: Longs, tables: Tables) -> tuple[Flags, Longs, Longs]:
@@ -177,8 +197,7 @@ def serve(tables: Tables, search: Search, *, reach: int, few: int) -> Longs:
     Of the passes entered: all, or where a frame has more than `few` open, those at most `reach` times as long
     as its shortest.
     """
-    frame = frames_of(search.low, tables)
-    passes = search.low // tables.starts[-1]
+    frame, passes = located(search.low, tables)
     lowest = np.zeros(search.reached.size, np.int32)
     lowest[frame[::-1]] = passes[::-1]  # segments ascend, so the last word has the lowest pass
     np.maximum(search.reached, lowest, out=search.reached)
@@ -206,7 +225,7 @@ def _decide_known_halves(tables: Tables, search: Search, served: Longs) -> bool:
 
 def charged(tables: Tables, search: Search, served: Longs) -> tuple[Search, Longs]:
     """Count what is asked for; a frame that would exceed its own length loses its open segments for good."""
-    frame = frames_of(search.low, tables)
+    frame, _ = located(search.low, tables)
     count = np.bincount(frame[served], minlength=search.spent.size)
     search.busy[:] = False
     search.busy[frame] = True
