@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from satqkd.distill import cascade
 from satqkd.distill.cascade import CascadeEnd, CascadeSchedule, corrected
+from satqkd.distill.cascade_checks import Checks
 from satqkd.distill.cascade_variants import CHECKS, SHORTEST_FRAME, VARIANTS, memberships, permutation
 from satqkd.errors import DataFormatError, LocalProtocolError, RemoteProtocolError
 from satqkd.security.tails import binary_entropy
@@ -210,6 +211,29 @@ def test_checks_find_what_all_passes_miss():
     schedule, _ = reconcile([n_bits], qber, np.zeros_like(errors), errors, variant="fewest-rounds")
     np.testing.assert_array_equal(schedule.errors(), errors)
     assert 10 < schedule.rounds < 60
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_a_check_finds_without_asking_costs_nothing(monkeypatch, compiled):
+    """As when the halves it needs are known: the round is laid out anew, and counted once."""
+    sent, errors = strings([2000, 2000], 0.02, seed=6)
+    errors ^= sent
+    proceed, found = Checks.proceed, []
+
+    def at_once(checks, search):
+        missing = np.flatnonzero(errors & (search.bits == 0))
+        if found or not missing.size:
+            return proceed(checks, search)
+        found.append(missing[:1])
+        return missing[:1]
+
+    monkeypatch.setattr(Checks, "proceed", at_once)
+    schedule = CascadeSchedule([2000, 2000], 0.02, compiled=compiled)
+    end = CascadeEnd(schedule, errors)
+    while not schedule.done:
+        schedule.take(end.parities())
+    np.testing.assert_array_equal(schedule.errors(), errors)
+    assert schedule.frame_parities.sum() == schedule.parities
 
 
 @pytest.mark.parametrize("compiled", [False, True])
