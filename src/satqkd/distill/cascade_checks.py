@@ -43,7 +43,7 @@ class _Halving:
 
 
 class Checks:
-    """The checks of all frames of a schedule: public state, alike at both ends."""
+    """The checks of all frames of a schedule: public state, alike at both ends; asked in order of frames."""
 
     def __init__(self, tables: Tables, variant: Variant, label: str) -> None:
         self._tables, self._count, self._label = tables, variant.checks, label
@@ -100,6 +100,7 @@ class Checks:
         for frame in np.flatnonzero(quiet).tolist():
             if frame not in self._running:
                 self._start(frame, search)
+        self._running = dict(sorted(self._running.items()))
         return self._descend(search)
 
     def charge(self, search: Search) -> None:

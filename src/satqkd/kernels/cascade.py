@@ -203,20 +203,25 @@ def _turn(
 @njit
 def _segments_of(place: Ints, blocks: Ints, starts: Longs, marks: Bytes, found: Longs) -> Longs:
     """The segment of each bit found in each pass, its start and length in one word; marks the slots."""
-    segments = np.empty(place.shape[0] * found.size, np.int64)
+    slots = np.empty((place.shape[0], found.size), np.int64)
+    for number in range(place.shape[0]):  # all far memory first: these loads do not wait for each other
+        for index in range(found.size):
+            slots[number, index] = place[number, found[index]]
+        for index in range(found.size):
+            marks[slots[number, index]] |= FOUND
+    segments = np.empty(slots.size, np.int64)
     count = frame = 0
     for number in range(place.shape[0]):
         base = number * starts[-1]
-        for bit in found:
-            while bit < starts[frame]:
+        for index in range(found.size):
+            while found[index] < starts[frame]:
                 frame -= 1
-            while bit >= starts[frame + 1]:
+            while found[index] >= starts[frame + 1]:
                 frame += 1
             size = blocks[number, frame]
             if size == 0:
                 continue
-            slot = np.int64(place[number, bit])
-            marks[slot] |= FOUND
+            slot = slots[number, index]
             start = slot - (slot - base - starts[frame]) % size
             end = min(start + size, base + starts[frame + 1])
             while end - start > 1:

@@ -147,10 +147,10 @@ def turned(tables: Tables, search: Search, found: Longs) -> Search:
     if not found.size:
         return search
     slots = tables.place[:, found].reshape(-1).astype(np.int64)
+    search.marks[slots] |= FOUND
     used, start, end = block_of(slots, tables)
     slots = slots[used]
     start, end = segment_of(slots, start[used], end[used], search.marks)
-    search.marks[slots] |= FOUND
     wrong = _merged(search.wrong, np.sort(slots))
     start, first, count = np.unique(start, return_index=True, return_counts=True)
     odd = (count & 1).astype(bool)
