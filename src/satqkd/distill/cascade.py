@@ -41,7 +41,7 @@ class CascadeSchedule:
     """The public part: what is asked, what the answers imply. Two schedules fed alike stay alike.
 
     Bounded whatever the answers: a frame of n bits is asked for at most n parities (GIVEN_UP beyond), a
-    schedule ends within ROUND_LIMIT rounds, memory is about 40 bytes per bit.
+    schedule ends within ROUND_LIMIT rounds, memory is about 45 bytes per bit with the `CascadeEnd`.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ def _tables(lengths: Sequence[int], qber: float, variant: Variant, label: str) -
     """Orders of all passes, concatenated frame by frame."""
     blocks = np.array([variant.block_sizes(length, qber) for length in lengths], np.int32)
     starts = np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))])
-    n_bits, passes = int(starts[-1]), len(variant.errors_per_block)
+    n_bits, passes = int(starts[-1]), len(variant.errors)
     order = np.empty((passes, n_bits), np.int32)
     place = np.empty((passes, n_bits), np.int32)
     for number in range(passes):

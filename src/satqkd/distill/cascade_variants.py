@@ -35,7 +35,7 @@ class Variant(msgspec.Struct, frozen=True):
     """One parameterisation. Block sizes are of passes 1, 2, ...; pass 1 keeps the order of the frame."""
 
     name: str
-    errors_per_block: tuple[float, ...]
+    errors: tuple[float, ...]
     """Errors that a block of each pass shall hold, at the agreed error rate; one for each pass."""
     power_of_two: bool
     """Whether sizes are the nearest power of two (by ratio), else the first rounded up and then doubled."""
@@ -51,13 +51,13 @@ class Variant(msgspec.Struct, frozen=True):
     def block_sizes(self, frame_length: int, qber: float) -> tuple[int, ...]:
         """Block size of each pass for a frame; 0 where the frame skips the pass, (1, 0, ...) bit by bit."""
         if frame_length < SHORTEST_FRAME or qber > QBER_RANGE[1]:
-            return (1,) + (0,) * (len(self.errors_per_block) - 1)
+            return (1,) + (0,) * (len(self.errors) - 1)
         rate = max(qber, QBER_RANGE[0])
         if self.power_of_two:
-            sizes = [_nearest_power_of_two(errors, rate) for errors in self.errors_per_block]
+            sizes = [_nearest_power_of_two(number, rate) for number in self.errors]
         else:
-            first = ceil(self.errors_per_block[0] / rate)
-            sizes = [first << doublings for doublings in range(len(self.errors_per_block))]
+            first = ceil(self.errors[0] / rate)
+            sizes = [first << doublings for doublings in range(len(self.errors))]
         largest = frame_length if self.as_published else (frame_length + 1) // 2
         return tuple(min(size, largest) for size in sizes)
 
