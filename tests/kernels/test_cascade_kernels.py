@@ -57,13 +57,16 @@ def test_impossible_answers_end_alike(seed, bias):
 
 
 def board():
-    """Two frames of 40 and 24 bits in two passes; the second pass in reverse order."""
-    order = np.concatenate([np.arange(64), np.arange(40)[::-1], 40 + np.arange(24)[::-1]]).astype(np.int32)
-    place = np.empty((2, 64), np.int32)
-    for number in range(2):
-        place[number, order[64 * number : 64 * (number + 1)]] = 64 * number + np.arange(64)
+    """Two frames of 40 and 24 bits in two passes; the second pass in reverse order, left out by one frame."""
+    order = np.array([np.r_[0:40, 0:24], np.r_[39:-1:-1, 23:-1:-1]], np.int32)
     blocks = np.array([[8, 1], [16, 0]], np.int32)
-    return cascade_plain.Tables(order, place, blocks, np.array([0, 40, 64]))
+    return cascade_plain.Tables(order, order.copy(), np.array([0, 40]), blocks, np.array([0, 40, 64]))
+
+
+def test_bits_and_slots_are_inverse():
+    slots = cascade_plain.slots_of(np.array([0, 39, 40, 63]), board())
+    assert slots.tolist() == [0, 39, 40, 63, 103, 64, 127, 104]
+    assert cascade_plain.bits_at(slots, board()).tolist() == [0, 39, 40, 63] * 2
 
 
 def test_blocks_are_found_within_their_frame():

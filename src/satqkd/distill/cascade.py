@@ -41,7 +41,8 @@ class CascadeSchedule:
     """The public part: what is asked, what the answers imply. Two schedules fed alike stay alike.
 
     Bounded whatever the answers: a frame of n bits is asked for at most n parities (GIVEN_UP beyond), a
-    schedule ends within ROUND_LIMIT rounds, memory is about 45 bytes per bit with the `CascadeEnd`.
+    schedule ends within ROUND_LIMIT rounds, memory with the `CascadeEnd` is about 25 bytes per
+    bit for several frames of one length, 70 where each frame has its own.
     """
 
     def __init__(
@@ -119,16 +120,14 @@ class CascadeSchedule:
     def in_order(self, bits: Bits) -> Bits:
         """A string's bits in the order of slots: pass by pass, frame by frame; uint8 (passes n_bits,)."""
         tables, n_bits = self._tables, self.n_bits
-        ordered = np.empty(tables.order.size, np.uint8)
-        if self._compiled:
-            from satqkd.kernels import cascade
-
-            cascade.in_order(tables.order, bits, ordered)
-            return ordered
+        ordered = np.empty(tables.order.shape[0] * n_bits, np.uint8)
         ordered[:n_bits] = bits
-        for base in range(n_bits, tables.order.size, n_bits):
-            for start, end in itertools.pairwise(tables.starts.tolist()):
-                ordered[base + start : base + end] = bits[tables.order[base + start : base + end]]
+        for number, order in enumerate(tables.order[1:], 1):
+            for start, end, origin in zip(
+                tables.starts[:-1].tolist(), tables.starts[1:].tolist(), tables.origin.tolist(), strict=True
+            ):
+                positions = order[origin : origin + end - start]
+                ordered[number * n_bits + start : number * n_bits + end] = bits[start:end][positions]
         return ordered
 
     def take(self, differences: Bits) -> None:
@@ -261,23 +260,25 @@ def corrected(bits: Bits, schedule: CascadeSchedule) -> Bits:
 
 
 def _tables(lengths: Sequence[int], qber: float, variant: Variant, label: str) -> Tables:
-    """Orders of all passes, concatenated frame by frame."""
+    """Orders of all passes, one for each length of frame."""
     blocks = np.array([variant.block_sizes(length, qber) for length in lengths], np.int32)
     starts = np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))])
-    n_bits, passes = int(starts[-1]), len(variant.errors)
-    order = np.empty((passes, n_bits), np.int32)
-    place = np.empty((passes, n_bits), np.int32)
-    for number in range(passes):
-        for length, start in zip(lengths, starts[:-1].tolist(), strict=True):
-            ranked, ranks = permutation(length, number + 1, label=label)
-            np.add(ranked, start, out=order[number, start : start + length])
-            np.add(ranks, number * n_bits + start, out=place[number, start : start + length])
-    return Tables(order.reshape(-1), place, np.ascontiguousarray(blocks.T), starts)
+    kinds = sorted(set(lengths))
+    origins = dict(zip(kinds, itertools.accumulate(kinds, initial=0), strict=False))
+    passes = [
+        [permutation(length, number, label=label) for length in kinds]
+        for number in range(1, len(variant.errors) + 1)
+    ]
+    order, place = (
+        np.array([np.concatenate([pair[side] for pair in pairs]) for pairs in passes]) for side in (0, 1)
+    )
+    origin = np.array([origins[length] for length in lengths], np.int64)
+    return Tables(order, place, origin, np.ascontiguousarray(blocks.T), starts)
 
 
 def _nothing_known(tables: Tables) -> Search:
-    passes, n_bits = tables.place.shape
-    frames = tables.starts.size - 1
+    passes, frames = tables.blocks.shape
+    n_bits = int(tables.starts[-1])
     return Search(
         marks=np.zeros(passes * n_bits + 1, np.uint8),
         bits=np.full(n_bits, UNKNOWN, np.uint8),

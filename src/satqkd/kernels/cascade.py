@@ -64,6 +64,7 @@ def advance(
 def _advance(
     order: Ints,
     place: Ints,
+    origin: Longs,
     blocks: Ints,
     starts: Longs,
     marks: Bytes,
@@ -80,37 +81,52 @@ def _advance(
     few: int,
 ) -> tuple[Longs, Longs, Longs, bool]:
     low, high = low.copy(), high.copy()
-    _halve(order, marks, bits, low, high, asked, differences)
+    _halve(order, origin, starts, marks, bits, low, high, asked, differences)
     for bit in found:
         if bits[bit] != UNKNOWN:
             return low, high, asked[:0], True
         bits[bit] = WRONG
     halved = asked if asked.size else np.arange(low.size)
-    singles, contradiction = _singles(order, bits, low, high, halved)
+    singles, contradiction = _singles(order, origin, starts, bits, low, high, halved)
     found = np.concatenate((found, singles))
     while True:
         if found.size and not contradiction:
-            low, high, contradiction = _turn(place, blocks, starts, marks, low, high, found)
+            low, high, contradiction = _turn(place, origin, blocks, starts, marks, low, high, found)
         if contradiction:
             return low, high, asked[:0], True
         served, frame = _serve(starts, reached, low, high, reach, few)
-        if not _decide_known_halves(order, marks, bits, low, high, served):
+        if not _decide_known_halves(order, origin, starts, marks, bits, low, high, served):
             break
-        found, contradiction = _singles(order, bits, low, high, served)
+        found, contradiction = _singles(order, origin, starts, bits, low, high, served)
     low, high, served = _charge(starts, spent, busy, low, high, served, frame)
     return low, high, served, False
 
 
 @njit
-def in_order(order: Ints, bits: Bytes, ordered: Bytes) -> None:
-    """`ordered[i] = bits[order[i]]`."""
-    for slot in range(order.size):
-        ordered[slot] = bits[order[slot]]
+def _where(starts: Longs, slot: int, number: int, frame: int) -> tuple[int, int]:
+    """Pass and frame of a slot, by walking from those of another one."""
+    while slot < number * starts[-1]:
+        number -= 1
+    while slot >= (number + 1) * starts[-1]:
+        number += 1
+    while slot - number * starts[-1] < starts[frame]:
+        frame -= 1
+    while slot - number * starts[-1] >= starts[frame + 1]:
+        frame += 1
+    return number, frame
+
+
+@njit
+def _bit(order: Ints, origin: Longs, starts: Longs, slot: int, number: int, frame: int) -> int:
+    position = slot - number * starts[-1] - starts[frame]
+    return int(order[number, origin[frame] + position] + starts[frame])
 
 
 @njit
 def _halve(
     order: Ints,
+    origin: Longs,
+    starts: Longs,
     marks: Bytes,
     bits: Bytes,
     low: Longs,
@@ -118,6 +134,7 @@ def _halve(
     asked: Longs,
     differences: Bytes,
 ) -> None:
+    number = frame = 0
     for index in range(asked.size):
         segment = asked[index]
         start, end = low[segment], high[segment]
@@ -126,24 +143,31 @@ def _halve(
         for slot in range(start, middle):
             found += marks[slot] & FOUND
         marks[middle] |= BOUNDARY
+        even = middle
+        size = end - middle
         if differences[index] ^ (found // FOUND & 1):
             high[segment] = middle
-            if end - middle == 1 and bits[order[middle]] == UNKNOWN:
-                bits[order[middle]] = RIGHT
         else:
             low[segment] = middle
-            if middle - start == 1 and bits[order[start]] == UNKNOWN:
-                bits[order[start]] = RIGHT
+            even, size = start, middle - start
+        if size == 1:
+            number, frame = _where(starts, even, number, frame)
+            bit = _bit(order, origin, starts, even, number, frame)
+            if bits[bit] == UNKNOWN:
+                bits[bit] = RIGHT
 
 
 @njit
-def _singles(order: Ints, bits: Bytes, low: Longs, high: Longs, among: Longs) -> tuple[Longs, bool]:
+def _singles(
+    order: Ints, origin: Longs, starts: Longs, bits: Bytes, low: Longs, high: Longs, among: Longs
+) -> tuple[Longs, bool]:
     """Bits of the given open segments of one slot, each once, now WRONG; whether one was known before."""
     found = np.empty(among.size, np.int64)
-    count = 0
+    count = number = frame = 0
     for segment in among:
         if high[segment] - low[segment] == 1:
-            bit = order[low[segment]]
+            number, frame = _where(starts, low[segment], number, frame)
+            bit = _bit(order, origin, starts, low[segment], number, frame)
             if bits[bit] == _JUST_FOUND:
                 continue
             if bits[bit] != UNKNOWN:
@@ -159,6 +183,7 @@ def _singles(order: Ints, bits: Bytes, low: Longs, high: Longs, among: Longs) ->
 @njit
 def _turn(
     place: Ints,
+    origin: Longs,
     blocks: Ints,
     starts: Longs,
     marks: Bytes,
@@ -170,7 +195,7 @@ def _turn(
 
     A segment of one slot is known, so that none can open: the last value says whether one did.
     """
-    turned = _segments_of(place, blocks, starts, marks, found)
+    turned = _segments_of(place, origin, blocks, starts, marks, found)
     _sort(turned)
     new_low = np.empty(low.size + turned.size, np.int64)
     new_high = np.empty(low.size + turned.size, np.int64)
@@ -201,23 +226,28 @@ def _turn(
 
 
 @njit
-def _segments_of(place: Ints, blocks: Ints, starts: Longs, marks: Bytes, found: Longs) -> Longs:
+def _segments_of(
+    place: Ints, origin: Longs, blocks: Ints, starts: Longs, marks: Bytes, found: Longs
+) -> Longs:
     """The segment of each bit found in each pass, its start and length in one word; marks the slots."""
+    frames = np.empty(found.size, np.int64)
+    frame = 0
+    for index in range(found.size):
+        _, frame = _where(starts, found[index], 0, frame)
+        frames[index] = frame
     slots = np.empty((place.shape[0], found.size), np.int64)
-    for number in range(place.shape[0]):  # all far memory first: these loads do not wait for each other
+    for number in range(place.shape[0]):  # all far memory first: these accesses do not wait for each other
         for index in range(found.size):
-            slots[number, index] = place[number, found[index]]
-        for index in range(found.size):
+            start = starts[frames[index]]
+            position = place[number, origin[frames[index]] + found[index] - start]
+            slots[number, index] = number * starts[-1] + start + position
             marks[slots[number, index]] |= FOUND
     segments = np.empty(slots.size, np.int64)
-    count = frame = 0
+    count = 0
     for number in range(place.shape[0]):
         base = number * starts[-1]
         for index in range(found.size):
-            while found[index] < starts[frame]:
-                frame -= 1
-            while found[index] >= starts[frame + 1]:
-                frame += 1
+            frame = frames[index]
             size = blocks[number, frame]
             if size == 0:
                 continue
@@ -301,14 +331,27 @@ def _serve(starts: Longs, reached: Ints, low: Longs, high: Longs, reach: int, fe
 
 @njit
 def _decide_known_halves(
-    order: Ints, marks: Bytes, bits: Bytes, low: Longs, high: Longs, served: Longs
+    order: Ints,
+    origin: Longs,
+    starts: Longs,
+    marks: Bytes,
+    bits: Bytes,
+    low: Longs,
+    high: Longs,
+    served: Longs,
 ) -> bool:
     decided = False
+    number = frame = 0
     for segment in served:
+        if high[segment] - low[segment] > 3:
+            continue
         middle = (low[segment] + high[segment]) >> 1
-        if middle - low[segment] == 1 and bits[order[low[segment]]] != UNKNOWN:
+        number, frame = _where(starts, low[segment], number, frame)
+        left = _bit(order, origin, starts, low[segment], number, frame)
+        right = _bit(order, origin, starts, middle, number, frame)
+        if bits[left] != UNKNOWN:
             low[segment] = middle
-        elif high[segment] - middle == 1 and bits[order[middle]] != UNKNOWN:
+        elif high[segment] - middle == 1 and bits[right] != UNKNOWN:
             high[segment] = middle
         else:
             continue

@@ -35,9 +35,11 @@ class Tables(NamedTuple):
     """Where every bit lies; fixed for one schedule."""
 
     order: Ints
-    """(P N,) bit of each slot."""
+    """(P, U) bit at each position of a pass, within the frame; one table for all frames of a length."""
     place: Ints
-    """(P, N) slot of each bit in each pass."""
+    """(P, U) position of each bit in a pass, within the frame."""
+    origin: Longs
+    """(F,) where the table of the frame's length starts."""
     blocks: Ints
     """(P, F) block size of each pass and frame, 0 where the frame skips the pass."""
     starts: Longs
@@ -82,6 +84,22 @@ def frames_of(slots: Longs, tables: Tables) -> Longs:
     return np.asarray(np.searchsorted(tables.starts, slots % tables.starts[-1], side="right") - 1)
 
 
+def bits_at(slots: Longs, tables: Tables) -> Longs:
+    """Bit of each slot."""
+    passes, position = np.divmod(slots, tables.starts[-1])
+    frame = np.searchsorted(tables.starts, position, side="right") - 1
+    start = tables.starts[frame]
+    return np.asarray(tables.order[passes, tables.origin[frame] + position - start] + start)
+
+
+def slots_of(bits: Longs, tables: Tables) -> Longs:
+    """Slots of the bits in all passes, (P bits,)."""
+    frame = np.searchsorted(tables.starts, bits, side="right") - 1
+    start = tables.starts[frame]
+    base = start + np.arange(tables.place.shape[0])[:, None] * tables.starts[-1]
+    return np.asarray(tables.place[:, tables.origin[frame] + bits - start] + base).reshape(-1)
+
+
 def located(low: Longs, tables: Tables) -> tuple[Longs, Longs]:
     """Frame and pass of ascending slots: read off where frames begin among them."""
     passes, frames = tables.blocks.shape
@@ -115,14 +133,14 @@ def advance(
         search.bits[found] = WRONG
         search = turned(tables, search, found)
         single = search.low[search.high - search.low == 1]
-        found = np.unique(tables.order[single]).astype(np.int64)
+        found = np.unique(bits_at(single, tables))
         if found.size:
             continue
         served = serve(tables, search, reach=reach, few=few)
         if not _decide_known_halves(tables, search, served):
             break
         single = search.low[search.high - search.low == 1]
-        found = np.unique(tables.order[single]).astype(np.int64)
+        found = np.unique(bits_at(single, tables))
     search, served = charged(tables, search, served)
     return Step(search, served, False)
 
@@ -135,7 +153,7 @@ def halved(tables: Tables, search: Search, asked: Longs, differences: Bytes) -> 
     left_odd = (differences ^ (inside & 1)).astype(bool)
     search.marks[middle] |= BOUNDARY
     for first, past, even in ((start, middle, ~left_odd), (middle, end, left_odd)):
-        bits = tables.order[first[even & (past - first == 1)]]
+        bits = bits_at(first[even & (past - first == 1)], tables)
         search.bits[bits] = np.maximum(search.bits[bits], RIGHT)
     low, high = search.low.copy(), search.high.copy()
     low[asked], high[asked] = np.where(left_odd, start, middle), np.where(left_odd, middle, end)
@@ -146,7 +164,7 @@ def turned(tables: Tables, search: Search, found: Longs) -> Search:
     """Open segments after these errors are found: each turns its segment in every pass of its frame."""
     if not found.size:
         return search
-    slots = tables.place[:, found].reshape(-1).astype(np.int64)
+    slots = slots_of(found, tables)
     search.marks[slots] |= FOUND
     used, start, end = block_of(slots, tables)
     slots = slots[used]
@@ -215,8 +233,10 @@ def _decide_known_halves(tables: Tables, search: Search, served: Longs) -> bool:
     """Halve without asking where one half is a single bit already known; says whether any was."""
     start, end = search.low[served], search.high[served]
     middle = (start + end) >> 1
-    left = (middle - start == 1) & (search.bits[tables.order[start]] != UNKNOWN)
-    right = (end - middle == 1) & (search.bits[tables.order[middle]] != UNKNOWN) & ~left
+    left, right = middle - start == 1, end - middle == 1
+    left[left] = search.bits[bits_at(start[left], tables)] != UNKNOWN
+    right &= ~left
+    right[right] = search.bits[bits_at(middle[right], tables)] != UNKNOWN
     search.marks[middle[left | right]] |= BOUNDARY
     search.low[served] = np.where(left, middle, start)
     search.high[served] = np.where(right, middle, end)

@@ -15,10 +15,12 @@ from satqkd.kernels.cascade_plain import (
     Search,
     Step,
     Tables,
+    bits_at,
     block_of,
     charged,
     frames_of,
     halved,
+    slots_of,
     turned,
 )
 
@@ -32,7 +34,7 @@ def advance(tables: Tables, search: Search, asked: Longs, differences: Bytes) ->
     search = halved(tables, search, asked[first], differences[first])
     while True:
         single = search.low[search.high - search.low == 1]
-        found = np.unique(tables.order[single]).astype(np.int64)
+        found = np.unique(bits_at(single, tables))
         if not found.size:
             break
         if (search.bits[found] == WRONG).any():
@@ -51,7 +53,7 @@ def _started(tables: Tables, before: Search, search: Search, found: Longs) -> Se
     if before.low.size:
         kept = before.low[where] == search.low
         searches[kept] = before.searches[where[kept]]
-    slots = tables.place[:, found].reshape(-1).astype(np.int64)
+    slots = slots_of(found, tables)
     used, hit, _ = block_of(slots, tables)
     blocks, hits = np.unique(hit[used & _entered(tables, search, slots)], return_counts=True)
     around, segment, odd = np.unique(block_of(search.low, tables)[1], return_index=True, return_counts=True)
