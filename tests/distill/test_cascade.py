@@ -58,7 +58,7 @@ def pattern(size):
 
 
 @given(lengths=LENGTHS, qber=st.floats(0, 0.11), name=NAMES, seed=st.integers(0, 2**31))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_both_ends_agree_and_every_crossing_bit_is_counted(lengths, qber, name, seed):
     sent, received = strings(lengths, qber, seed)
     schedule, crossed = reconcile(lengths, qber, sent, received, variant=name)
@@ -73,7 +73,7 @@ def test_both_ends_agree_and_every_crossing_bit_is_counted(lengths, qber, name, 
 
 
 @given(lengths=LENGTHS, qber=st.floats(0.001, 0.11), name=NAMES, seed=st.integers(0, 2**31))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_what_is_asked_follows_from_differences_alone(lengths, qber, name, seed):
     """Another pair of strings with the same errors makes the same differences, hence the same schedule."""
     sent, received = strings(lengths, qber, seed)
@@ -106,7 +106,7 @@ def rank(rows):
 def test_what_is_known_is_hardly_ever_asked_again(name):
     """The first round's parities are independent; in short frames a few of the later ones follow."""
     asked = independent = 0
-    for seed in range(6):
+    for seed in range(4):
         n_bits, qber = 100 + 30 * seed, 0.04
         sent, received = strings([n_bits], qber, seed)
         schedule = CascadeSchedule([n_bits], qber, variant=name)

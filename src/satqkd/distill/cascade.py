@@ -40,9 +40,9 @@ __all__ = ["ROUND_LIMIT", "VARIANTS", "CascadeEnd", "CascadeSchedule", "Variant"
 class CascadeSchedule:
     """The public part: what is asked, what the answers imply. Two schedules fed alike stay alike.
 
-    Bounded whatever the answers: a frame of n bits is asked for at most n parities (GIVEN_UP beyond), a
-    schedule ends within ROUND_LIMIT rounds, memory with the `CascadeEnd` is about 25 bytes per
-    bit for several frames of one length, 70 where each frame has its own.
+    Bounded whatever the answers: a frame of n bits is asked for at most n parities (then it is `given_up`), a
+    schedule ends within ROUND_LIMIT rounds. Memory with a `CascadeEnd`: about 25 bytes per bit for several
+    frames of one length, 60 where each frame has its own.
     """
 
     def __init__(
