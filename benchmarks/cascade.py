@@ -19,8 +19,9 @@ from satqkd.security.tails import binary_entropy
 
 QBERS = (0.005, 0.01, 0.02, 0.03, 0.05)
 SIZES = (10_000, 65_536, 131_072, 262_144, 1_048_576)
-# cascade-cpp compiled with -O3, f one-way and rounds: `original`, 10^4 bits, 10^4 runs of its shipped data;
-# otherwise measured, yanetal at 10^5 bits (facts: reconciliation, 2a)
+# cascade-cpp, f one-way and rounds: `original` from its shipped data (10^4 bits, 10^4 runs of one frame each);
+# beside least-leak its `yanetal`, beside fewest-rounds its `option4`, measured at 10^5 bits (facts:
+# reconciliation, 2a)
 PUBLISHED = {
     ("original", 10_000): ((1.133, 44), (1.143, 45), (1.159, 45), (1.174, 44), (1.185, 40)),
     ("least-leak", 131_072): ((1.052, 195), (1.056, 230), (1.063, 236), (1.059, 228), (1.065, 241)),
