@@ -19,7 +19,7 @@ from satqkd.security.tails import binary_entropy
 
 QBERS = (0.005, 0.01, 0.02, 0.03, 0.05)
 SIZES = (10_000, 65_536, 131_072, 262_144, 1_048_576)
-# cascade-cpp, f one-way and rounds: `original` from its shipped data (10^4 bits, 10^4 runs of one frame each);
+# cascade-cpp, f one-way and rounds: `original` from its shipped data (10^4 bits, 10^4 runs of one frame);
 # beside least-leak its `yanetal`, beside fewest-rounds its `option4`, measured at 10^5 bits (facts:
 # reconciliation, 2a)
 PUBLISHED = {
