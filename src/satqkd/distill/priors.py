@@ -6,9 +6,9 @@ share e is wrong in all slices and classes alike:
 
     rate_ik = e + (1/2 - e) b_ik / n_ik,   b_ik = p_k v_i / p_vacuum,
 
-v_i the vacuum class's clicks of both bases, halved, and smoothed over the slices; e is what makes the
-revealed decoys' errors come out. Where fewer than 200 decoys are revealed, the expected QBER agreed in hello
-stands for all. Knows no code; sources: none but arithmetic.
+v_i the vacuum class's clicks of both bases, halved, a mean over as many slices as hold enough of them; e is
+fitted to the revealed decoys' errors. Where fewer than 200 decoys are revealed, the expected QBER
+agreed in hello stands for all. Knows no code; sources: none but arithmetic.
 """
 
 from typing import Final
@@ -23,11 +23,12 @@ from satqkd.records import DECOY, VACUUM
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 FEWEST_REVEALED: Final = 200
 """Revealed decoys below which the expected QBER is taken instead."""
-_VACUUM_PER_SLICE: Final = 400
-_MOST_SLICES: Final = 64
+_SLICES: Final = 64
+_VACUUM_IN_MEAN: Final = 400
 
 
 class Prior(msgspec.Struct, frozen=True, eq=False):
@@ -58,23 +59,38 @@ def prior_of(
     if revealed < FEWEST_REVEALED:
         return Prior(np.full(int(keyed.sum()), parameters.expected_qber), None)
     vacuum = rounds.intensity_class == VACUUM
-    slices = int(np.clip(vacuum.sum() // _VACUUM_PER_SLICE, 1, _MOST_SLICES))
     first, end = int(slots[0]), int(slots[-1]) + 1
-    place = np.minimum((slots - first) * slices // (end - first), slices - 1)
-    background = _smoothed(np.bincount(place[vacuum], minlength=slices)) / 2
+    place = (slots - first) * _SLICES // (end - first)
+    background = _smoothed(np.bincount(place[vacuum], minlength=_SLICES)) / 2
     weights = np.array(parameters.source.probabilities) / parameters.source.probabilities[VACUUM]
-    share = np.zeros((slices, 3))
+    share = np.zeros((_SLICES, 3))
     for index in range(3):
-        clicks = np.bincount(place[mine & (rounds.intensity_class == index)], minlength=slices)
+        clicks = np.bincount(place[mine & (rounds.intensity_class == index)], minlength=_SLICES)
         share[:, index] = np.minimum(1.0, background * weights[index] / np.maximum(clicks, 1))
-    dark = share[place[decoys], DECOY]
-    photons_wrong = (int(wrong[decoys].sum()) - dark.sum() / 2) / max(1.0, float((1 - dark).sum()))
-    rate = np.clip(photons_wrong, 0.0, 0.5)
+    rate = _photons_wrong(
+        np.bincount(place[decoys], minlength=_SLICES),
+        np.bincount(place[decoys & wrong], minlength=_SLICES),
+        share[:, DECOY],
+        parameters.expected_qber,
+    )
     rates = rate + (0.5 - rate) * share
     return Prior(rates[place[keyed], rounds.intensity_class[keyed]], revealed)
 
 
-def _smoothed(counts: NDArray[np.int64]) -> Floats:
-    """Mean of a slice and its two neighbours, the edges repeated."""
-    padded = np.pad(counts.astype(np.float64), 1, mode="edge")
-    return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+def _photons_wrong(clicks: Ints, wrong: Ints, dark: Floats, pilot: float) -> float:
+    """e by least squares over the slices, each weighed by its chance variance at a pilot value of e."""
+    light, excess = clicks * (1 - dark), wrong - clicks * dark / 2
+    expected = pilot + (0.5 - pilot) * dark
+    weight = (1 - dark) / (expected * (1 - expected))
+    return float(np.clip((weight * excess).sum() / max(1e-9, (weight * light).sum()), 0.0, 0.5))
+
+
+def _smoothed(counts: Ints) -> Floats:
+    """Running mean, so wide that on average it holds _VACUUM_IN_MEAN counts; all slices where there are
+    fewer."""
+    total = int(counts.sum())
+    reach = _SLICES if total <= _VACUUM_IN_MEAN else _SLICES * _VACUUM_IN_MEAN // (2 * total)
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    at = np.arange(_SLICES)
+    low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, _SLICES)
+    return np.asarray((ends[high] - ends[low]) / (high - low))
