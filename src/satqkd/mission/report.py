@@ -179,6 +179,8 @@ def _block_row(block: BlockReport) -> dict[str, Any]:
         "frames": block.frames,
         "frames_failed": block.frames_failed,
         "leaked_bits": block.leaked_bits,
+        "parity_bits": block.parity_bits,
+        "reconciliation_rounds": block.reconciliation_rounds,
         "secret_bits": block.secret_bits,
         "counts": block.counts,
         "terms": {} if block.length is None else block.length.terms,

@@ -30,6 +30,7 @@ from satqkd.distill.outcome import (
     StageEntered,
 )
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.readiness import warm_up
 from satqkd.distill.session import SatelliteSession, Session, SessionState, StationSession
 from satqkd.distill.sync import ClockRecovery
 from satqkd.errors import KeyAlreadyUsed
@@ -229,6 +230,7 @@ class StationTerminal(Terminal):
         tie_bits: RandBytes,
         log: LogEvent = lambda line: None,
     ) -> None:
+        warm_up(parameters.protocol)
         keys = AuthenticationPool(store, parameters.satellite, purpose=f"pass {parameters.pass_id}")
         self._station_session = StationSession(parameters, keys)
         super().__init__(contact, parameters, self._station_session, store, origin, log)
