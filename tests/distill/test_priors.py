@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from satqkd.distill.priors import prior_of
+from satqkd.distill.priors import Lesson, prior_of
 from satqkd.distill.sift import Rounds
 from satqkd.randomness import stream
 from session_pair import SOURCE, parameters
@@ -35,7 +35,8 @@ def test_a_steady_link_gives_one_rate():
     rounds, slots, wrong = block(eta=lambda t: 0.3 + 0 * t, background=1e-3, error=0.01)
     prior = prior_of(rounds, slots, wrong & ~rounds.keyed, 0, parameters())
     true = wrong[keyed_of(rounds)].mean()
-    assert prior.revealed == int(((rounds.intensity_class == 1) & (rounds.basis == 0)).sum())
+    decoys = int(((rounds.intensity_class == 1) & (rounds.basis == 0)).sum())
+    assert 0.3 * decoys < prior.sample_bits < 1.5 * decoys
     assert prior.rates.shape == (int(keyed_of(rounds).sum()),)
     assert prior.qber == pytest.approx(true, rel=0.1)
     assert np.ptp(prior.rates) < 0.003
@@ -60,18 +61,18 @@ def test_classes_differ_where_decoys_are_keyed_too_only_by_the_agreed_rate():
     )
     agreed = parameters(expected_qber=0.02, keyed_classes=("signal", "decoy"))
     prior = prior_of(rounds, slots, wrong & ~rounds.keyed, 0, agreed)
-    assert prior.revealed is None
+    assert prior.sample_bits is None
     assert set(prior.rates) == {0.02}
 
 
 def test_too_few_decoys_leave_the_agreed_rate():
     rounds, slots, wrong = block(eta=lambda t: 0.05 + 0 * t, background=0.0, error=0.01, slots=1_000_000)
     decoys = np.flatnonzero((rounds.intensity_class == 1) & (rounds.basis == 0))
-    for count, known in ((199, None), (200, 200)):
+    for count, known in ((199, False), (200, True)):
         keep = np.delete(np.arange(slots.size), decoys[count:])
         fewer = Rounds(*(getattr(rounds, name)[keep] for name in Rounds.__struct_fields__))
         prior = prior_of(fewer, slots[keep], (wrong & ~rounds.keyed)[keep], 0, parameters(expected_qber=0.02))
-        assert prior.revealed == known
+        assert (prior.sample_bits is not None) == known
     assert prior.qber != 0.02
 
 
@@ -87,7 +88,7 @@ def test_a_basis_without_rounds():
     mine = rounds.basis == 0
     half = Rounds(*(getattr(rounds, name)[mine] for name in Rounds.__struct_fields__))
     prior = prior_of(half, slots[mine], (wrong & ~rounds.keyed)[mine], 1, parameters(expected_qber=0.03))
-    assert (prior.rates.size, prior.revealed, prior.qber) == (0, None, 0.0)
+    assert (prior.rates.size, prior.sample_bits, prior.qber) == (0, None, 0.0)
 
 
 def test_nothing_but_background_is_half_wrong():
@@ -102,3 +103,40 @@ def test_keyed_errors_are_never_looked_at():
     one = prior_of(rounds, slots, wrong & ~rounds.keyed, 0, parameters())
     other = prior_of(rounds, slots, wrong | rounds.keyed, 0, parameters())
     np.testing.assert_array_equal(one.rates, other.rates)
+
+
+def test_a_closed_block_teaches_the_next():
+    """With decoys keyed nothing is revealed: the expected rate is wrong by half, the lesson is right."""
+    link = {"eta": lambda t: 0.3 + 0 * t, "background": 1e-3, "error": 0.01}
+    agreed = parameters(expected_qber=0.02)
+    rounds, slots, wrong = block(**link)
+    prior = prior_of(rounds, slots, wrong & ~rounds.keyed, 0, agreed)
+    lesson = prior.lesson(int((wrong & keyed_of(rounds)).sum()))
+    assert lesson.wrong == pytest.approx(0.01, rel=0.1)
+    rounds, slots, wrong = block(**link, seed=2, keyed_classes=("signal", "decoy"))
+    keyed = parameters(expected_qber=0.02, keyed_classes=("signal", "decoy"))
+    told = prior_of(rounds, slots, wrong & ~rounds.keyed, 0, keyed, lesson=lesson)
+    assert told.qber == pytest.approx(wrong[keyed_of(rounds)].mean(), rel=0.1)
+    assert told.sample_bits > 10_000
+
+
+def test_a_lesson_sharpens_a_small_sample_but_does_not_rule_a_large_one():
+    rounds, slots, wrong = block(eta=lambda t: 0.3 + 0 * t, background=1e-3, error=0.02)
+    seen = wrong & ~rounds.keyed
+    stale = Lesson(wrong=0.005, photons=1e6)
+    alone, taught = (prior_of(rounds, slots, seen, 0, parameters(), lesson=each) for each in (None, stale))
+    decoys = np.flatnonzero((rounds.intensity_class == 1) & (rounds.basis == 0))
+    keep = np.delete(np.arange(slots.size), decoys[250:])
+    few = Rounds(*(getattr(rounds, name)[keep] for name in Rounds.__struct_fields__))
+    right = Lesson(wrong=0.0205, photons=1e5)
+    small, helped = (
+        prior_of(few, slots[keep], seen[keep], 0, parameters(), lesson=each) for each in (None, right)
+    )
+    assert taught.qber < alone.qber  # it counts
+    assert helped.sample_bits > 5 * small.sample_bits
+    assert helped.qber == pytest.approx(wrong[keyed_of(rounds)].mean(), rel=0.1)
+
+
+def test_hardly_a_photon_teaches_nothing():
+    rounds, slots, wrong = block(eta=lambda t: 0.3 + 0 * t, background=1e-3, error=0.01, slots=1000)
+    assert prior_of(rounds, slots, wrong & ~rounds.keyed, 0, parameters()).lesson(1) is None

@@ -122,7 +122,7 @@ class StationBlock(BlockHalf):
         """Choose the code class of a basis and stand ready for its parities."""
         protocol, bits = self._parameters.protocol, self._known_rounds.keyed_bits(basis)
         rates = prior.rates if bits.size else self._parameters.expected_qber
-        code_class = class_of(rates, bits.size, prior.revealed, protocol)
+        code_class = class_of(rates, bits.size, prior.sample_bits, protocol)
         correction = correction_of(bits, code_class, prior.rates, protocol)
         self.dialogues[basis] = self._open[basis] = correction
         return code_class
