@@ -86,8 +86,8 @@ def prior_of(
     if int(decoys.sum()) < FEWEST_REVEALED and lesson is None:
         return Prior(np.full(int(keyed.sum()), parameters.expected_qber), 0.0, None)
     place, share = _dark_shares(rounds, slots, mine, parameters)
-    tally = [np.bincount(place[mask], minlength=_SLICES) for mask in (decoys, decoys & wrong)]
-    rate, sample = _photons_wrong(*tally, share[:, DECOY], lesson, parameters.expected_qber)
+    seen, errors = (np.bincount(place[mask], minlength=_SLICES) for mask in (decoys, decoys & wrong))
+    rate, sample = _photons_wrong(seen, errors, share[:, DECOY], lesson, parameters.expected_qber)
     dark = share[place[keyed], rounds.intensity_class[keyed]]
     return Prior(rate + (0.5 - rate) * dark, float(dark.sum()), sample)
 
