@@ -7,9 +7,9 @@ lines widens, doubling, over the whole window; what lies on the lines spells the
 found by comparison with the whole code.
 
 False locks: n bits read with e misread fit one of m places of the code by chance with probability at most
-:math:`m\,2^{-n}\sum_{k \le e}\binom{n}{k}` (bits at another place taken for fair coins: the code is a maximal-
-length sequence). A place is taken where that is below 2^-50, at most one try a window: below 1e-10 a pass
-of 8000 windows. With 5 million places that needs 72 bits read in a window without a misreading.
+:math:`m\,2^{-n}\sum_{k \le e}\binom{n}{k}`, bits at another place taken for fair coins: the code is a
+maximal-length sequence. A place is taken where that is below 2^-50, at most one try a window: below 1e-11
+in a pass of 8000 windows. With 5 million places that needs 73 bits read in a window without a misreading.
 
 Knows no clicks and no pulses. Assumes a fractional frequency error below 1e-4.
 """
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.constants import PS_PER_S
-from satqkd.distill.recovery import Fit, Floats, Mask, Times
+from satqkd.distill.recovery import Fit, Floats, Mask, Times, spread_of
 from satqkd.errors import ConfigError
 
 Indices = NDArray[np.int64]
@@ -144,8 +144,8 @@ class BeaconReader:
                 break
             kept = now_kept
         variance = 1.0 + float(np.sum(off[kept] ** 2)) / max(int(kept.sum()) - 3, 1)
-        covariance = variance * np.linalg.pinv(powers[kept].T @ powers[kept])
-        return Fit(origin, first, half, np.asarray(coefficients), np.asarray(covariance)), kept
+        covariance = np.asarray(variance * np.linalg.pinv(powers[kept].T @ powers[kept]), np.float64)
+        return Fit(origin, first, half, np.asarray(coefficients), spread_of(covariance)), kept
 
     def _begun(self, times: Times) -> Fit | None:
         """The lines of a short run."""

@@ -84,14 +84,15 @@ class Fit:
     origin_ps: int
     index: int
     half_ps: float
-    coefficients: Floats
-    covariance: Floats
-    """Of the coefficients, ps^2, shape (3, 3)."""
+    coefficients_ps: Floats
+    """c0, c1, c2."""
+    spread_ps: Floats
+    """A root of their covariance, shape (3, 3): covariance = spread spread^T."""
 
     def emission_ps(self, time_ps: Times) -> Floats:
         """Time since the event, on the satellite's clock."""
         dt = (time_ps - self.origin_ps).astype(np.float64)
-        c0, c1, c2 = self.coefficients
+        c0, c1, c2 = self.coefficients_ps
         x = dt / self.half_ps
         return np.asarray(dt + (c0 + x * (c1 + x * c2)))
 
@@ -99,8 +100,7 @@ class Fit:
         """What the error of `emission_ps` stays below."""
         dt = np.abs(time_ps - self.origin_ps).astype(np.float64)
         powers = np.vander(np.atleast_1d(time_ps - self.origin_ps) / self.half_ps, 3, increasing=True)
-        variance = np.einsum("ij,jk,ik->i", powers, self.covariance, powers)
-        noise = SIGMAS * np.sqrt(np.maximum(variance, 0.0))
+        noise = SIGMAS * np.linalg.norm(powers @ self.spread_ps, axis=1)
         return np.asarray(noise + _CUBIC * dt**3 + CLOCK_WANDER_PER_S / PS_PER_S * dt**2)
 
 
@@ -280,6 +280,12 @@ class Recovery(ABC):
     def _path_difference_ps(self) -> float:
         """How much later quantum light is than the events of the fit."""
         return 0.0
+
+
+def spread_of(covariance: NDArray[np.float64]) -> Floats:
+    """A root of a covariance, for `Fit.spread_ps`."""
+    variances, axes = np.linalg.eigh(covariance)
+    return np.asarray(axes * np.sqrt(np.maximum(variances, 0.0)))
 
 
 def _bound(fit: Fit, time_ps: int) -> float:

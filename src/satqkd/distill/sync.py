@@ -80,7 +80,7 @@ class ClockRecovery(Recovery):
         )
 
     def _marks_of(self, tags: Tags) -> Times:
-        return tags.time_ps[tags.channel == BEACON_CHANNEL]
+        return np.asarray(tags.time_ps[tags.channel == BEACON_CHANNEL])
 
     def _follow(self, start_ps: int, end_ps: int, window: Times) -> Fit | None:
         reading = self._read(window, start_ps)

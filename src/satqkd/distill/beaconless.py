@@ -1,0 +1,121 @@
+"""Clock recovery without beacons: slots of clicks from the quantum tags and the public header alone.
+
+The pulse train is found in the clicks of a window (`satqkd.distill.periodicity`) and then followed from
+window to window; a public header (`satqkd.distill.headers`), repeated all through the pass, tells the slot
+number, and tells again whether it is still the right one. Through a fade the last fit foretells the phase.
+Where its error bound passes a quarter of the pulse period the number is lost: the phase is searched anew, and
+clicks get slots again from the next header on. Until then they are dropped and counted.
+
+Assumes: the station's clock known to within half the product of the header's code lengths, 67 million slots,
+and to a quarter of the interval of headers; a fractional frequency error below 6e-5. Uses clicks only, never
+settings.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from satqkd.constants import PS_PER_S
+from satqkd.distill.headers import find_shift
+from satqkd.distill.periodicity import find_train, follow_train
+from satqkd.distill.recovery import ClockReport, Fit, Recovery, Times
+from satqkd.errors import ConfigError
+from satqkd.header import SMALLEST_HEADER_SLOTS, PublicHeader, is_public
+from satqkd.records import BEACON_CHANNEL, Tags
+
+_INSIDE: Final = 0.9  # of a window's clicks in public slots: the header is asked again
+
+
+class HeaderRecovery(Recovery):
+    """Slots of clicks by the clicks themselves; see `Recovery` for how it is fed. Beacon tags are ignored.
+
+    pulse_period_ps: need not be whole. header: the satellite's. light_time_s: about what the light takes, for
+    a first guess of the slot from the station's clock.
+    Raises ConfigError for a header too short to be read.
+    """
+
+    headers_read: int
+    """Stretches in which a header told the slot number."""
+    slips: int
+    """Of these, told another one than was counted: clicks before had wrong slots."""
+
+    def __init__(
+        self,
+        pulse_period_ps: float,
+        header: PublicHeader,
+        *,
+        light_time_s: float,
+        stretch_s: float = 0.1,
+        margin_s: float = 0.2,
+    ) -> None:
+        super().__init__(pulse_period_ps, stretch_s=stretch_s, margin_s=margin_s)
+        if not SMALLEST_HEADER_SLOTS <= header.header_slots <= header.interval_slots // 2:
+            raise ConfigError(
+                f"header: expected {SMALLEST_HEADER_SLOTS} slots to half of the interval of "
+                f"{header.interval_slots}, got {header.header_slots}; lengthen the header or the interval"
+            )
+        self._header = header
+        self._light_ps = light_time_s * PS_PER_S
+        self._phase: Fit | None = None
+        self._numbered = False
+        self.headers_read = self.slips = 0
+
+    def report(self) -> ClockReport:
+        """What was followed and lost so far."""
+        return ClockReport(
+            method="header",
+            beacons_seen=self.beacons_seen,
+            headers_read=self.headers_read,
+            slips=self.slips,
+            resolved_clicks=self.resolved_clicks,
+            predicted_clicks=self.predicted_clicks,
+            dropped_clicks=self.dropped_clicks,
+            outages_s=self._outages_s(),
+        )
+
+    def _marks_of(self, tags: Tags) -> Times:
+        return np.asarray(tags.time_ps[tags.channel != BEACON_CHANNEL])
+
+    def _origin(self, fit: Fit) -> tuple[int, float]:
+        return fit.index, 0.0
+
+    def _follow(self, start_ps: int, end_ps: int, window: Times) -> Fit | None:
+        fit = self._phase_of(window, (start_ps + end_ps) // 2)
+        if fit is None:
+            return None
+        fit = self._asked(fit, window)
+        self._keep(fit, end_ps + self._stretch_ps)
+        return fit if self._numbered else None
+
+    def _phase_of(self, window: Times, middle_ps: int) -> Fit | None:
+        """The train in a window: as foretold while that is sure enough, else searched, its number lost."""
+        near, tolerance_ps = self._phase, self._tolerance_ps
+        if near is not None and near.bound_ps(np.array([middle_ps]))[0] <= tolerance_ps:
+            return follow_train(window, near, self._period_ps, tolerance_ps=tolerance_ps)
+        self._phase, self._numbered = None, False
+        return find_train(window, self._period_ps)
+
+    def _keep(self, fit: Fit, ahead_ps: int) -> None:
+        """Foretell by whichever fit knows more of what comes."""
+        ahead = np.array([ahead_ps])
+        if self._phase is None or fit.bound_ps(ahead)[0] <= self._phase.bound_ps(ahead)[0]:
+            self._phase = fit
+
+    def _asked(self, fit: Fit, window: Times) -> Fit:
+        """The fit, numbered by the header where there is one in the window."""
+        periods = fit.emission_ps(window) / self._period_ps
+        numbers = fit.index + np.rint(periods).astype(np.int64)
+        if self._numbered and np.mean(is_public(numbers, self._header)) < _INSIDE:
+            return fit
+        slot = (fit.origin_ps - self._light_ps) / self._period_ps
+        gathered = np.cos(2 * np.pi * periods)
+        shift = find_shift(numbers, gathered, round(slot) - fit.index, self._header)
+        if shift is None:
+            return fit
+        self.headers_read += 1
+        if self._numbered and shift != 0:
+            self.slips += 1
+        if shift != 0:
+            self._phase = self._best = None
+        self._numbered = True
+        return Fit(fit.origin_ps, fit.index + shift, fit.half_ps, fit.coefficients_ps, fit.spread_ps)

@@ -1,0 +1,151 @@
+r"""The pulse train in time tags: its rate and phase from detector clicks alone.
+
+The search: tags turn a phasor at the nominal rate; what is left is a beat of some kilohertz, that Doppler and
+clocks make, and its slope. For each slope on a grid the phasors are binned in time, and one Fourier transform
+looks at all rates at once. Of N clicks without period none of K cells has a power above
+:math:`N(\ln K + 40)` but with a probability of :math:`e^{-40}`, 4e-18 (Rayleigh's law).
+
+The fit: scoring steps on the sum of cosines of the phase, weighted in each tenth of the window by how much
+of the train is seen there; phase, rate and slope come with their covariance. The cubic term is left out:
+below 20 ps over a window of 0.5 s in low orbit. Source: Rayleigh's test, Mardia and Jupp, "Directional
+Statistics" (2000), section 6.3.
+
+Knows no slot numbers: `Fit.index` counts periods from wherever the first fit began.
+"""
+
+from typing import Final
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from satqkd.constants import PS_PER_S
+from satqkd.distill.recovery import Fit, Floats, Times, spread_of
+
+SIGNIFICANCE: Final = 40.0
+"""Power over clicks beyond the logarithm of the cells looked at: chance exp(-40)."""
+TRACKED: Final = 30.0
+"""The same of a fit that begins where it was foretold."""
+LARGEST_SLOPE: Final = 6e-5
+"""Of the station's against the satellite's time: Doppler of 2.5e-5, clocks 2e-5, and some."""
+_CURVES_PER_S: Final = (-3.2e-7, 0.4e-7)
+"""Half the slope's change in a second: range accelerates by -24 to 190 m/s^2."""
+_EDGE_TURNS: Final = 0.1  # phase left at the window's ends by the grid of slopes
+_BINS_PER_BEAT: Final = 3
+_STEPS: Final = 6
+_PARTS: Final = 10
+_WORST_CONDITION: Final = 1e12  # of a fit that clicks of one part of the window alone would make
+_MIN_CLICKS: Final = 40
+_ROUNDS: Final = 5
+
+
+def find_train(times: Times, period_ps: float) -> Fit | None:
+    """A pulse train of about this period, whatever its phase; None where chance could look like it."""
+    if times.size < _MIN_CLICKS:
+        return None
+    origin, half_ps = _middle(times)
+    dt = (times - origin).astype(np.float64)
+    turns = np.mod(dt / period_ps, 1.0)
+    bin_ps = period_ps / LARGEST_SLOPE / _BINS_PER_BEAT
+    bins = ((dt - dt[0]) / bin_ps).astype(np.int64)
+    n_bins = scipy.fft.next_fast_len(2 * (int(bins[-1]) + 1))
+    curves = _curves(half_ps, period_ps)
+    best, power = (0.0, 0.0), 0.0
+    for curve in curves.tolist():
+        phasor = np.exp(2j * np.pi * (turns + curve * dt**2 / period_ps))
+        binned = np.bincount(bins, phasor.real, n_bins) + 1j * np.bincount(bins, phasor.imag, n_bins)
+        spectrum = np.abs(scipy.fft.fft(binned.astype(np.complex64))) ** 2
+        peak = int(np.argmax(spectrum))
+        if spectrum[peak] > power:
+            beat = (peak if peak < n_bins / 2 else peak - n_bins) / (n_bins * bin_ps)
+            best, power = (-beat * period_ps, curve), float(spectrum[peak])
+    if power < times.size * (np.log(n_bins * curves.size) + SIGNIFICANCE):
+        return None
+    slope, curve = best
+    coefficients: Floats = np.array([0.0, slope * half_ps, curve * half_ps**2], np.float64)
+    begun = Fit(origin, 0, half_ps, coefficients, np.zeros((3, 3)))
+    phase = np.angle(np.exp(2j * np.pi * np.mod(begun.emission_ps(times) / period_ps, 1.0)).sum())
+    coefficients[0] = -phase / (2 * np.pi) * period_ps
+    return fit_train(times, begun, period_ps)
+
+
+def follow_train(times: Times, known: Fit, period_ps: float, *, tolerance_ps: float) -> Fit | None:
+    """The train that a fit foretells: first where its error is bounded by the tolerance, then farther.
+
+    None where too few clicks lie there, or they do not follow it.
+    """
+    fit: Fit | None = None
+    reached = 0
+    for _ in range(_ROUNDS):
+        told = np.flatnonzero((known if fit is None else fit).bound_ps(times) <= tolerance_ps)
+        if told.size <= reached:
+            break
+        near = times[told[0] : told[-1] + 1]
+        better = fit_train(near, known if fit is None else fit, period_ps)
+        if better is None:
+            break
+        fit, reached = better, told.size
+    return fit
+
+
+def fit_train(times: Times, near: Fit, period_ps: float) -> Fit | None:
+    """Phase, rate and slope that gather the clicks, from a fit that is near; None where few are gathered."""
+    if times.size < _MIN_CLICKS:
+        return None
+    fit = _moved(near, *_middle(times), period_ps)
+    since_ps, turn = (times - fit.origin_ps).astype(np.float64), 2 * np.pi / period_ps
+    powers = np.vander(since_ps / fit.half_ps, 3, increasing=True)
+    base = turn * np.mod(since_ps, period_ps)
+    part = np.minimum((_PARTS / 2 * (1 + powers[:, 1])).astype(np.int64), _PARTS - 1)
+    coefficients = fit.coefficients_ps.copy()
+    for _ in range(_STEPS):
+        phase = base + turn * (powers @ coefficients)
+        weight = _lit(phase, part)
+        information = (powers * weight[:, None] ** 2).T @ powers
+        if np.linalg.cond(information) > _WORST_CONDITION:
+            return None
+        inverse = np.linalg.inv(information)
+        coefficients -= inverse @ (powers.T @ (weight * np.sin(phase))) / turn
+    phase = base + turn * (powers @ coefficients)
+    gathered = float(np.cos(phase).mean())
+    if gathered <= 0 or times.size * gathered**2 < TRACKED:
+        return None
+    noise = (powers * (weight * np.sin(phase))[:, None] ** 2).T @ powers
+    spread_ps = spread_of(inverse @ noise @ inverse) / turn
+    return Fit(fit.origin_ps, fit.index, fit.half_ps, coefficients, spread_ps)
+
+
+def _lit(phase: Floats, part: NDArray[np.int64]) -> Floats:
+    """By click, how much of the train is in its part of the window: what a fade hides tells nothing."""
+    clicks = np.maximum(np.bincount(part, minlength=_PARTS), 1)
+    cosine, sine = (np.bincount(part, each, _PARTS) / clicks for each in (np.cos(phase), np.sin(phase)))
+    gathered = np.sqrt(np.maximum(cosine**2 + sine**2 - 2 / clicks, 0.0))
+    return np.asarray(gathered[part])
+
+
+def _middle(times: Times) -> tuple[int, float]:
+    """Origin and half width of a window."""
+    first, last = int(times[0]), int(times[-1])
+    return (first + last) // 2, max((last - first) / 2, 1.0)
+
+
+def _curves(half_ps: float, period_ps: float) -> NDArray[np.float64]:
+    step = 2 * _EDGE_TURNS * period_ps / half_ps**2
+    low, high = (curve / PS_PER_S for curve in _CURVES_PER_S)
+    return np.arange(low, high + step, step)
+
+
+def _moved(fit: Fit, origin_ps: int, half_ps: float, period_ps: float) -> Fit:
+    """The same fit about another origin, its event the period nearest to that."""
+    d, h = float(origin_ps - fit.origin_ps), fit.half_ps
+    _, c1, c2 = fit.coefficients_ps
+    at_origin = float(fit.emission_ps(np.array([origin_ps]))[0])
+    periods = round(at_origin / period_ps)
+    coefficients: Floats = np.array(
+        [
+            at_origin - periods * period_ps,
+            (c1 / h + 2 * c2 * d / h**2) * half_ps,
+            c2 * (half_ps / h) ** 2,
+        ]
+    )
+    return Fit(origin_ps, fit.index + periods, half_ps, coefficients, np.zeros((3, 3)))
