@@ -93,7 +93,10 @@ class HeaderRecovery(Recovery):
         if near is not None and near.bound_ps(np.array([middle_ps]))[0] <= tolerance_ps:
             return follow_train(window, near, self._period_ps, tolerance_ps=tolerance_ps)
         self._phase, self._numbered = None, False
-        return find_train(window, self._period_ps)
+        found = find_train(window, self._period_ps)
+        if found is None:
+            return None
+        return follow_train(window, found, self._period_ps, tolerance_ps=tolerance_ps) or found
 
     def _keep(self, fit: Fit, ahead_ps: int) -> None:
         """Foretell by whichever fit knows more of what comes."""

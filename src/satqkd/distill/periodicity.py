@@ -31,6 +31,7 @@ LARGEST_SLOPE: Final = 6e-5
 _CURVES_PER_S: Final = (-3.2e-7, 0.4e-7)
 """Half the slope's change in a second: range accelerates by -24 to 190 m/s^2."""
 _EDGE_TURNS: Final = 0.1  # phase left at the window's ends by the grid of slopes
+_CURVES: Final = 32  # slopes searched at most: the window is cut to what they cover
 _BINS_PER_BEAT: Final = 3
 _STEPS: Final = 6
 _PARTS: Final = 10
@@ -41,29 +42,42 @@ _ROUNDS: Final = 5
 
 def find_train(times: Times, period_ps: float) -> Fit | None:
     """A pulse train of about this period, whatever its phase; None where chance could look like it."""
-    if times.size < _MIN_CLICKS:
+    times = _searched(times, period_ps)
+    if times.size < SIGNIFICANCE:
         return None
     origin, half_ps = _middle(times)
     dt = (times - origin).astype(np.float64)
-    turns = np.mod(dt / period_ps, 1.0)
     bin_ps = period_ps / LARGEST_SLOPE / _BINS_PER_BEAT
-    bins = ((dt - dt[0]) / bin_ps).astype(np.int64)
-    n_bins = scipy.fft.next_fast_len(2 * (int(bins[-1]) + 1))
+    bins = ((dt + half_ps) / bin_ps).astype(np.int64)
+    turns = 2 * np.pi * np.mod(dt / period_ps, 1.0)
+    n_bins, n_rates = int(bins[-1]) + 1, scipy.fft.next_fast_len(2 * int(bins[-1]) + 2)
     curves = _curves(half_ps, period_ps)
-    best, power = (0.0, 0.0), 0.0
-    for curve in curves.tolist():
-        phasor = np.exp(2j * np.pi * (turns + curve * dt**2 / period_ps))
-        binned = np.bincount(bins, phasor.real, n_bins) + 1j * np.bincount(bins, phasor.imag, n_bins)
-        spectrum = np.abs(scipy.fft.fft(binned.astype(np.complex64))) ** 2
-        peak = int(np.argmax(spectrum))
-        if spectrum[peak] > power:
-            beat = (peak if peak < n_bins / 2 else peak - n_bins) / (n_bins * bin_ps)
-            best, power = (-beat * period_ps, curve), float(spectrum[peak])
-    if power < times.size * (np.log(n_bins * curves.size) + SIGNIFICANCE):
+    least = times.size * (np.log(n_rates * curves.size) + SIGNIFICANCE)
+    if times.size**2 < least:
         return None
-    slope, curve = best
+    binned = np.bincount(bins, np.cos(turns), n_bins) + 1j * np.bincount(bins, np.sin(turns), n_bins)
+    at_ps = (np.arange(n_bins) + 0.5) * bin_ps - half_ps
+    straight = (binned * np.exp(2j * np.pi / period_ps * curves[0] * at_ps**2)).astype(np.complex64)
+    to_next = np.exp(2j * np.pi / period_ps * (curves[1] - curves[0]) * at_ps**2).astype(np.complex64)
+    beat, curve, power = 0, 0.0, 0.0
+    for each in curves.tolist():
+        spectrum = np.abs(scipy.fft.fft(straight, n_rates))
+        peak = int(np.argmax(spectrum))
+        if spectrum[peak] ** 2 > power:
+            beat, curve, power = peak, each, float(spectrum[peak]) ** 2
+        straight *= to_next
+    if power < least:
+        return None
+    rate = (beat if beat < n_rates / 2 else beat - n_rates) / (n_rates * bin_ps)
+    return _begun(times, origin, half_ps, -rate * period_ps, curve, period_ps)
+
+
+def _begun(
+    times: Times, origin_ps: int, half_ps: float, slope: float, curve: float, period_ps: float
+) -> Fit | None:
+    """The fit of a train whose rate and slope are found, its phase not yet."""
     coefficients: Floats = np.array([0.0, slope * half_ps, curve * half_ps**2], np.float64)
-    begun = Fit(origin, 0, half_ps, coefficients, np.zeros((3, 3)))
+    begun = Fit(origin_ps, 0, half_ps, coefficients, np.zeros((3, 3)))
     phase = np.angle(np.exp(2j * np.pi * np.mod(begun.emission_ps(times) / period_ps, 1.0)).sum())
     coefficients[0] = -phase / (2 * np.pi) * period_ps
     return fit_train(times, begun, period_ps)
@@ -129,7 +143,17 @@ def _middle(times: Times) -> tuple[int, float]:
     return (first + last) // 2, max((last - first) / 2, 1.0)
 
 
-def _curves(half_ps: float, period_ps: float) -> NDArray[np.float64]:
+def _searched(times: Times, period_ps: float) -> Times:
+    """The middle of a window, so wide that few slopes make a difference in it."""
+    if times.size == 0:
+        return times
+    origin, half_ps = _middle(times)
+    low, high = _CURVES_PER_S
+    reach = int(min(half_ps, np.sqrt(_CURVES * 2 * _EDGE_TURNS * period_ps * PS_PER_S / (high - low))))
+    return times[np.searchsorted(times, origin - reach) : np.searchsorted(times, origin + reach, "right")]
+
+
+def _curves(half_ps: float, period_ps: float) -> Floats:
     step = 2 * _EDGE_TURNS * period_ps / half_ps**2
     low, high = (curve / PS_PER_S for curve in _CURVES_PER_S)
     return np.arange(low, high + step, step)

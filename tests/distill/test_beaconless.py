@@ -1,0 +1,186 @@
+"""Clock recovery from quantum tags and public headers: slots right, or none; never a wrong one for long."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from quantum_tags import NO_SLOT, Train, follow
+
+from satqkd.constants import PS_PER_S
+from satqkd.distill import recovery
+from satqkd.distill.headers import find_shift
+from satqkd.distill.periodicity import find_train
+from satqkd.errors import ConfigError
+from satqkd.header import PublicHeader
+from satqkd.randomness import stream
+from satqkd.records import BEACON_CHANNEL, Tags
+
+TRAINS = {
+    "culmination": Train(),
+    "approach": Train(culmination_s=240.0, drift=2e-5, offset_s=-1e-3),
+    "recede, mid-pass": Train(start_s=299.9, culmination_s=60.0, drift=2e-5, duration_s=6.0, interval_s=5.0),
+    "100 MHz": Train(period_ps=10_000.0, signal_hz=3000.0),
+    "2.5 GHz": Train(period_ps=400.0, jitter_ps=40.0, duration_s=1.0),
+    "period not whole": Train(period_ps=PS_PER_S / 3e8),
+    "faint": Train(signal_hz=1000.0, background_hz=300.0),
+    "noisy": Train(signal_hz=3000.0, background_hz=12_000.0),
+    "wide pulses": Train(jitter_ps=350.0),
+}
+
+
+@pytest.mark.parametrize("name", TRAINS)
+def test_slots_are_right(name: str) -> None:
+    train = TRAINS[name]
+    found = follow(train)
+    signal = found.slot != NO_SLOT
+    assert found.machine.locked or train.duration_s > 5
+    assert len(found.clicks) > 0.85 * (train.signal_hz + train.background_hz) * train.duration_s
+    assert found.wrong == 0
+    assert np.sqrt(np.mean(found.clock_error_ps[signal] ** 2)) < 0.05 * train.period_ps
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(2, 300))
+def test_batches_do_not_matter(pieces: int) -> None:
+    train = Train(duration_s=1.2, signal_hz=3000.0, blind_s=(0.7, 0.8))
+    whole, split = follow(train), follow(train, pieces=pieces)
+    for name in ("slot", "residual_ps", "channel", "time_ps"):
+        np.testing.assert_array_equal(getattr(whole.clicks, name), getattr(split.clicks, name))
+    assert whole.machine.report() == split.machine.report()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_short_fade_is_bridged(seed: int) -> None:
+    train = Train(blind_s=(1.1, 1.35), culmination_s=(1.0, 80.0)[seed % 2], duration_s=2.5, seed=seed)
+    found = follow(train)
+    report = found.machine.report()
+    assert found.wrong == 0 and report.slips == 0
+    assert report.dropped_clicks < 0.2 * train.background_hz
+    assert len(report.outages_s) <= 1
+
+
+@pytest.mark.parametrize("period_ps", [1600.0, 10_000.0])
+@pytest.mark.parametrize("seed", range(2))
+def test_after_two_seconds_without_light_the_next_header_tells_the_slot(period_ps: float, seed: int) -> None:
+    train = Train(period_ps=period_ps, signal_hz=5000.0, blind_s=(1.0, 3.0), duration_s=6.0, seed=seed)
+    found = follow(train)
+    report = found.machine.report()
+    assert found.wrong == 0 and report.slips == 0
+    begin_s, end_s = report.outages_s[0]
+    assert 1.0 < begin_s < 1.5 and 4.7 < end_s < 5.2
+    assert (found.clicks.time_ps > 5.3 * PS_PER_S).any()
+    tags, *_ = train.tags()
+    assert report.resolved_clicks + report.dropped_clicks == len(tags)
+
+
+def test_a_careless_bound_would_number_clicks_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power: the tolerance is what keeps slots right through a fade."""
+    monkeypatch.setattr(recovery, "TOLERATED_PERIODS", 1e4)
+    train = Train(signal_hz=3000.0, culmination_s=40.0, interval_s=20.0, blind_s=(1.0, 5.0), duration_s=6.0)
+    assert follow(train).wrong > 1000
+
+
+def test_errors_stay_below_the_stated_bound() -> None:
+    train = Train(signal_hz=2000.0, background_hz=1000.0, blind_s=(1.2, 1.6), duration_s=3.0, jitter_ps=200.0)
+    machine = train.recovery()
+    bounds: list[np.ndarray] = []
+    place = machine._slots
+
+    def noted(fit: recovery.Fit, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        bounds.append(np.stack([times.astype(float), fit.bound_ps(times)]))
+        return place(fit, times)
+
+    machine._slots = noted  # type: ignore[method-assign]
+    found = follow(train, machine)
+    stated = np.concatenate(bounds, axis=1)
+    stated = stated[1, np.argsort(stated[0], kind="stable")]
+    signal = found.slot != NO_SLOT
+    ratio = np.abs(found.clock_error_ps[signal]) / stated[signal]
+    assert 0.2 < ratio.max() < 1.0
+
+
+def test_noise_alone_never_locks() -> None:
+    rng = stream(7, "noise")
+    for clicks_hz in (500.0, 5000.0, 50_000.0):
+        times = np.sort(rng.integers(0, PS_PER_S, rng.poisson(clicks_hz)))
+        machine = Train().recovery()
+        machine.feed(Tags(times, np.zeros(times.size, np.uint8)))
+        assert len(machine.flush()) == 0
+        assert not machine.ever_locked and machine.dropped_clicks == times.size
+
+
+@pytest.mark.parametrize("signal_hz", [3000.0, 300_000.0])
+def test_the_header_of_another_satellite_never_locks(signal_hz: float) -> None:
+    """In the strongest light too, where any two codes correlate significantly."""
+    train = Train(signal_hz=signal_hz, background_hz=0.0, duration_s=0.5, period_ps=10_000.0)
+    found = follow(train, train.recovery("another"))
+    assert len(found.clicks) == 0 and not found.machine.ever_locked
+
+
+@pytest.mark.parametrize("factor", [1.0002, 0.5, 2.0, 1.5])
+def test_another_pulse_rate_never_locks(factor: float) -> None:
+    train = Train(duration_s=0.9)
+    found = follow(train, replace(train, period_ps=train.period_ps * factor).recovery())
+    assert len(found.clicks) == 0 and not found.machine.ever_locked
+
+
+def test_a_pass_without_headers_never_locks() -> None:
+    """The train is there, its slots are not told."""
+    train = Train(start_s=1.0, duration_s=2.0)
+    tags, *_ = train.tags()
+    assert find_train(tags.time_ps[:4000], train.period_ps) is not None
+    assert not follow(train).machine.ever_locked
+
+
+def test_a_clock_that_jumps_is_put_right_by_the_next_header() -> None:
+    """By one period, as no phase can show: wrong until then, and said so."""
+    train = Train(duration_s=6.5, signal_hz=3000.0)
+    tags, slot, _ = train.tags()
+    jump_ps = 2 * PS_PER_S
+    times = np.sort(tags.time_ps + np.where(tags.time_ps > jump_ps, round(train.period_ps), 0))
+    machine = train.recovery()
+    machine.feed(Tags(times, tags.channel))
+    clicks = machine.flush()
+    kept = np.isin(times, clicks.time_ps)
+    wrong = (clicks.slot != slot[kept]) & (slot[kept] != NO_SLOT)
+    late = clicks.time_ps > 5.6 * PS_PER_S
+    assert machine.slips == 1
+    assert wrong[~late].any() and not wrong[late].any()
+
+
+def test_the_search_needs_some_light_but_not_more_than_it_says() -> None:
+    for signal_hz, told in ((300.0, True), (30.0, False)):
+        tags, *_ = Train(signal_hz=signal_hz, background_hz=0.0, duration_s=0.5).tags()
+        assert (find_train(tags.time_ps, 1600.0) is not None) == told
+
+
+def test_few_clicks_of_the_header_are_no_find() -> None:
+    header = Train(period_ps=10_000.0).header()
+    rng = stream(3, "few")
+    bright = np.flatnonzero(np.tile(header.codes[0], 8)[: 1 << 16])
+    slots = np.sort(rng.choice(bright, 60))
+    assert find_shift(slots - 12_345, np.ones(60), 10_000, header) is None
+
+
+def test_beacon_tags_are_ignored_and_nothing_at_all_is_nothing() -> None:
+    train = Train(duration_s=0.6)
+    tags, *_ = train.tags()
+    machine, plain = train.recovery(), train.recovery()
+    plain.feed(tags)
+    channel = np.concatenate([tags.channel, np.full(50, BEACON_CHANNEL, np.uint8)])
+    times = np.concatenate([tags.time_ps, np.full(50, tags.time_ps[-1])])
+    machine.feed(Tags(times, channel))
+    np.testing.assert_array_equal(machine.flush().slot, plain.flush().slot)
+    empty = train.recovery()
+    empty.feed(Tags(np.zeros(0, np.int64), np.zeros(0, np.uint8)))
+    assert len(empty.resolved()) == len(empty.flush()) == 0
+
+
+def test_a_header_too_short_to_be_read_is_refused() -> None:
+    header = Train().header()
+    for sizes in ((1000, 10_000_000), (6_000_000, 10_000_000)):
+        with pytest.raises(ConfigError, match="header"):
+            train_header = PublicHeader(*sizes, header.codes)
+            type(Train().recovery())(1600.0, train_header, light_time_s=0.0)
