@@ -57,8 +57,13 @@ def is_public(slots: Slots, header: PublicHeader) -> Mask:
     return np.asarray(slots % header.interval_slots < header.header_slots)
 
 
+def takes_second(slots: Slots, header: PublicHeader) -> Mask:
+    """Which public slots take a bit of the second code."""
+    return np.asarray((slots % header.interval_slots >> SECTION_SHIFT) & 1 == 1)
+
+
 def is_bright(slots: Slots, header: PublicHeader) -> Mask:
     """Which public slots are bright."""
     within = slots % header.interval_slots
     first, second = (code[within % code.size] for code in header.codes)
-    return np.asarray(np.where(within >> SECTION_SHIFT & 1, second, first) == 1)
+    return np.asarray(np.where(takes_second(slots, header), second, first) == 1)

@@ -35,6 +35,9 @@ _CURVES: Final = 32  # slopes searched at most: the window is cut to what they c
 _BINS_PER_BEAT: Final = 3
 _STEPS: Final = 6
 _PARTS: Final = 10
+_PARTS_LIT: Final = 8
+_LIT: Final = 4.0  # exp(-4): chance of a part that is dark; of five dark ones three must look lit
+_SURELY_LIT: Final = 12.0
 _WORST_CONDITION: Final = 1e12  # of a fit that clicks of one part of the window alone would make
 _MIN_CLICKS: Final = 40
 _ROUNDS: Final = 5
@@ -80,7 +83,7 @@ def _begun(
     begun = Fit(origin_ps, 0, half_ps, coefficients, np.zeros((3, 3)))
     phase = np.angle(np.exp(2j * np.pi * np.mod(begun.emission_ps(times) / period_ps, 1.0)).sum())
     coefficients[0] = -phase / (2 * np.pi) * period_ps
-    return fit_train(times, begun, period_ps)
+    return _fit_where_lit(times, begun, period_ps)
 
 
 def follow_train(times: Times, known: Fit, period_ps: float, *, tolerance_ps: float) -> Fit | None:
@@ -94,8 +97,7 @@ def follow_train(times: Times, known: Fit, period_ps: float, *, tolerance_ps: fl
         told = np.flatnonzero((known if fit is None else fit).bound_ps(times) <= tolerance_ps)
         if told.size <= reached:
             break
-        near = times[told[0] : told[-1] + 1]
-        better = fit_train(near, known if fit is None else fit, period_ps)
+        better = _fit_where_lit(times[told[0] : told[-1] + 1], known if fit is None else fit, period_ps)
         if better is None:
             break
         fit, reached = better, told.size
@@ -103,38 +105,67 @@ def follow_train(times: Times, known: Fit, period_ps: float, *, tolerance_ps: fl
 
 
 def fit_train(times: Times, near: Fit, period_ps: float) -> Fit | None:
-    """Phase, rate and slope that gather the clicks, from a fit that is near; None where few are gathered."""
+    """Phase, rate and slope that gather the clicks, from a fit that is near.
+
+    None where they gather few, or in less than eight tenths of the window: the covariance takes the train
+    for there all the time.
+    """
     if times.size < _MIN_CLICKS:
         return None
     fit = _moved(near, *_middle(times), period_ps)
     since_ps, turn = (times - fit.origin_ps).astype(np.float64), 2 * np.pi / period_ps
     powers = np.vander(since_ps / fit.half_ps, 3, increasing=True)
     base = turn * np.mod(since_ps, period_ps)
-    part = np.minimum((_PARTS / 2 * (1 + powers[:, 1])).astype(np.int64), _PARTS - 1)
+    part = _part_of(powers[:, 1])
     coefficients = fit.coefficients_ps.copy()
     for _ in range(_STEPS):
         phase = base + turn * (powers @ coefficients)
-        weight = _lit(phase, part)
+        clicks, gathered = _gathered(phase, part)
+        weight = np.sqrt(np.maximum(gathered - 2 / clicks, 0.0))[part]
         information = (powers * weight[:, None] ** 2).T @ powers
         if np.linalg.cond(information) > _WORST_CONDITION:
             return None
         inverse = np.linalg.inv(information)
         coefficients -= inverse @ (powers.T @ (weight * np.sin(phase))) / turn
     phase = base + turn * (powers @ coefficients)
-    gathered = float(np.cos(phase).mean())
-    if gathered <= 0 or times.size * gathered**2 < TRACKED:
+    cosine = float(np.cos(phase).mean())
+    lit = np.count_nonzero(clicks * gathered >= _LIT)
+    if cosine <= 0 or times.size * cosine**2 < TRACKED or lit < _PARTS_LIT:
         return None
     noise = (powers * (weight * np.sin(phase))[:, None] ** 2).T @ powers
     spread_ps = spread_of(inverse @ noise @ inverse) / turn
     return Fit(fit.origin_ps, fit.index, fit.half_ps, coefficients, spread_ps)
 
 
-def _lit(phase: Floats, part: NDArray[np.int64]) -> Floats:
-    """By click, how much of the train is in its part of the window: what a fade hides tells nothing."""
+def _fit_where_lit(times: Times, near: Fit, period_ps: float) -> Fit | None:
+    """The fit of a window, or of the longest part of it in which the train is seen."""
+    fit = fit_train(times, near, period_ps)
+    if fit is not None or times.size < _MIN_CLICKS:
+        return fit
+    origin_ps, half_ps = _middle(times)
+    part = _part_of((times - origin_ps) / half_ps)
+    clicks, gathered = _gathered(2 * np.pi / period_ps * np.mod(near.emission_ps(times), period_ps), part)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], clicks * gathered >= _SURELY_LIT, [0]])))
+    begins, ends = edges[::2], edges[1::2]
+    if begins.size == 0:
+        return None
+    longest = int(np.argmax(ends - begins))
+    # What borders on the dark is lit in part.
+    begin = begins[longest] + (begins[longest] > 0)
+    end = ends[longest] - (ends[longest] < _PARTS)
+    return fit_train(times[(part >= begin) & (part < end)], near, period_ps)
+
+
+def _part_of(x: Floats) -> NDArray[np.int64]:
+    """Tenth of the window, by the place in it from -1 to 1."""
+    return np.asarray(np.minimum((_PARTS / 2 * (1 + x)).astype(np.int64), _PARTS - 1))
+
+
+def _gathered(phase: Floats, part: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+    """By part: clicks, 1 for none, and squared length of their mean phasor."""
     clicks = np.maximum(np.bincount(part, minlength=_PARTS), 1)
     cosine, sine = (np.bincount(part, each, _PARTS) / clicks for each in (np.cos(phase), np.sin(phase)))
-    gathered = np.sqrt(np.maximum(cosine**2 + sine**2 - 2 / clicks, 0.0))
-    return np.asarray(gathered[part])
+    return clicks, cosine**2 + sine**2
 
 
 def _middle(times: Times) -> tuple[int, float]:
