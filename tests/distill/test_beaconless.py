@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from quantum_tags import NO_SLOT, Train, follow
 
 from satqkd.constants import PS_PER_S
-from satqkd.distill import recovery
+from satqkd.distill import headers, recovery
 from satqkd.distill.headers import find_shift
 from satqkd.distill.periodicity import find_train
 from satqkd.errors import ConfigError
-from satqkd.header import PublicHeader
+from satqkd.header import PublicHeader, is_bright
 from satqkd.randomness import stream
 from satqkd.records import BEACON_CHANNEL, Tags
 
@@ -62,9 +62,8 @@ def test_a_short_fade_is_bridged(seed: int) -> None:
 
 
 @pytest.mark.parametrize("period_ps", [1600.0, 10_000.0])
-@pytest.mark.parametrize("seed", range(2))
-def test_after_two_seconds_without_light_the_next_header_tells_the_slot(period_ps: float, seed: int) -> None:
-    train = Train(period_ps=period_ps, signal_hz=5000.0, blind_s=(1.0, 3.0), duration_s=6.0, seed=seed)
+def test_after_two_seconds_without_light_the_next_header_tells_the_slot(period_ps: float) -> None:
+    train = Train(period_ps=period_ps, signal_hz=5000.0, blind_s=(1.0, 3.0), duration_s=6.0)
     found = follow(train)
     report = found.machine.report()
     assert found.wrong == 0 and report.slips == 0
@@ -82,8 +81,16 @@ def test_a_careless_bound_would_number_clicks_wrongly(monkeypatch: pytest.Monkey
     assert follow(train).wrong > 1000
 
 
-def test_errors_stay_below_the_stated_bound() -> None:
-    train = Train(signal_hz=2000.0, background_hz=1000.0, blind_s=(1.2, 1.6), duration_s=3.0, jitter_ps=200.0)
+@pytest.mark.parametrize(
+    "train",
+    [
+        Train(signal_hz=2000.0, background_hz=1000.0, blind_s=(1.2, 1.6), duration_s=2.5, jitter_ps=200.0),
+        # Light comes back so that a window ends with it: noise before must not pass for knowledge.
+        Train(period_ps=1e4, blind_s=(1.13, 1.73), duration_s=2.9, interval_s=20.0, jitter_ps=200.0, seed=3),
+    ],
+    ids=["fade", "late light"],
+)
+def test_errors_stay_below_the_stated_bound(train: Train) -> None:
     machine = train.recovery()
     bounds: list[np.ndarray] = []
     place = machine._slots
@@ -98,7 +105,7 @@ def test_errors_stay_below_the_stated_bound() -> None:
     stated = stated[1, np.argsort(stated[0], kind="stable")]
     signal = found.slot != NO_SLOT
     ratio = np.abs(found.clock_error_ps[signal]) / stated[signal]
-    assert 0.2 < ratio.max() < 1.0
+    assert 0.05 < ratio.max() < 1.0
 
 
 def test_noise_alone_never_locks() -> None:
@@ -111,12 +118,22 @@ def test_noise_alone_never_locks() -> None:
         assert not machine.ever_locked and machine.dropped_clicks == times.size
 
 
-@pytest.mark.parametrize("signal_hz", [3000.0, 300_000.0])
-def test_the_header_of_another_satellite_never_locks(signal_hz: float) -> None:
-    """In the strongest light too, where any two codes correlate significantly."""
-    train = Train(signal_hz=signal_hz, background_hz=0.0, duration_s=0.5, period_ps=10_000.0)
+def test_the_header_of_another_satellite_never_locks() -> None:
+    train = Train(signal_hz=20_000.0, background_hz=0.0, duration_s=0.9, period_ps=10_000.0)
     found = follow(train, train.recovery("another"))
     assert len(found.clicks) == 0 and not found.machine.ever_locked
+
+
+def test_nor_in_the_strongest_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There any two codes correlate significantly, but not by much. Power: with significance alone it would."""
+    one, other = (Train(period_ps=10_000.0).header(name) for name in ("one", "sat3"))
+    slots = stream(9, "strong").integers(0, one.header_slots, 1_000_000)
+    slots = slots[is_bright(slots, one)]
+    light = slots, np.zeros(slots.size)
+    assert find_shift(*light, 0, one) == 0
+    assert find_shift(*light, 0, other) is None
+    monkeypatch.setattr(headers, "_OF_THE_TRAIN", 0.0)
+    assert find_shift(*light, 0, other) is not None
 
 
 @pytest.mark.parametrize("factor", [1.0002, 0.5, 2.0, 1.5])
@@ -161,7 +178,7 @@ def test_few_clicks_of_the_header_are_no_find() -> None:
     rng = stream(3, "few")
     bright = np.flatnonzero(np.tile(header.codes[0], 8)[: 1 << 16])
     slots = np.sort(rng.choice(bright, 60))
-    assert find_shift(slots - 12_345, np.ones(60), 10_000, header) is None
+    assert find_shift(slots - 12_345, np.zeros(60), 10_000, header) is None
 
 
 def test_beacon_tags_are_ignored_and_nothing_at_all_is_nothing() -> None:
@@ -184,3 +201,44 @@ def test_a_header_too_short_to_be_read_is_refused() -> None:
         with pytest.raises(ConfigError, match="header"):
             train_header = PublicHeader(*sizes, header.codes)
             type(Train().recovery())(1600.0, train_header, light_time_s=0.0)
+
+
+def partly_in_a_header(seed: int) -> tuple[np.ndarray, int, PublicHeader]:
+    """Numbers of a window of which a part lies in a header, the shift that makes them slots, the header."""
+    rng = stream(seed, "partly")
+    header = Train(period_ps=1600.0).header()
+    inside, outside = rng.integers(50, 800), rng.integers(0, 3000)
+    begin = rng.integers(0, header.header_slots - 70_000_000)
+    candidates = begin + rng.integers(0, 70_000_000, 3 * inside)
+    slots = candidates[is_bright(candidates, header)][:inside]
+    slots = np.concatenate([slots, rng.integers(header.header_slots, header.interval_slots, outside)])
+    shift = int(rng.integers(-(10**9), 10**9))
+    return slots + header.interval_slots - shift, shift, header
+
+
+def test_of_two_codes_one_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the edge of a header one code stands out before the other: that is no find yet.
+
+    Power: with no demand on each by itself, one true place and one false pass together.
+    """
+    asked: list[int | None] = []
+    for seed in range(150):
+        numbers, shift, header = partly_in_a_header(seed)
+        guess = shift + (-1) ** seed * 6_000_000
+        found = find_shift(numbers, np.zeros(numbers.size), guess, header)
+        assert found in (None, shift)
+        asked.append(found)
+    assert 20 < sum(each is not None for each in asked) < 140
+    monkeypatch.setattr(headers, "SIGNIFICANCE", -9.0)
+    careless = [partly_in_a_header(seed) for seed in range(150)]
+    assert any(find_shift(n, np.zeros(n.size), s, h) not in (None, s) for n, s, h in careless)
+
+
+def test_the_place_beyond_the_guess_is_not_told() -> None:
+    """The guess may be off by half the product of the lengths, and no more."""
+    rng = stream(5, "guess")
+    header = Train(period_ps=1600.0).header()
+    slots = np.sort(rng.integers(0, header.header_slots, 3000))
+    slots = slots[is_bright(slots, header)] + 7 * header.interval_slots
+    for off, told in ((60_000_000, True), (-60_000_000, True), (75_000_000, False), (-75_000_000, False)):
+        assert (find_shift(slots - 99, np.zeros(slots.size), 99 + off, header) == 99) == told

@@ -15,6 +15,7 @@ from satqkd.config import Source
 from satqkd.devices.dice import settings_of
 from satqkd.distill import amplify, codes, gaps, messages, verify
 from satqkd.distill.authenticate import PassKeys, TagUse, Transcript
+from satqkd.header import header_codes
 from satqkd.kernels.philox_plain import philox4x32
 from satqkd.randomness import expand, key_words
 
@@ -60,12 +61,18 @@ def _verify() -> str:
     return verify.tag(BITS, bytes(range(verify.seed_bytes(1e-15))), 1e-15).hex()
 
 
+def _header_codes(satellite: str) -> dict[str, str]:
+    codes = zip(("first", "second"), header_codes(satellite), strict=True)
+    return {f"header.{satellite}.{name}": "".join(map(str, code[:64].tolist())) for name, code in codes}
+
+
 def computed() -> dict[str, str]:
     """Every vector by name."""
     slots = np.array([1000, 1007, 1300, 5000], dtype=np.int64)
     return {
         "beacon.shake": expand("satqkd beacon code v1", 4).hex(),
         "beacon.code": "".join(map(str, beacon_code(64).tolist())),
+        **_header_codes("micius"),
         **{f"code.{n}.{c}": _code(n, c) for n, c in ((8192, 0), (100_000, 40), (262_144, 40))},
         "frames.4.3": " ".join(map(str, codes.interleaved_order([4, 3]).tolist())),
         "philox.zero": _philox_zero(),

@@ -111,8 +111,8 @@ class HeaderRecovery(Recovery):
         if self._numbered and np.mean(is_public(numbers, self._header)) < _INSIDE:
             return fit
         slot = (fit.origin_ps - self._light_ps) / self._period_ps
-        gathered = np.cos(2 * np.pi * periods)
-        shift = find_shift(numbers, gathered, round(slot) - fit.index, self._header)
+        phase_rad = 2 * np.pi * (periods - np.rint(periods))
+        shift = find_shift(numbers, phase_rad, round(slot) - fit.index, self._header)
         if shift is None:
             return fit
         self.headers_read += 1

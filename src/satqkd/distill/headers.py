@@ -2,16 +2,16 @@ r"""The header finder: which slot is which, from clicks that are numbered from a
 
 Clicks in a header fall on bright slots, so their numbers modulo a code's length correlate with the code at
 one shift; half of them are another code's, and spread evenly. One Fourier transform looks at all shifts of
-a code, both places together tell the shift modulo the product K of the lengths, the station's clock the rest.
+a code, both places together tell the shift modulo the product of the lengths, the station's clock the rest.
 
 False finds: at a shift, clicks on bright slots less those on dark ones, in the public sections of a code, are
 its score. Of N clicks that know nothing of the code it is t or more with probability at most
 :math:`e^{-t^2/2N}` (Hoeffding), at one of its L shifts with at most :math:`L e^{-t^2/2N}`. Each code must
 score :math:`t = \sqrt{2N(\ln L + 26)}`, 8.4 deviations, in its own sections: clicks that know of no header do
 so with e^-52 a try, those of a header in which one code alone is placed rightly with e^-26, 5e-12: below 1e-9
-in a pass of a hundred such tries. Codes unlike those sent, as of another satellite, correlate by some per cent, which much
-light makes significant: so both together must also score half of what the pulse train itself gathers there.
-Knows no time but the guess.
+in a pass of a hundred such tries. Codes unlike those sent, as of another satellite, correlate by some per
+cent, which much light makes significant: so both together must also score half of what the pulse train itself
+gathers there. Knows no time but the guess.
 """
 
 from typing import Final
@@ -30,12 +30,12 @@ _PRODUCT: Final = LENGTHS[0] * LENGTHS[1]
 _OF_THE_TRAIN: Final = 0.5
 
 
-def find_shift(numbers: NDArray[np.int64], gathered: Floats, guess: int, header: PublicHeader) -> int | None:
+def find_shift(numbers: NDArray[np.int64], phase_rad: Floats, guess: int, header: PublicHeader) -> int | None:
     """How much must be added to the numbers to be slots; None where no header tells it.
 
-    numbers: int64, shape (n,), of clicks of one window. gathered: cosine of each click's phase against the
-    train. guess: the shift by the station's clock; it must be within half the product of the code lengths,
-    67 million slots, and within a quarter of the interval of headers.
+    numbers: int64, shape (n,), of clicks of one window. phase_rad: of each against the pulse train. guess:
+    the shift by the station's clock; it must be within half the product of the code lengths, 67 million
+    slots, and within a quarter of the interval of headers.
     """
     if numbers.size == 0:
         return None
@@ -46,12 +46,12 @@ def find_shift(numbers: NDArray[np.int64], gathered: Floats, guess: int, header:
     start = before // header.interval_slots * header.interval_slots
     slot = start + _nearest(_combined(remainders), nominal - start)
     shift = slot - middle
-    return shift if _is_told(numbers + shift, gathered, header) else None
+    return shift if _is_told(numbers + shift, phase_rad, header) else None
 
 
-def _is_told(slots: NDArray[np.int64], gathered: Floats, header: PublicHeader) -> bool:
+def _is_told(slots: NDArray[np.int64], phase_rad: Floats, header: PublicHeader) -> bool:
     public = is_public(slots, header)
-    slots, gathered = slots[public], gathered[public]
+    slots, gathered = slots[public], np.cos(phase_rad[public])
     sign = 2.0 * is_bright(slots, header) - 1.0
     second = takes_second(slots, header)
     told = sign.sum() >= _OF_THE_TRAIN * gathered.sum()
