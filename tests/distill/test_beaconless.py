@@ -41,7 +41,7 @@ def test_slots_are_right(name: str) -> None:
     assert np.sqrt(np.mean(found.clock_error_ps[signal] ** 2)) < 0.05 * train.period_ps
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.integers(2, 300))
 def test_batches_do_not_matter(pieces: int) -> None:
     train = Train(duration_s=1.2, signal_hz=3000.0, blind_s=(0.7, 0.8))
@@ -110,7 +110,7 @@ def test_errors_stay_below_the_stated_bound(train: Train) -> None:
 
 def test_noise_alone_never_locks() -> None:
     rng = stream(7, "noise")
-    for clicks_hz in (500.0, 5000.0, 50_000.0):
+    for clicks_hz in (500.0, 20_000.0):
         times = np.sort(rng.integers(0, PS_PER_S, rng.poisson(clicks_hz)))
         machine = Train().recovery()
         machine.feed(Tags(times, np.zeros(times.size, np.uint8)))
@@ -125,7 +125,7 @@ def test_the_header_of_another_satellite_never_locks() -> None:
 
 
 def test_nor_in_the_strongest_light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There any two codes correlate significantly, but not by much. Power: with significance alone it would."""
+    """There any two codes correlate significantly, but little. Power: by significance alone it is a find."""
     one, other = (Train(period_ps=10_000.0).header(name) for name in ("one", "sat3"))
     slots = stream(9, "strong").integers(0, one.header_slots, 1_000_000)
     slots = slots[is_bright(slots, one)]
@@ -222,15 +222,15 @@ def test_of_two_codes_one_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None
     Power: with no demand on each by itself, one true place and one false pass together.
     """
     asked: list[int | None] = []
-    for seed in range(150):
+    for seed in range(100):
         numbers, shift, header = partly_in_a_header(seed)
         guess = shift + (-1) ** seed * 6_000_000
         found = find_shift(numbers, np.zeros(numbers.size), guess, header)
         assert found in (None, shift)
         asked.append(found)
-    assert 20 < sum(each is not None for each in asked) < 140
+    assert 15 < sum(each is not None for each in asked) < 90
     monkeypatch.setattr(headers, "SIGNIFICANCE", -9.0)
-    careless = [partly_in_a_header(seed) for seed in range(150)]
+    careless = [partly_in_a_header(seed) for seed in range(100)]
     assert any(find_shift(n, np.zeros(n.size), s, h) not in (None, s) for n, s, h in careless)
 
 
@@ -242,3 +242,28 @@ def test_the_place_beyond_the_guess_is_not_told() -> None:
     slots = slots[is_bright(slots, header)] + 7 * header.interval_slots
     for off, told in ((60_000_000, True), (-60_000_000, True), (75_000_000, False), (-75_000_000, False)):
         assert (find_shift(slots - 99, np.zeros(slots.size), 99 + off, header) == 99) == told
+
+
+@pytest.mark.soak
+def test_no_fade_of_many_ever_leaves_wrong_slots() -> None:
+    rng = stream(1, "fades")
+    for seed in range(200):
+        begin_s, dark_s = (
+            rng.uniform(1.0, 1.5),
+            rng.choice([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5]),
+        )
+        train = Train(
+            period_ps=rng.choice([1600.0, 1e4, PS_PER_S / 3e8]),
+            signal_hz=rng.choice([2000.0, 5000.0, 20_000.0]),
+            background_hz=rng.choice([100.0, 1000.0, 5000.0]),
+            culmination_s=rng.choice([1.0, 60.0, -60.0, 240.0]),
+            drift=rng.choice([-2e-5, 2e-5]),
+            offset_s=rng.uniform(-1e-3, 1e-3),
+            duration_s=4.5,
+            interval_s=3.0,
+            blind_s=(begin_s, begin_s + dark_s),
+            seed=1000 + seed,
+        )
+        found = follow(train)
+        assert found.machine.ever_locked and found.machine.slips == 0
+        assert found.wrong == 0

@@ -377,3 +377,12 @@ def test_beacons_of_another_rate_never_lock(rate_hz: float) -> None:
     machine = ClockRecovery(rate_hz, 0.05 / rate_hz, CODE, nature.period_ps)
     machine.feed(nature.tags()[0])
     assert len(machine.flush()) == 0 and not machine.ever_locked
+
+
+@pytest.mark.soak
+def test_no_seed_of_many_ever_locks_wrongly() -> None:
+    for seed in range(10, 310):
+        nature = hard(seed, rate_hz=(1000.0, 3000.0, 10_000.0)[seed % 3], missing=(0.5, 0.8)[seed % 2])
+        clicks, machine, slot, _ = run(nature)
+        assert machine.locked
+        np.testing.assert_array_equal(clicks.slot, slot)

@@ -6,8 +6,8 @@ below a quarter of the pulse period, be it inside the window or ahead of it: so 
 what cannot be told is dropped and counted. Everything is decided on stretches of station time, never on how
 tags came in batches.
 
-The bound: 4 standard deviations of the fit, the jerk of a low orbit (1.5 m/s^3), and a clock whose frequency
-changes by less than 1e-10 in a second. No beacons, no pulses, no settings here.
+The bound: 4 standard deviations of the fit, the jerk of a low orbit (3 m/s^3: overhead at 360 km), and a
+clock whose frequency changes by less than 1e-10 in a second. No beacons, no pulses, no settings here.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 SIGMAS: Final = 4.0
-LARGEST_JERK_M_S3: Final = 1.5
+LARGEST_JERK_M_S3: Final = 3.0
 CLOCK_WANDER_PER_S: Final = 1e-10
 TOLERATED_PERIODS: Final = 0.25
 """A click is given a slot where the clock's error is bounded by this part of the pulse period."""

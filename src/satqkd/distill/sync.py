@@ -8,7 +8,7 @@ between beacon and quantum light comes from the circular mean of earlier detecto
 
 Assumes: fractional frequency error below 1e-4, false beacon tags fewer than 3 per beacon, a path
 difference of beacon and quantum light within half a pulse period. Uses clicks only, never settings.
-Cubic terms left out: jerk below 1.5 m/s^3 in low orbit, under 20 ps over the default window.
+Cubic terms left out: jerk below 3 m/s^3 in low orbit, under 20 ps over the default window.
 """
 
 from typing import Final
