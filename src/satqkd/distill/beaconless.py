@@ -17,8 +17,8 @@ import numpy as np
 
 from satqkd.constants import PS_PER_S
 from satqkd.distill.headers import find_shift
-from satqkd.distill.periodicity import find_train, follow_train
-from satqkd.distill.recovery import ClockReport, Fit, Recovery, Times
+from satqkd.distill.periodicity import bridge_train, find_train, follow_train
+from satqkd.distill.recovery import ClockReport, Fit, Recovery, Times, bound_at
 from satqkd.errors import ConfigError
 from satqkd.header import SMALLEST_HEADER_SLOTS, PublicHeader, is_public
 from satqkd.records import BEACON_CHANNEL, Tags
@@ -80,18 +80,23 @@ class HeaderRecovery(Recovery):
         return fit.index, 0.0
 
     def _follow(self, start_ps: int, end_ps: int, window: Times) -> Fit | None:
-        fit = self._phase_of(window, (start_ps + end_ps) // 2)
+        ahead_ps = end_ps + self._stretch_ps
+        fit = self._phase_of(window, (start_ps + end_ps) // 2, ahead_ps)
         if fit is None:
             return None
         fit = self._asked(fit, window)
-        self._keep(fit, end_ps + self._stretch_ps)
+        self._keep(fit, ahead_ps)
         return fit if self._numbered else None
 
-    def _phase_of(self, window: Times, middle_ps: int) -> Fit | None:
+    def _phase_of(self, window: Times, middle_ps: int, ahead_ps: int) -> Fit | None:
         """The train in a window: as foretold while that is sure enough, else searched, its number lost."""
         near, tolerance_ps = self._phase, self._tolerance_ps
-        if near is not None and near.bound_ps(np.array([middle_ps]))[0] <= tolerance_ps:
-            return follow_train(window, near, self._period_ps, tolerance_ps=tolerance_ps)
+        if near is not None and bound_at(near, middle_ps) <= tolerance_ps:
+            fit = follow_train(window, near, self._period_ps, tolerance_ps=tolerance_ps)
+            if fit is not None and bound_at(fit, ahead_ps) <= bound_at(near, ahead_ps):
+                return fit
+            bridged = bridge_train(window, near, self._period_ps, tolerance_ps=tolerance_ps)
+            return fit if bridged is None else bridged
         self._phase, self._numbered = None, False
         found = find_train(window, self._period_ps)
         if found is None:
@@ -100,8 +105,7 @@ class HeaderRecovery(Recovery):
 
     def _keep(self, fit: Fit, ahead_ps: int) -> None:
         """Foretell by whichever fit knows more of what comes."""
-        ahead = np.array([ahead_ps])
-        if self._phase is None or fit.bound_ps(ahead)[0] <= self._phase.bound_ps(ahead)[0]:
+        if self._phase is None or bound_at(fit, ahead_ps) <= bound_at(self._phase, ahead_ps):
             self._phase = fit
 
     def _asked(self, fit: Fit, window: Times) -> Fit:

@@ -13,6 +13,7 @@ Statistics" (2000), section 6.3.
 Knows no slot numbers: `Fit.index` counts periods from wherever the first fit began.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -38,6 +39,7 @@ _PARTS: Final = 10
 _PARTS_LIT: Final = 8
 _LIT: Final = 4.0  # exp(-4): chance of a part that is dark; of five dark ones three must look lit
 _SURELY_LIT: Final = 12.0
+_BRIDGED: Final = 25.0
 _WORST_CONDITION: Final = 1e12  # of a fit that clicks of one part of the window alone would make
 _MIN_CLICKS: Final = 40
 _ROUNDS: Final = 5
@@ -102,6 +104,36 @@ def follow_train(times: Times, known: Fit, period_ps: float, *, tolerance_ps: fl
             break
         fit, reached = better, told.size
     return fit
+
+
+def bridge_train(times: Times, known: Fit, period_ps: float, *, tolerance_ps: float) -> Fit | None:
+    """What a fit foretells, put right by the little light there is after its window: both weighed together.
+
+    None where no part of the window is surely lit while the fit's error is still bounded by the tolerance.
+    """
+    later = times[times > known.origin_ps + known.half_ps]
+    later = later[known.bound_ps(later) <= tolerance_ps]
+    if later.size < _MIN_CLICKS:
+        return None
+    prior = _moved(known, *_middle(later), period_ps)
+    since_ps, turn = (later - prior.origin_ps).astype(np.float64), 2 * np.pi / period_ps
+    powers = np.vander(since_ps / prior.half_ps, 3, increasing=True)
+    base, part = turn * np.mod(since_ps, period_ps), _part_of(powers[:, 1])
+    trust = np.linalg.inv(prior.spread_ps @ prior.spread_ps.T)
+    coefficients = prior.coefficients_ps.copy()
+    for _ in range(_STEPS):
+        phase = base + turn * (powers @ coefficients)
+        clicks, gathered = _gathered(phase, part)
+        weight = np.sqrt(np.where(clicks * gathered >= _BRIDGED, gathered, 0.0))[part]
+        if not weight.any():
+            return None
+        pull = weight * np.sin(phase)
+        told = (weight @ weight) / (pull @ pull)
+        knowledge = told * turn**2 * (powers * weight[:, None] ** 2).T @ powers + trust
+        wanted = told * turn * (powers.T @ pull) + trust @ (coefficients - prior.coefficients_ps)
+        coefficients -= np.linalg.solve(knowledge, wanted)
+    spread_ps = spread_of(np.linalg.inv(knowledge))
+    return replace(prior, coefficients_ps=coefficients, spread_ps=spread_ps)
 
 
 def fit_train(times: Times, near: Fit, period_ps: float) -> Fit | None:
@@ -192,15 +224,8 @@ def _curves(half_ps: float, period_ps: float) -> Floats:
 
 def _moved(fit: Fit, origin_ps: int, half_ps: float, period_ps: float) -> Fit:
     """The same fit about another origin, its event the period nearest to that."""
-    d, h = float(origin_ps - fit.origin_ps), fit.half_ps
-    _, c1, c2 = fit.coefficients_ps
     at_origin = float(fit.emission_ps(np.array([origin_ps]))[0])
     periods = round(at_origin / period_ps)
-    coefficients: Floats = np.array(
-        [
-            at_origin - periods * period_ps,
-            (c1 / h + 2 * c2 * d / h**2) * half_ps,
-            c2 * (half_ps / h) ** 2,
-        ]
-    )
-    return Fit(origin_ps, fit.index + periods, half_ps, coefficients, np.zeros((3, 3)))
+    moved = fit.about(origin_ps, half_ps)
+    moved.coefficients_ps[0] = at_origin - periods * period_ps
+    return replace(moved, index=fit.index + periods)

@@ -87,7 +87,7 @@ class Fit:
     coefficients_ps: Floats
     """c0, c1, c2."""
     spread_ps: Floats
-    """A root of their covariance, shape (3, 3): covariance = spread spread^T."""
+    """A root of their covariance, shape (3, m): covariance = spread spread^T."""
 
     def emission_ps(self, time_ps: Times) -> Floats:
         """Time since the event, on the satellite's clock."""
@@ -95,6 +95,17 @@ class Fit:
         c0, c1, c2 = self.coefficients_ps
         x = dt / self.half_ps
         return np.asarray(dt + (c0 + x * (c1 + x * c2)))
+
+    def about(self, origin_ps: int, half_ps: float) -> "Fit":
+        """The same time of emission about another origin; what the bound adds there is in the spread."""
+        d, h, to = float(origin_ps - self.origin_ps), self.half_ps, half_ps
+        turned = np.array([[1, d / h, (d / h) ** 2], [0, to / h, 2 * d * to / h**2], [0, 0, (to / h) ** 2]])
+        coefficients = turned @ self.coefficients_ps
+        coefficients[0] += d
+        jerk = _CUBIC / 2 * np.array([[d**3], [3 * d**2 * to], [3 * d * to**2]])
+        wander = CLOCK_WANDER_PER_S / PS_PER_S / 2 * np.array([[d**2], [2 * d * to], [to**2]])
+        spread = np.concatenate([turned @ self.spread_ps, jerk, wander], axis=1)
+        return Fit(origin_ps, self.index, to, coefficients, spread)
 
     def bound_ps(self, time_ps: Times) -> Floats:
         """What the error of `emission_ps` stays below."""
@@ -239,12 +250,14 @@ class Recovery(ABC):
     def _remember(self, fit: Fit | None, end_ps: int) -> None:
         """Of this fit and the one kept, keep the one that knows more of what comes."""
         ahead_ps = end_ps + self._stretch_ps
-        if fit is not None and (self._best is None or _bound(fit, ahead_ps) <= _bound(self._best, ahead_ps)):
+        if fit is not None and (
+            self._best is None or bound_at(fit, ahead_ps) <= bound_at(self._best, ahead_ps)
+        ):
             self._best = fit
 
     def _predicting(self, time_ps: int) -> Fit | None:
         """The fit of earlier stretches, where it still tells the slot at this time."""
-        near = self._best is not None and _bound(self._best, time_ps) <= self._tolerance_ps
+        near = self._best is not None and bound_at(self._best, time_ps) <= self._tolerance_ps
         return self._best if near else None
 
     @property
@@ -288,7 +301,8 @@ def spread_of(covariance: NDArray[np.float64]) -> Floats:
     return np.asarray(axes * np.sqrt(np.maximum(variances, 0.0)))
 
 
-def _bound(fit: Fit, time_ps: int) -> float:
+def bound_at(fit: Fit, time_ps: int) -> float:
+    """`Fit.bound_ps` at one time."""
     return float(fit.bound_ps(np.array([time_ps]))[0])
 
 
