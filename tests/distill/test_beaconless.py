@@ -77,6 +77,15 @@ def test_after_two_seconds_without_light_the_next_header_tells_the_slot(period_p
     assert report.resolved_clicks + report.dropped_clicks == len(tags)
 
 
+@pytest.mark.parametrize("header_s", [0.25, 0.5])
+def test_every_header_is_asked_again(header_s: float) -> None:
+    """One shorter than the window too, so that a slip is seen."""
+    train = Train(header_s=header_s, interval_s=1.2, start_s=0.6, duration_s=3.1, signal_hz=5000.0)
+    machine = follow(train).machine
+    assert machine.headers_read >= 2 and machine.slips == 0
+    assert machine.report().headers_read == machine.headers_read
+
+
 def test_a_careless_bound_would_number_clicks_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Power: the tolerance is what keeps slots right through a fade."""
     monkeypatch.setattr(recovery, "TOLERATED_PERIODS", 1e4)

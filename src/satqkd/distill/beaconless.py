@@ -23,7 +23,7 @@ from satqkd.errors import ConfigError
 from satqkd.header import SMALLEST_HEADER_SLOTS, PublicHeader, is_public
 from satqkd.records import BEACON_CHANNEL, Tags
 
-_INSIDE: Final = 0.9  # of a window's clicks in public slots: the header is asked again
+_INSIDE: Final = 0.9  # of the most that a header fills of a window: it is asked again
 
 
 class HeaderRecovery(Recovery):
@@ -56,6 +56,8 @@ class HeaderRecovery(Recovery):
             )
         self._header = header
         self._light_ps = light_time_s * PS_PER_S
+        window_ps = self._stretch_ps + 2 * self._margin_ps
+        self._asked_from = _INSIDE * min(1.0, header.header_slots * pulse_period_ps / window_ps)
         self._phase: Fit | None = None
         self._numbered = False
         self.headers_read = self.slips = 0
@@ -112,7 +114,7 @@ class HeaderRecovery(Recovery):
         """The fit, numbered by the header where there is one in the window."""
         periods = fit.emission_ps(window) / self._period_ps
         numbers = fit.index + np.rint(periods).astype(np.int64)
-        if self._numbered and np.mean(is_public(numbers, self._header)) < _INSIDE:
+        if self._numbered and np.mean(is_public(numbers, self._header)) < self._asked_from:
             return fit
         slot = (fit.origin_ps - self._light_ps) / self._period_ps
         phase_rad = 2 * np.pi * (periods - np.rint(periods))
