@@ -382,7 +382,8 @@ def test_beacons_of_another_rate_never_lock(rate_hz: float) -> None:
 @pytest.mark.soak
 def test_no_seed_of_many_ever_locks_wrongly() -> None:
     for seed in range(10, 310):
-        nature = hard(seed, rate_hz=(1000.0, 3000.0, 10_000.0)[seed % 3], missing=(0.5, 0.8)[seed % 2])
+        rate_hz, missing = ((1000.0, 0.5), (3000.0, 0.5), (10_000.0, 0.8))[seed % 3]
+        nature = hard(seed, rate_hz=rate_hz, missing=missing)
         clicks, machine, slot, _ = run(nature)
         assert machine.locked
         np.testing.assert_array_equal(clicks.slot, slot)
