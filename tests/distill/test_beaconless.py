@@ -10,6 +10,7 @@ from quantum_tags import NO_SLOT, Train, follow
 
 from satqkd.constants import PS_PER_S
 from satqkd.distill import headers, recovery
+from satqkd.distill.fit import Fit
 from satqkd.distill.headers import find_shift
 from satqkd.distill.periodicity import find_train
 from satqkd.errors import ConfigError
@@ -107,7 +108,7 @@ def test_errors_stay_below_the_stated_bound(train: Train) -> None:
     bounds: list[np.ndarray] = []
     place = machine._slots
 
-    def noted(fit: recovery.Fit, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def noted(fit: Fit, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         bounds.append(np.stack([times.astype(float), fit.bound_ps(times)]))
         return place(fit, times)
 

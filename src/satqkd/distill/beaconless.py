@@ -16,9 +16,10 @@ from typing import Final
 import numpy as np
 
 from satqkd.constants import PS_PER_S
+from satqkd.distill.fit import Fit, Times, bound_at
 from satqkd.distill.headers import find_shift
 from satqkd.distill.periodicity import bridge_train, find_train, follow_train
-from satqkd.distill.recovery import ClockReport, Fit, Recovery, Times, bound_at
+from satqkd.distill.recovery import ClockReport, Recovery
 from satqkd.errors import ConfigError
 from satqkd.header import SMALLEST_HEADER_SLOTS, PublicHeader, is_public
 from satqkd.records import BEACON_CHANNEL, Tags

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.constants import PS_PER_S
-from satqkd.distill.recovery import Fit, Floats, Mask, Times, spread_of
+from satqkd.distill.fit import Fit, Floats, Times, spread_of
+from satqkd.distill.recovery import Mask
 from satqkd.errors import ConfigError
 
 Indices = NDArray[np.int64]

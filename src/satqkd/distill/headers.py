@@ -21,7 +21,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits
-from satqkd.distill.recovery import Floats
+from satqkd.distill.fit import Floats
 from satqkd.header import LENGTHS, PublicHeader, is_bright, is_public, takes_second
 
 SIGNIFICANCE: Final = 26.0

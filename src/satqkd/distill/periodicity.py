@@ -21,7 +21,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from satqkd.constants import PS_PER_S
-from satqkd.distill.recovery import Fit, Floats, Times, spread_of
+from satqkd.distill.fit import Fit, Floats, Times, spread_of
 
 SIGNIFICANCE: Final = 40.0
 """Power over clicks beyond the logarithm of the cells looked at: chance exp(-40)."""

@@ -1,37 +1,27 @@
 """What clock recovery by beacons and by headers share: stretches, the fit of the clock, and the account.
 
-A fit gives the time of emission of a tag, to second order about the middle of a window of some tenths of a
-second, with a bound on its error that grows outside of the window. A click gets a slot where that bound is
-below a quarter of the pulse period, be it inside the window or ahead of it: so short outages are bridged, and
-what cannot be told is dropped and counted. Everything is decided on stretches of station time, never on how
-tags came in batches.
-
-The bound: 4 standard deviations of the fit, the jerk of a low orbit (3 m/s^3: overhead at 360 km), and a
-clock whose frequency changes by less than 1e-10 in a second. No beacons, no pulses, no settings here.
+A click gets a slot where the bound on the error of a fit (`satqkd.distill.fit`) is below a quarter of the
+pulse period, be it inside the fit's window or ahead of it: so short outages are bridged, and what cannot be
+told is dropped and counted. Everything is decided on stretches of station time, never on how tags came in
+batches. No beacons, no pulses, no settings here.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.constants import PS_PER_S, SPEED_OF_LIGHT_M_S
+from satqkd.constants import PS_PER_S
+from satqkd.distill.fit import Fit, Floats, Times, bound_at
 from satqkd.errors import DataFormatError, LocalProtocolError
 from satqkd.records import BEACON_CHANNEL, Tags
 
-Times = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-SIGMAS: Final = 4.0
-LARGEST_JERK_M_S3: Final = 3.0
-CLOCK_WANDER_PER_S: Final = 1e-10
 TOLERATED_PERIODS: Final = 0.25
 """A click is given a slot where the clock's error is bounded by this part of the pulse period."""
-_CUBIC: Final = LARGEST_JERK_M_S3 / SPEED_OF_LIGHT_M_S / 6 / float(PS_PER_S) ** 2  # ps of error per ps^3
 
 
 class Resolved(msgspec.Struct, frozen=True, eq=False):
@@ -75,44 +65,6 @@ class ClockReport(msgspec.Struct, frozen=True, kw_only=True):
     """Without a slot."""
     outages_s: tuple[tuple[float, float], ...]
     """Stretches of station time without lock: begin and end, before the first lock too."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Emission relative to event `index` = (t - origin) + c0 + c1 x + c2 x^2, x = (t - origin) / half."""
-
-    origin_ps: int
-    index: int
-    half_ps: float
-    coefficients_ps: Floats
-    """c0, c1, c2."""
-    spread_ps: Floats
-    """A root of their covariance, shape (3, m): covariance = spread spread^T."""
-
-    def emission_ps(self, time_ps: Times) -> Floats:
-        """Time since the event, on the satellite's clock."""
-        dt = (time_ps - self.origin_ps).astype(np.float64)
-        c0, c1, c2 = self.coefficients_ps
-        x = dt / self.half_ps
-        return np.asarray(dt + (c0 + x * (c1 + x * c2)))
-
-    def about(self, origin_ps: int, half_ps: float) -> "Fit":
-        """The same time of emission about another origin; what the bound adds there is in the spread."""
-        d, h, to = float(origin_ps - self.origin_ps), self.half_ps, half_ps
-        turned = np.array([[1, d / h, (d / h) ** 2], [0, to / h, 2 * d * to / h**2], [0, 0, (to / h) ** 2]])
-        coefficients = turned @ self.coefficients_ps
-        coefficients[0] += d
-        jerk = _CUBIC / 2 * np.array([[d**3], [3 * d**2 * to], [3 * d * to**2]])
-        wander = CLOCK_WANDER_PER_S / PS_PER_S / 2 * np.array([[d**2], [2 * d * to], [to**2]])
-        spread = np.concatenate([turned @ self.spread_ps, jerk, wander], axis=1)
-        return Fit(origin_ps, self.index, to, coefficients, spread)
-
-    def bound_ps(self, time_ps: Times) -> Floats:
-        """What the error of `emission_ps` stays below."""
-        dt = np.abs(time_ps - self.origin_ps).astype(np.float64)
-        powers = np.vander(np.atleast_1d(time_ps - self.origin_ps) / self.half_ps, 3, increasing=True)
-        noise = SIGMAS * np.linalg.norm(powers @ self.spread_ps, axis=1)
-        return np.asarray(noise + _CUBIC * dt**3 + CLOCK_WANDER_PER_S / PS_PER_S * dt**2)
 
 
 class Recovery(ABC):
@@ -293,17 +245,6 @@ class Recovery(ABC):
     def _path_difference_ps(self) -> float:
         """How much later quantum light is than the events of the fit."""
         return 0.0
-
-
-def spread_of(covariance: NDArray[np.float64]) -> Floats:
-    """A root of a covariance, for `Fit.spread_ps`."""
-    variances, axes = np.linalg.eigh(covariance)
-    return np.asarray(axes * np.sqrt(np.maximum(variances, 0.0)))
-
-
-def bound_at(fit: Fit, time_ps: int) -> float:
-    """`Fit.bound_ps` at one time."""
-    return float(fit.bound_ps(np.array([time_ps]))[0])
 
 
 def joined(parts: list[Resolved]) -> Resolved:

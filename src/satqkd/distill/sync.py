@@ -17,7 +17,8 @@ import numpy as np
 
 from satqkd.constants import PS_PER_S
 from satqkd.distill.beacons import BeaconReader, Bits, Reading
-from satqkd.distill.recovery import ClockReport, Fit, Floats, Recovery, Resolved, Times
+from satqkd.distill.fit import Fit, Floats, Times
+from satqkd.distill.recovery import ClockReport, Recovery, Resolved
 from satqkd.records import BEACON_CHANNEL, Tags
 
 __all__ = ["ClockRecovery", "ClockReport", "Resolved"]

@@ -4,6 +4,9 @@ Beacon or public header, as the satellite's settings say; nothing after the reco
 public header are never announced: the station leaves them out, the satellite refuses them.
 """
 
+from typing import Any
+from typing import Protocol as Interface
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +42,32 @@ def never_locked(report: ClockReport) -> str:
     if report.method == "header":
         return f"the clock never locked on the public header ({report.dropped_clicks} clicks seen)"
     return f"the clock never locked on the beacons ({report.beacons_seen} tags of them seen)"
+
+
+class Logs(Interface):
+    """A node as its event log sees it."""
+
+    def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
+        """One line."""
+        ...
+
+
+def log_clock(node: Logs, now_s: float, report: ClockReport) -> None:
+    """One line of what was followed and lost."""
+    node.log(
+        now_s,
+        "sync",
+        "clock",
+        beacons=report.beacons_seen,
+        beacons_rejected=report.beacons_rejected,
+        beacons_missing=report.beacons_missing,
+        headers_read=report.headers_read,
+        slips=report.slips,
+        resolved_clicks=report.resolved_clicks,
+        predicted_clicks=report.predicted_clicks,
+        dropped_clicks=report.dropped_clicks,
+        outages_s=report.outages_s,
+    )
 
 
 def without_header(detections: Detections, header: PublicHeader | None) -> Detections:

@@ -33,7 +33,7 @@ from satqkd.distill.session import SatelliteSession, Session, SessionState, Stat
 from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction, Endpoint
-from satqkd.mission.clock import KeyedSlots, clock_recovery, never_locked, without_header
+from satqkd.mission.clock import KeyedSlots, clock_recovery, log_clock, never_locked, without_header
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.report import UNFINISHED, NodeReport
 from satqkd.randomness import RandBytes
@@ -279,7 +279,7 @@ class StationTerminal(Terminal):
             self._announce(self._acceptance.accept(self._clock.flush()), now_s)
             self._announce(self._acceptance.flush(), now_s)
             self.log(now_s, "sift", "clicks", **self._acceptance.counts.to_dict())
-            self._log_clock(now_s)
+            log_clock(self, now_s, self._clock.report())
         self._station_session.end_block(self._next_block, now_s)
         self._next_block += 1
 
@@ -301,21 +301,3 @@ class StationTerminal(Terminal):
             self.log(
                 now_s, "sync", "locked" if self._was_locked else "lost", beacons=seen, dropped_clicks=lost
             )
-
-    def _log_clock(self, now_s: float) -> None:
-        """What was followed and lost, once."""
-        clock = self._clock.report()
-        self.log(
-            now_s,
-            "sync",
-            "clock",
-            beacons=clock.beacons_seen,
-            beacons_rejected=clock.beacons_rejected,
-            beacons_missing=clock.beacons_missing,
-            headers_read=clock.headers_read,
-            slips=clock.slips,
-            resolved_clicks=clock.resolved_clicks,
-            predicted_clicks=clock.predicted_clicks,
-            dropped_clicks=clock.dropped_clicks,
-            outages_s=clock.outages_s,
-        )
