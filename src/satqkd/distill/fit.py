@@ -1,8 +1,8 @@
 """The clock about one moment: when a tag's light was emitted, and what the error of that stays below.
 
 To second order about the middle of a window of some tenths of a second; the bound grows outside of it. It is
-the sum of 4 standard deviations of the fit, of the jerk of a low orbit (3 m/s^3: overhead at 360 km), and of a
-station's clock whose frequency changes by less than 1e-10 in a second. No beacons, no pulses here.
+the sum of 4 standard deviations of the fit, of the jerk of a low orbit (3 m/s^3: overhead at 360 km), and of
+a station's clock whose frequency changes by less than 1e-10 in a second. No beacons, no pulses here.
 """
 
 from dataclasses import dataclass
