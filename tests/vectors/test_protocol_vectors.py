@@ -19,6 +19,7 @@ from satqkd.distill.authenticate import PassKeys, TagUse, Transcript
 from satqkd.distill.cascade import CascadeEnd, CascadeSchedule
 from satqkd.distill.cascade_variants import memberships, permutation
 from satqkd.distill.frames import interleaved_order
+from satqkd.header import header_codes
 from satqkd.kernels.philox_plain import philox4x32
 from satqkd.randomness import expand, key_words
 
@@ -77,12 +78,18 @@ def _cascade(variant: str) -> str:
     return f"{schedule.rounds} {schedule.parities} {digest[:16]}"
 
 
+def _header_codes(satellite: str) -> dict[str, str]:
+    codes = zip(("first", "second"), header_codes(satellite), strict=True)
+    return {f"header.{satellite}.{name}": "".join(map(str, code[:64].tolist())) for name, code in codes}
+
+
 def computed() -> dict[str, str]:
     """Every vector by name."""
     slots = np.array([1000, 1007, 1300, 5000], dtype=np.int64)
     return {
         "beacon.shake": expand("satqkd beacon code v1", 4).hex(),
         "beacon.code": "".join(map(str, beacon_code(64).tolist())),
+        **_header_codes("micius"),
         **{f"code.{n}.{c}": _code(n, c) for n, c in ((8192, 0), (100_000, 40), (262_144, 40))},
         "frames.4.3": " ".join(map(str, interleaved_order([4, 3]).tolist())),
         "philox.zero": _philox_zero(),

@@ -10,6 +10,7 @@ import numpy as np
 
 from satqkd.distill.outcome import BlockReport, ErrorProfile, Outcome
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.recovery import ClockReport
 from satqkd.lasercom import ChannelCounts, LinkCounts
 from satqkd.mission.flown import FlownContact
 from satqkd.results import ClassCounts
@@ -30,6 +31,8 @@ class NodeReport(msgspec.Struct, frozen=True):
     """Pass time at which `block.stage` was entered."""
     authentication_bits_spent: int
     link: LinkCounts
+    clock: ClockReport | None = None
+    """What the station's clock followed and lost; None at the satellite."""
     cpu_s: float | None = None
     """Of the node's own process; None where both ends share one."""
     max_rss_mib: float | None = None
