@@ -148,7 +148,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bits", type=float, default=1e7, help="key bits in a row, at least two frames")
+    parser.add_argument("--bits", type=float, default=3e6, help="key bits in a row, at least two frames")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="bits of a frame")
     parser.add_argument("--qbers", type=float, nargs="+", default=QBERS)
     parser.add_argument("--tables", type=int, nargs="+", default=(1, 2, 3, 4), choices=(1, 2, 3, 4))
