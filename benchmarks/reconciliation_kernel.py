@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -152,7 +152,7 @@ def plain_seconds(given: Task, sweeps: int) -> tuple[float, bool]:
     return seconds, np.array_equal(posterior, left)
 
 
-def print_kernel(sizes: tuple[int, ...] | list[int] = SIZES, *, repeats: int = 15) -> None:
+def print_kernel(sizes: Sequence[int] = SIZES, *, repeats: int = 15) -> None:
     """The table of all sizes; the plain twin at the first."""
     with tempfile.TemporaryDirectory() as folder:
         reference = compiled_reference(folder)

@@ -7,7 +7,7 @@ Ours charges both directions and failed frames whole. Knows no decoder.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.patches import Patch
@@ -91,14 +91,16 @@ def _steps(axes: "Axes", values: Iterable[float], colour: str, style: str, label
     qber = 100 * np.array(ASKED_QBERS)
     between = np.sqrt(qber[1:] * qber[:-1])
     edges = np.array([qber[0] ** 2 / between[0], *between, qber[-1] ** 2 / between[-1]])
-    look = {"color": colour, "alpha": 0.5, "linewidth": 1.1, "linestyle": style}
+    look: dict[str, Any] = {"color": colour, "alpha": 0.5, "linewidth": 1.1, "linestyle": style}
     axes.stairs(list(values), edges, baseline=None, label=label, **look)
 
 
 def _peers(axes: "Axes") -> None:
     """Cascade as strokes, codes as hollow shapes."""
     for name, (marker, qbers, f) in PEERS.items():
-        colour = {"color": INK} if marker in "x+12" else {"edgecolors": CODES, "facecolors": "none"}
+        colour: dict[str, Any] = (
+            {"color": INK} if marker in "x+12" else {"edgecolors": CODES, "facecolors": "none"}
+        )
         at = 100 * np.array(qbers)
         axes.scatter(at, f, marker=marker, s=42, linewidths=1.1, label=name, zorder=6, **colour)
 

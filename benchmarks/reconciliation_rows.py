@@ -4,7 +4,7 @@ Frames are dialogues in memory, each of its own, or single attempts. Knows no ta
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -73,10 +73,10 @@ class Counting(reconcile.Attempt):
         return found
 
 
-ldpc_dialogue.Attempt = Counting
+ldpc_dialogue.Attempt = Counting  # the name by which dialogues make theirs
 
 
-def asked(table: dict[int, tuple[float, ...]], n_bits: int, qber: float) -> float | None:
+def asked(table: Mapping[int, tuple[float, ...]], n_bits: int, qber: float) -> float | None:
     """The f asked for, where one is."""
     return dict(zip(ASKED_QBERS, table.get(n_bits, ()), strict=False)).get(qber)
 
