@@ -66,8 +66,9 @@ def test_kernel_and_twin_agree_bit_for_bit(lift, seed, qber):
     if told == -4:  # it did not stop before the third sweep
         np.testing.assert_array_equal(got, posterior)
         np.testing.assert_array_equal(got_messages, messages)
-    else:
-        assert told == next((k for k, wrong in enumerate(failed) if wrong == 0), 3)
+    else:  # it looks again only when few checks failed: it may see the end one sweep late
+        right = next((k for k, wrong in enumerate(failed) if wrong == 0), 3)
+        assert told in (right, right + 1)
 
 
 def test_random_values_over_the_whole_range_agree():

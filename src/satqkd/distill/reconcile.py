@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from satqkd.bits import Bits
@@ -80,8 +81,8 @@ def further_syndrome(bits: Bits, matrix: Code, rows: Sequence[int]) -> Bits:
     """What the satellite says of a frame when these block rows are divided: their first halves, one after the
     other; uint8 0/1, shape (len(rows) * lift,). Raises DataFormatError for a frame of another shape."""
     _check("frame", bits, matrix.n_bits)
-    twice = _in_columns(bits, matrix, repeat=2)
-    return np.concatenate([_parities(twice, matrix, matrix.first_half(row)) for row in rows])
+    rotations = _rotations(bits, matrix)
+    return np.concatenate([_parities(rotations, matrix, matrix.first_half(row)) for row in rows])
 
 
 def syndrome_of(bits: Bits, matrix: Code) -> Bits:
@@ -90,10 +91,9 @@ def syndrome_of(bits: Bits, matrix: Code) -> Bits:
     Raises DataFormatError for another shape or dtype. Values are trusted to be 0 or 1.
     """
     _check("frame", bits, matrix.n_bits)
-    twice = _in_columns(bits, matrix, repeat=2)
-    edges = np.arange(matrix.column.size)
-    rows = [_parities(twice, matrix, edges[low:high]) for low, high in pairwise(matrix.row_start.tolist())]
-    return np.concatenate(rows)
+    rotations, edges = _rotations(bits, matrix), np.arange(matrix.column.size)
+    spans = pairwise(matrix.row_start.tolist())
+    return np.concatenate([_parities(rotations, matrix, edges[low:high]) for low, high in spans])
 
 
 def decode(
@@ -180,13 +180,15 @@ def _sweep(
     return (flat < 0).astype(np.uint8), int(told if told >= 0 else -1 - told)
 
 
-def _parities(twice: Bits, matrix: Code, circulants: NDArray[np.int64]) -> Bits:
-    """Sum of these circulants' bits, (lift,); twice: the frame in columns, each repeated."""
-    total = np.zeros(matrix.lift, np.uint8)
-    for edge in circulants.tolist():
-        start = matrix.shift[edge]
-        np.bitwise_xor(total, twice[matrix.column[edge], start : start + matrix.lift], out=total)
-    return total
+def _rotations(bits: Bits, matrix: Code) -> Bits:
+    """The frame's columns in every rotation, a view: (columns, lift + 1, lift)."""
+    return sliding_window_view(_in_columns(bits, matrix, repeat=2), matrix.lift, axis=1)
+
+
+def _parities(rotations: Bits, matrix: Code, circulants: NDArray[np.int64]) -> Bits:
+    """Sum of these circulants' bits, (lift,)."""
+    picked = rotations[matrix.column[circulants], matrix.shift[circulants]]
+    return np.asarray(np.bitwise_xor.reduce(picked, axis=0))
 
 
 def _in_columns(

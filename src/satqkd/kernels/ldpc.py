@@ -1,13 +1,13 @@
 """Layered sum-product decoding of a quasi-cyclic code from its syndrome, in 16-bit integers.
 
-The rows of one block row are independent, so the inner loop runs over the lanes of the circulants,
-sixteen at a time (`shorts`). A check adds up phi(a) = -ln tanh(a / 2) of its edges and maps sums back
-by the same function, which is its own inverse (Gallager 1963, chapter 4). With log-likelihood ratios in
-units of 1/128 octave, phi of a large argument is a shift; of a sum, a count of leading zeros. The two
-least reliable edges of a check get the exact sum of the others, all further edges that of the whole row
-(A-min*; Jones, Valles, Smith, Villasenor, MILCOM 2003), so sums are mapped back three times a check, not
-once an edge.
-Knows arrays alone: no code construction, no frame, no key length. `ldpc_plain` is the twin, bit for bit.
+The rows of one block row are independent, so the inner loop runs over the lanes of the circulants, sixteen
+at a time (`shorts`). A check adds up phi(a) = -ln tanh(a / 2) of its edges and maps sums back by the same
+function, which is its own inverse (Gallager 1963, chapter 4). With log-likelihood ratios in units of 1/128
+octave, phi of a large argument is a shift; of a sum, exponent and fraction of a float. The two least
+reliable edges of a check get the exact sum of the others; all further edges that of the whole row (A-min*;
+Jones, Valles, Smith, Villasenor, MILCOM 2003) and what taking their own term out adds to first order. So
+sums are mapped back three times a check, not once an edge. Knows arrays alone: no code construction, no
+frame, no key length. `ldpc_plain` is the twin, bit for bit.
 """
 
 from typing import Any, Final
@@ -46,20 +46,48 @@ def _phi(a: Any) -> Any:
 
 
 @njit
-def _phi_back(s: Any) -> Any:
-    """phi of sums in units of 2^-14, in units of 1/128 octave, 0 to 1920: log2(2 / s) with a parabola for the
-    curve of an octave and a line for what the logarithm lacks; beyond 2, two lines for 2 exp(-s)."""
-    s = v.most_unsigned(s, v.splat(np.int16(1)))
-    zeros = v.leading_zeros(s)
-    part = v.both(v.shift_right(v.shift_left(s, zeros), v.splat(np.int16(8))), v.splat(np.int16(127)))
-    bow = v.multiply(v.multiply(part, v.subtract(v.splat(np.int16(128)), part)), v.splat(np.int16(11)))
-    log = v.add(part, v.shift_right(bow, v.splat(np.int16(12))))
+def _phi_back(s: Any, log: Any, bow: Any) -> Any:
+    """phi of sums in units of 2^-14, in units of 1/128 octave, 0 to 1920: log2(2 / s), which is exponent and
+    fraction of a float, with a parabola for the curve of an octave and a line for what the logarithm lacks;
+    beyond 2, two lines for 2 exp(-s). log, bow: as `_logarithm` gives them of s."""
     lacks = v.shift_right(v.subtract_unsigned_saturated(s, v.splat(np.int16(8192))), v.splat(np.int16(9)))
-    near = v.subtract(v.add(v.shift_left(zeros, v.splat(np.int16(7))), lacks), log)
+    near = v.subtract(
+        v.subtract(v.add(v.splat(np.int16(142 * 128)), lacks), log), v.shift_right(bow, v.splat(np.int16(12)))
+    )
     over = v.subtract_unsigned_saturated(s, v.splat(np.int16(-32768)))
     steep = v.subtract_unsigned_saturated(v.splat(np.int16(50)), v.shift_right(over, v.splat(np.int16(9))))
     flat = v.subtract(v.splat(np.int16(26)), v.shift_right(over, v.splat(np.int16(11))))
     return v.choose_at_least(s, v.splat(np.int16(-32768)), v.most(steep, flat), near)
+
+
+@njit
+def _logarithm(s: Any) -> tuple[Any, Any, Any]:
+    """s, at least 1; its exponent and fraction f (of 128); and 11 f (128 - f), the bow of a logarithm."""
+    s = v.most_unsigned(s, v.splat(np.int16(1)))
+    log = v.exponent_and_fraction(s)
+    part = v.both(log, v.splat(np.int16(127)))
+    bow = v.multiply(v.multiply(part, v.subtract(v.splat(np.int16(128)), part)), v.splat(np.int16(11)))
+    return s, log, bow
+
+
+@njit
+def _back(s: Any) -> Any:
+    s, log, bow = _logarithm(s)
+    return _phi_back(s, log, bow)
+
+
+@njit
+def _back_and_slope(s: Any) -> tuple[Any, Any, Any]:
+    """phi of a sum s, and power and K such that a term t of it adds (t power K) / 2^16 when it is taken
+    out: to first order t / sinh(s) in units of 1/128 octave, with 1 / s by a parabola and s / sinh(s) by a
+    line."""
+    s, log, bow = _logarithm(s)
+    zeros = v.subtract(v.splat(np.int16(142)), v.shift_right(log, v.splat(np.int16(7))))
+    part = v.both(log, v.splat(np.int16(127)))
+    inverse = v.subtract(v.subtract(v.splat(np.int16(256)), part), v.shift_right(bow, v.splat(np.int16(11))))
+    scaled = v.add(inverse, v.shift_right(v.multiply(inverse, v.splat(np.int16(113))), v.splat(np.int16(8))))
+    slope = v.multiply_high(scaled, v.subtract(v.splat(np.int16(-1)), s))
+    return _phi_back(s, log, bow), v.shift_left(v.splat(np.int16(1)), zeros), slope
 
 
 @njit
@@ -81,6 +109,9 @@ def _row(
     weight = last - first
     half = weight * LANES
     wrong = 0
+    # sliced, their indices start at a zero the compiler sees, and it drops the test for negative ones
+    column = column[first:last]
+    shift = shift[first:last]
     for lane in range(0, lift, LANES):
         here = first * lift + lane * weight
         sign = v.load(signs, signs_at + lane)
@@ -88,39 +119,39 @@ def _row(
         rest = v.splat(np.int16(0))
         t1 = rest
         t2 = rest
-        for edge in range(first, last):
+        for edge in range(weight):
             at = lane + shift[edge]
             if at >= lift:
                 at -= lift
             before = v.load(posterior, column[edge] * stride + at)
             v.fetch(posterior, column[edge] * stride + at + AHEAD)
-            value = v.subtract_saturated(before, v.load(messages, here + (edge - first) * LANES))
+            value = v.subtract_saturated(before, v.load(messages, here + edge * LANES))
             parity = v.differ(parity, before)
             sign = v.differ(sign, value)
             t = _phi(v.magnitude(value))
-            v.store(incoming, (edge - first) * LANES, value)
-            v.store(incoming, half + (edge - first) * LANES, t)
+            v.store(incoming, edge * LANES, value)
+            v.store(incoming, half + edge * LANES, t)
             rest = v.add_unsigned_saturated(rest, v.least_unsigned(t, t2))
             t2 = v.most_unsigned(t2, v.least_unsigned(t1, t))
             t1 = v.most_unsigned(t1, t)
         wrong += v.negatives(parity)
         with_second = v.add_unsigned_saturated(rest, t2)
-        of_all = _phi_back(v.add_unsigned_saturated(with_second, t1))
-        without_first = _phi_back(with_second)
-        without_second = _phi_back(v.add_unsigned_saturated(rest, t1))
-        for edge in range(first, last):
+        of_all, power, slope = _back_and_slope(v.add_unsigned_saturated(with_second, t1))
+        without_first = _back(with_second)
+        without_second = _back(v.add_unsigned_saturated(rest, t1))
+        for edge in range(weight):
             at = lane + shift[edge]
             if at >= lift:
                 at -= lift
-            value = v.load(incoming, (edge - first) * LANES)
-            t = v.load(incoming, half + (edge - first) * LANES)
-            message = v.choose_at_least(
-                t, t1, without_first, v.choose_at_least(t, t2, without_second, of_all)
-            )
+            value = v.load(incoming, edge * LANES)
+            t = v.load(incoming, half + edge * LANES)
+            without = v.add(of_all, v.multiply_high(v.multiply(t, power), slope))
+            without = v.choose_at_least(t, t2, without_second, without)
+            message = v.choose_at_least(t, t1, without_first, without)
             message = v.toggle(message, v.differ(sign, value))
-            v.store(messages, here + (edge - first) * LANES, message)
+            v.store(messages, here + edge * LANES, message)
             v.store(posterior, column[edge] * stride + at, v.add_saturated(value, message))
-    for edge in range(first, last):
+    for edge in range(weight):
         head = column[edge] * stride
         tail = head + lift
         whole = v.merge(shift[edge] % LANES, v.load(posterior, tail), v.load(posterior, head))

@@ -94,11 +94,23 @@ def _build_negatives(_c: Any, builder: Any, _s: Any, values: Any) -> Any:
     return builder.zext(count, ir.IntType(64))
 
 
-def _flagged(builder: Any, name: str, value: Any) -> Any:
-    """An intrinsic with a flag, unset, that would leave its odd argument (-32768 of abs, 0 of ctlz) open."""
+def _build_multiply_high(_c: Any, builder: Any, _s: Any, values: Any) -> Any:
+    wide = ir.VectorType(ir.IntType(32), LANES)
+    product = builder.mul(builder.zext(values[0], wide), builder.zext(values[1], wide))
+    return builder.trunc(builder.lshr(product, ir.Constant(wide, [16] * LANES)), _VECTOR)
+
+
+def _build_magnitude(_c: Any, builder: Any, _s: Any, values: Any) -> Any:
     kind = ir.FunctionType(_VECTOR, [_VECTOR, ir.IntType(1)])
-    function = _declare(builder.module, kind, f"llvm.{name}.v{LANES}i16")
-    return builder.call(function, [value, ir.Constant(ir.IntType(1), 0)])
+    function = _declare(builder.module, kind, f"llvm.abs.v{LANES}i16")
+    return builder.call(function, [values[0], ir.Constant(ir.IntType(1), 0)])
+
+
+def _build_exponent_and_fraction(_c: Any, builder: Any, _s: Any, values: Any) -> Any:
+    wide = ir.VectorType(ir.IntType(32), LANES)
+    number = builder.sitofp(builder.zext(values[0], wide), ir.VectorType(ir.FloatType(), LANES))
+    upper = builder.lshr(builder.bitcast(number, wide), ir.Constant(wide, [16] * LANES))
+    return builder.trunc(upper, _VECTOR)
 
 
 def _nullary_of(single: Callable[..., Any]) -> Any:
@@ -140,16 +152,19 @@ most: Any = _operation("smax")
 add: Any = _binary(lambda _c, builder, _s, v: builder.add(v[0], v[1]))
 subtract: Any = _binary(lambda _c, builder, _s, v: builder.sub(v[0], v[1]))
 multiply: Any = _binary(lambda _c, builder, _s, v: builder.mul(v[0], v[1]))
+multiply_high: Any = _binary(_build_multiply_high)
+"""Upper 16 bits of the unsigned product."""
 both: Any = _binary(lambda _c, builder, _s, v: builder.and_(v[0], v[1]))
 differ: Any = _binary(lambda _c, builder, _s, v: builder.xor(v[0], v[1]))
 """Bitwise exclusive or: its sign is the product of the signs."""
 shift_left: Any = _binary(lambda _c, builder, _s, v: builder.shl(v[0], v[1]))
 shift_right: Any = _binary(lambda _c, builder, _s, v: builder.lshr(v[0], v[1]))
 """Lane by lane, zeros come in; shifts of 16 and more are not defined."""
-magnitude: Any = _unary(lambda _c, builder, _s, v: _flagged(builder, "abs", v[0]))
+magnitude: Any = _unary(_build_magnitude)
 """Absolute value; of -32768 it is 32768, unsigned."""
-leading_zeros: Any = _unary(lambda _c, builder, _s, v: _flagged(builder, "ctlz", v[0]))
-"""Zero bits above the highest one, 16 for 0."""
+exponent_and_fraction: Any = _unary(_build_exponent_and_fraction)
+"""Upper half of the value, unsigned, as a 32-bit float: seven bits behind its highest one, and above them 142
+less the zeros above that one; of 0 it is 0."""
 toggle: Any = _binary(_build_toggle)
 """The first value, negated where the second is negative."""
 choose_at_least: Any = intrinsic(
