@@ -360,7 +360,7 @@ def _cascade(
     while high - low > 1e-7:
         rate = (low + high) / 2
         entropy = -rate * math.log2(rate) - (1 - rate) * math.log2(1 - rate)
-        low, high = (rate, high) if 1.055 * entropy < leak_fraction else (low, rate)
+        low, high = (rate, high) if 1.04 * entropy < leak_fraction else (low, rate)
     variant = rules.reconciliation.removeprefix("cascade-")
     schedule = CascadeSchedule(lengths, round(high, 5), variant=variant)
     require(len(parities) == len(differences), "a difference for each parity")
@@ -392,10 +392,11 @@ def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], 
 
 def shape(n_bits: int, leak_fraction: float) -> tuple[int, int]:
     """Block rows and lift of the code of a frame: the fraction of at least 8192 bits, in some 48 to 64 block
-    rows of lifts in steps of 16."""
+    rows of lifts in steps of 16, up to 96 to 128 where lifts are 600 and more."""
     checks = leak_fraction * max(n_bits, 8192)
-    low = max(16, int(checks / 64) // 16 * 16)
-    lifts = range(low, max(low, int(checks / 48)) + 1, 16)
+    most = min(128, max(64, int(checks) // 600))
+    low = math.ceil(checks / most / 16) * 16
+    lifts = range(low, max(low, int(checks / (3 * most // 4))) + 1, 16)
     lift = min(lifts, key=lambda each: (math.ceil(checks / each) * each, -each))
     return math.ceil(checks / lift), lift
 
@@ -407,12 +408,12 @@ def syndrome_bits(n_bits: int, leak_fraction: float) -> int:
 
 
 def further_bits(n_bits: int, leak_fraction: float, rounds: int) -> list[int]:
-    """Parities of each further round: the last of 1, 1, 2, 4 units of block rows, then all rows left."""
+    """Parities of each further round: the last of 1, 1, 3, 9 units of block rows, then all rows left."""
     rows, lift = shape(n_bits, leak_fraction)
     left = rows if rows * lift < n_bits else 0
     unit = max(1, math.isqrt(2 * rows // lift))
     plan = []
-    for times in (1, 1, 2, 4, rows)[5 - rounds :]:
+    for times in (1, 1, 3, 9, rows)[5 - rounds :]:
         plan.append(min(left, times * unit) * lift)
         left -= min(left, times * unit)
     return [bits for bits in plan if bits]

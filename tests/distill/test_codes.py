@@ -30,9 +30,9 @@ def four_cycles(matrix):
 
 
 GOLDEN = {
-    (8192, 0.1): "160291c26227f5f327e81be5422b206d6ad8e52516dba76162f49d24705c8cb5",
-    (100_000, 0.2): "d71b429bbc1a4911f32ae09134d0108f9e37a88781a5f4f129e2df12607e9b13",
-    (262_144, 0.05): "23c7f2920f0fdade0a5f8b5e74d25c98368d220003bbe79f0ca04f302e76fef1",
+    (8192, 0.1): "fa754170c33fcdb064ca188ff16708cddb1da76d3468fbfc5da47812466ce658",
+    (100_000, 0.2): "3b953325f3fec7de4a47fba9a28f7fae0fe5914db60fa3ff7fcf54e4f4ec4de8",
+    (262_144, 0.05): "e15cc71dc3808f11be2999eefdf163c43269e2b21c0f875bc8d6b8864a1dc483",
 }
 
 
@@ -66,12 +66,17 @@ def test_every_code_is_well_formed(n_bits, leak_class):
     assert weights.max() - weights.min() <= 2
 
 
-@pytest.mark.parametrize(("n_bits", "leak"), [(65_536, 0.3), (262_144, 0.1), (262_144, 0.2)])
-def test_no_four_cycles_where_there_is_room(n_bits, leak):
+@pytest.mark.parametrize(
+    ("n_bits", "leak", "share"),
+    [(65_536, 0.3, 0), (262_144, 0.2, 0), (262_144, 0.1, 0.05), (65_536, 0.1, 0.4)],
+)
+def test_shifts_leave_no_four_cycles_where_there_is_room_and_few_where_there_is_none(n_bits, leak, share):
+    """Of those that random shifts have."""
     matrix = codes.code(n_bits, class_near(leak))
-    assert four_cycles(matrix) == 0
     shifts = np.random.default_rng(0).integers(0, matrix.lift, matrix.shift.size).astype(np.int32)
-    assert four_cycles(codes.msgspec.structs.replace(matrix, shift=shifts)) > 0  # random shifts have some
+    by_chance = four_cycles(codes.msgspec.structs.replace(matrix, shift=shifts))
+    assert by_chance > 50
+    assert four_cycles(matrix) <= share * by_chance
 
 
 def test_degree_two_columns_are_an_open_chain():

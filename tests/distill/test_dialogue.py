@@ -106,9 +106,9 @@ def test_no_more_rounds_than_agreed(rounds):
 
 
 def test_reliabilities_reach_the_decoder():
-    """A third of the bits bad, and known to be: less is told than with their mean rate."""
+    """A quarter of the bits bad, and known to be: much less is told than with their mean rate."""
     rng = np.random.default_rng(6)
-    rates = np.where(np.arange(65_536) % 3 == 0, 0.05, 0.002)
+    rates = np.where(np.arange(65_536) % 4 == 0, 0.1, 0.005)
     sent, _ = strings(65_536, 0, 6)
     received = sent ^ (rng.random(rates.size) < rates).astype(np.uint8)
     rules = protocol("ldpc", frame_bits=65_536)
@@ -117,10 +117,9 @@ def test_reliabilities_reach_the_decoder():
         held(sent, received, leak_class, rules, rates=given)[0].account.leaked_bits
         for given in (rates, float(rates.mean()))
     ]
-    assert told[0] < 0.95 * told[1]
-    assert told[0] < 1.2 * 65_536 * np.mean(
-        [binary_entropy(0.05), binary_entropy(0.002), binary_entropy(0.002)]
-    )
+    entropy = (binary_entropy(0.1) + 3 * binary_entropy(0.005)) / 4
+    assert told[0] < 1.16 * entropy * sent.size
+    assert told[1] > 1.2 * told[0]
 
 
 @given(st.integers(0, len(codes.LEAK_FRACTIONS) - 1))
@@ -128,4 +127,4 @@ def test_a_class_stands_for_one_error_rate(leak_class):
     rate = qber_of(leak_class)
     assert 0 < rate <= 0.5
     assert leak_class == 0 or rate >= qber_of(leak_class - 1)
-    assert 1.055 * binary_entropy(rate) == pytest.approx(codes.LEAK_FRACTIONS[leak_class], rel=4e-3)
+    assert 1.04 * binary_entropy(rate) == pytest.approx(codes.LEAK_FRACTIONS[leak_class], rel=4e-3)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from satqkd.distill import codes
-from satqkd.distill.leak_class import GAP, choose_class
+from satqkd.distill.leak_class import BEGIN, choose_class
 from satqkd.errors import LocalProtocolError
 from satqkd.security.tails import binary_entropy
 
@@ -65,7 +65,7 @@ def test_rates_of_single_bits_count_by_their_entropy():
     one, other = (codes.LEAK_FRACTIONS[choose_class(given, **kind)] for given in (rates, rates.mean()))
     entropy = (binary_entropy(0.002) + binary_entropy(0.03)) / 2
     assert one < 0.93 * other
-    assert one == pytest.approx(GAP * entropy, rel=0.02)
+    assert one == pytest.approx(BEGIN * entropy, rel=0.02)
 
 
 @pytest.mark.parametrize("rates", [0.7, -0.1, np.nan, np.array([]), np.array([0.1, 0.6])])

@@ -128,7 +128,7 @@ def test_a_string_in_frames_goes_round(n_bits):
 
 def test_reliabilities_of_single_bits_are_used():
     """A quarter of the bits bad, marked as such: decodes where one mean error rate does not."""
-    n_bits, leak_class = 16_384, int(np.searchsorted(codes.LEAK_FRACTIONS, 0.16))
+    n_bits, leak_class = 16_384, int(np.searchsorted(codes.LEAK_FRACTIONS, 0.175))
     rng = np.random.default_rng(8)
     crossover = np.where(np.arange(n_bits) % 4 == 0, 0.09, 0.002)
     sent, _ = frame(n_bits, 0, seed=8)
@@ -188,8 +188,8 @@ def test_fewer_rounds_take_the_larger_steps_and_the_same_last_class():
     matrix = codes.code(65_536, 100)
     plans = [reconcile.further_rows(matrix, rounds) for rounds in range(reconcile.MOST_ROUNDS + 1)]
     assert [len(plan) for plan in plans] == list(range(reconcile.MOST_ROUNDS + 1))
-    assert [len(part) for part in plans[-1][:-1]] == [1, 1, 2, 4]
-    assert [len(part) for part in plans[2][:-1]] == [4]
+    assert [len(part) for part in plans[-1][:-1]] == [1, 1, 3, 9]
+    assert [len(part) for part in plans[2][:-1]] == [9]
     for plan in plans[1:]:
         assert sorted(row for part in plan for row in part) == list(range(matrix.rows))
     assert reconcile.further_rows(codes.code(50, 0)) == ()
@@ -211,14 +211,15 @@ def test_further_rows_decode_what_one_shot_does_not():
 
 def test_a_wrong_further_row_is_not_believed():
     leak_class = choose_class(0.01, frame_length=16_384, sample_bits=SAMPLE)
-    sent, received = frame(16_384, 170, seed=4)
+    sent, received = frame(16_384, 130, seed=4)
     matrix = codes.code(16_384, leak_class)
     attempt = reconcile.Attempt(matrix, reconcile.syndrome_of(sent, matrix), received, 0.01)
     assert attempt.run(*reconcile.THOROUGH).converged
     further = reconcile.further_syndrome(sent, matrix, [7])
     further[5] ^= 1
     attempt.divide([7], further)
-    assert not attempt.run(*reconcile.THOROUGH).converged
+    found = attempt.run(*reconcile.THOROUGH)
+    assert not (found.converged and np.array_equal(found.bits, sent))
 
 
 def test_the_satellites_side_loads_no_numba():

@@ -31,7 +31,9 @@ SHORTEST_CODE: Final = 8192
 LONGEST_CODE: Final = 1_048_576
 LIFT_STEP: Final = 16
 """Lifts are multiples of this, for the decoder's vectors."""
-_BASE_ROWS: Final = (48, 64)
+_FEWEST_ROWS: Final = 64
+_MOST_ROWS: Final = 128
+_LONG_LIFT: Final = 600
 _GOLDEN: Final = 2_654_435_769  # 2^32 over the golden ratio: multiples of it spread evenly
 _CANDIDATES: Final = 64
 
@@ -120,10 +122,15 @@ def code(n_bits: int, leak_class: int, *, seed: int = 0) -> Code:
 
 
 def _shape(n_bits: int, leak: float) -> tuple[int, int, int]:
-    """Block rows, block columns and lift that come nearest above the leak, with few known bits."""
+    """Block rows, block columns and lift that come nearest above the leak, with few known bits.
+
+    Some 48 to 64 rows, where there are enough checks for lifts of a vector; up to 96 to 128 where lifts stay
+    long all the same, since a row is the step in which a frame is helped on.
+    """
     checks = leak * n_bits
-    low = max(LIFT_STEP, int(checks / _BASE_ROWS[1]) // LIFT_STEP * LIFT_STEP)
-    high = max(low, int(checks / _BASE_ROWS[0]))
+    most = min(_MOST_ROWS, max(_FEWEST_ROWS, int(checks) // _LONG_LIFT))
+    low = ceil(checks / most / LIFT_STEP) * LIFT_STEP
+    high = max(low, int(checks / (3 * most // 4)))
     lift = min(range(low, high + 1, LIFT_STEP), key=lambda lift: (ceil(checks / lift) * lift, -lift))
     return ceil(checks / lift), ceil(n_bits / lift), lift
 

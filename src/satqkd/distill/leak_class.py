@@ -16,10 +16,16 @@ from satqkd.errors import LocalProtocolError
 
 SMALLEST_QBER: Final = 1e-3
 """Below it a class is chosen as at it."""
-GAP: Final = 1.055
-"""Leak over entropy at which long frames of the family decode (`benchmarks/reconciliation.py`)."""
-SIGMAS: Final = (4.5, 2.0, 1.5, 0.5, 0.0, 0.0)
-"""Where a string begins, in standard deviations above the middle, by how many further rounds may follow."""
+BEGIN: Final = 1.04
+"""Leak over entropy just below which the longest frames of the family do not decode: where a string with
+further rounds begins (`benchmarks/reconciliation.py`)."""
+GAP: Final = 1.075
+"""Leak over entropy at which all but few of the longest frames decode: what one shot starts from."""
+ONE_SHOT_SIGMAS: Final = 4.5
+"""One shot's margin for chance, in standard deviations: fewer than one frame in a hundred fails."""
+SIGMAS: Final = (2.0, 1.5, 0.5, 0.0, 0.0)
+"""Where a string begins, in standard deviations above BEGIN, by how many further rounds may follow, from
+1."""
 LAST_CLASS: Final = 2.0
 """Leak of a frame with all its further rows, in that of its syndrome: must hold one shot's margin."""
 
@@ -31,14 +37,14 @@ def choose_class(
 
     rates: estimated error rate, one number or one for each bit (any shape, at least one), in [0, 0.5].
     sample_bits: how many bits the estimate rests on; unknown counts as many as the frame has. The leak
-    asked for is
+    asked for in one shot is
 
-        GAP h2(Q) + SIGMAS sqrt(v / frame_length + v / sample_bits),   v = Q (1 - Q) log2((1 - Q) / Q)^2,
+        GAP h2(Q) + 4.5 sqrt(v / frame_length + v / sample_bits),   v = Q (1 - Q) log2((1 - Q) / Q)^2,
 
-    but at least so much that the last class of a frame would have done in one shot; h2 and v averaged over
-    the bits: with no further rounds the floor of any one-way code (facts:
-    reconciliation, 2c) with this family's distance from it. The larger of the shortest code and the frame
-    counts as its length. Raises LocalProtocolError for rates out of range.
+    h2 and v averaged over the bits: the floor of any one-way code (facts: reconciliation, 2c) with this
+    family's distance from it. With further rounds it is BEGIN and SIGMAS, but at least so much that the last
+    class of a frame, with all its rows, holds the leak of one shot. The larger of the shortest code and the
+    frame counts as its length. Raises LocalProtocolError for rates out of range.
     """
     given = np.atleast_1d(np.asarray(rates, np.float64))
     if given.size == 0 or not ((given >= 0) & (given <= 0.5)).all():
@@ -50,11 +56,10 @@ def choose_class(
     spread = float(weights @ (values * (1 - values) * slope**2))
     length = max(frame_length, SHORTEST_CODE)
     variance = spread / length + spread / max(1, length if sample_bits is None else sample_bits)
-    middle, sigma = GAP * entropy, float(np.sqrt(variance))
-    one_shot = middle + SIGMAS[0] * sigma
-    needed = (
-        max(middle + SIGMAS[further_rounds] * sigma, one_shot / LAST_CLASS) if further_rounds else one_shot
-    )
+    sigma = float(np.sqrt(variance))
+    needed = GAP * entropy + ONE_SHOT_SIGMAS * sigma
+    if further_rounds:
+        needed = max(BEGIN * entropy + SIGMAS[further_rounds - 1] * sigma, needed / LAST_CLASS)
     return next((index for index, leak in enumerate(LEAK_FRACTIONS) if leak >= needed), None)
 
 

@@ -31,11 +31,11 @@ CLASS_COUNT: Final = len(LEAK_FRACTIONS)
 """Leak classes are 0 <= class < CLASS_COUNT."""
 CROSSOVER_RANGE: Final = (1e-4, 0.25)
 """Estimated error rates are clipped to this before they weigh bits."""
-FURTHER: Final = (1, 1, 2, 4)
+FURTHER: Final = (1, 1, 3, 9)
 """Units of further rows that a frame takes in turn while it does not decode; then all rows that are left."""
 MOST_ROUNDS: Final = len(FURTHER) + 1
 """Further rounds at most; a frame that does not decode then is revealed."""
-QUICK: Final = (60, 10)
+QUICK: Final = (100, 15)
 """Iterations and patience of an attempt that may still get further rows."""
 THOROUGH: Final = (200, 40)
 """The same for the last one."""

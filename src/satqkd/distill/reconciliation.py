@@ -14,7 +14,7 @@ from satqkd.distill.cascade_dialogue import CascadeCorrection, CascadeReference
 from satqkd.distill.codes import LEAK_FRACTIONS
 from satqkd.distill.dialogue import Correction, Reference
 from satqkd.distill.ldpc_dialogue import LdpcCorrection, LdpcReference
-from satqkd.distill.leak_class import GAP, SIGMAS, choose_class
+from satqkd.distill.leak_class import BEGIN, SIGMAS, choose_class
 from satqkd.security.tails import binary_entropy
 
 _CASCADE: Final = {"cascade-least-leak": "least-leak", "cascade-fewest-rounds": "fewest-rounds"}
@@ -50,18 +50,18 @@ def class_of(rates: ArrayLike, n_bits: int, revealed: int | None, protocol: Prot
         rates,
         frame_length=min(n_bits, protocol.frame_bits),
         sample_bits=revealed,
-        further_rounds=protocol.further_rounds if protocol.reconciliation == "ldpc" else len(SIGMAS) - 1,
+        further_rounds=protocol.further_rounds if protocol.reconciliation == "ldpc" else len(SIGMAS),
     )
     return len(LEAK_FRACTIONS) - 1 if found is None else found
 
 
 def qber_of(leak_class: int) -> float:
-    """The error rate that a class stands for: GAP times its entropy is the leak; to five decimals, so that it
-    is the same number on any machine."""
+    """The error rate that a class stands for: BEGIN times its entropy is the leak; to five decimals, so
+    that it is the same number on any machine."""
     low, high = 0.0, 0.5
     while high - low > 1e-7:
         middle = (low + high) / 2
         low, high = (
-            (middle, high) if GAP * binary_entropy(middle) < LEAK_FRACTIONS[leak_class] else (low, middle)
+            (middle, high) if BEGIN * binary_entropy(middle) < LEAK_FRACTIONS[leak_class] else (low, middle)
         )
     return round(high, 5)
