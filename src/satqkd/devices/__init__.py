@@ -5,7 +5,7 @@ Importing this loads no numba and no h5py; making a `TwinReceiver`, or opening a
 """
 
 from satqkd.devices.dice import settings_of
-from satqkd.devices.door import Receiver, Transmitter
+from satqkd.devices.door import Receiver, Transmitter, TurnsPlate
 from satqkd.devices.recorded import (
     RecordedCoins,
     RecordedReceiver,
@@ -40,6 +40,7 @@ __all__ = [
     "StationFile",
     "Stretch",
     "Transmitter",
+    "TurnsPlate",
     "TwinReceiver",
     "TwinTransmitter",
     "settings_of",

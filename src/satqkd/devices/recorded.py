@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.devices.door import Receiver, Transmitter, check_slots
+from satqkd.devices.door import Receiver, Transmitter, TurnsPlate, check_slots
 from satqkd.errors import DataFormatError, LocalProtocolError
 from satqkd.randomness import RandBytes
 from satqkd.records import Settings, Tags
@@ -114,6 +114,11 @@ class RecordingReceiver:
         tags = self._inner.read(until_s)
         self._keep(Stretch(until_s, tags))
         return tags
+
+    def turn_plate(self, angle_rad: float, from_slot: int) -> None:
+        """Passed on to an inner receiver that has a plate; the tags on record are of the light as turned."""
+        if isinstance(self._inner, TurnsPlate):
+            self._inner.turn_plate(angle_rad, from_slot)
 
 
 class RecordedReceiver:

@@ -91,6 +91,8 @@ class Sift(BlockMessage, frozen=True, array_like=True):
     """A bit a kept detection that is no signal."""
     values: Blob
     """A bit a kept detection of unkeyed basis or class."""
+    crossed: Blob
+    """A bit a sampled detection that is not kept: the frames' angle is estimated from them."""
 
 
 class ChooseCodes(BlockMessage, frozen=True, array_like=True):

@@ -7,6 +7,7 @@ the node room steps one in each process.
 """
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,10 +17,11 @@ import msgspec
 
 from satqkd.beacon import beacon_code
 from satqkd.constants import PS_PER_S
-from satqkd.devices import Receiver, Transmitter
+from satqkd.devices import Receiver, Transmitter, TurnsPlate
 from satqkd.distill.clicks import Acceptance, Detections
 from satqkd.distill.messages import MAXIMUM_MESSAGE_BYTES
 from satqkd.distill.outcome import (
+    AngleEstimated,
     BlockFinished,
     BlockReport,
     ErrorProfile,
@@ -30,13 +32,14 @@ from satqkd.distill.outcome import (
     StageEntered,
 )
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.polarisation import SERVES_AFTER, plate_setting_rad
 from satqkd.distill.session import SatelliteSession, Session, SessionState, StationSession
 from satqkd.distill.sync import ClockRecovery
 from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction, Endpoint
 from satqkd.mission.flown import FlownContact
-from satqkd.mission.report import UNFINISHED, NodeReport
+from satqkd.mission.report import UNFINISHED, BlockAngle, NodeReport
 from satqkd.randomness import RandBytes
 from satqkd.sky import format_utc
 
@@ -46,6 +49,8 @@ ROUND_TRIP_S: Final = 0.2
 """First guess: four ticks. The link measures its own."""
 SETTLING_S: Final = 1.0
 """After a block's last slot, all its clicks have slots by then: the sync's window and light time fit in."""
+PLATE_NOTICE_S: Final = 0.3
+"""A new setting of the plate is known so long before the first light it is for."""
 LogEvent = Callable[[dict[str, Any]], None]
 
 
@@ -67,6 +72,7 @@ class Terminal(ABC):
         self.contact, self.parameters, self.session = contact, parameters, session
         self.reports: list[BlockReport] = []
         self.profiles: list[ErrorProfile] = []
+        self.angles: list[BlockAngle] = []
         self.confirmed_s: dict[int, float] = {}
         self.stage_s: dict[str, float] = {}
         self._store, self._origin, self._log = store, origin, log
@@ -109,6 +115,7 @@ class Terminal(ABC):
             stage_s=self.stage_s,
             authentication_bits_spent=self.session.authentication_bits_spent,
             link=self._link.counts,
+            polarisation=tuple(self.angles),
         )
 
     def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
@@ -241,6 +248,7 @@ class StationTerminal(Terminal):
             pulse_period_ps=PS_PER_S / contact.satellite.source.pulse_rate_hz,
         )
         self._acceptance = Acceptance(settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S, tie_bits)
+        self._plate = [(0, 0.0)]
         self._next_block = 0
         self._next_announcement_s = 0.0
         self._was_locked = False
@@ -292,6 +300,58 @@ class StationTerminal(Terminal):
         slots = detections.slot[open_slots]
         self._station_session.announce(slots, detections.basis[open_slots], detections.bit[open_slots])
         self.log(now_s, "sift", "announced", detections=int(slots.size), last_slot=int(slots[-1]))
+
+    def _handle(self, event: Event, now_s: float) -> None:
+        if isinstance(event, AngleEstimated):
+            self._learn_angle(event, now_s)
+        else:
+            super()._handle(event, now_s)
+
+    def _learn_angle(self, event: AngleEstimated, now_s: float) -> None:
+        """Tell the angle, and turn the plate for the block after the next.
+
+        What is set follows from counts; from which slot, from the block's number. Only an answer that comes
+        too late, as after an outage of the link, leaves the plate as it is.
+        """
+        found, then_rad = event.estimate, self._plate_rad(event.block)
+        angle = BlockAngle(
+            block=event.block,
+            rounds=found.rounds,
+            angle_deg=math.degrees(found.angle_rad),
+            standard_error_deg=math.degrees(found.standard_error_rad),
+            contrast_z=found.contrast_z,
+            contrast_x=found.contrast_x,
+            plate_deg=math.degrees(then_rad),
+        )
+        self.angles.append(angle)
+        self.log(
+            now_s,
+            "polarisation",
+            "estimated",
+            block=angle.block,
+            rounds=angle.rounds,
+            angle_deg=round(angle.angle_deg, 4),
+            standard_error_deg=round(angle.standard_error_deg, 4),
+        )
+        served = event.block + SERVES_AFTER
+        setting_rad = plate_setting_rad(self._plate_rad(served), then_rad, found)
+        if served < self.parameters.protocol.blocks and setting_rad != self._plate_rad(served):
+            self._turn_plate(setting_rad, served, now_s)
+
+    def _turn_plate(self, angle_rad: float, block: int, now_s: float) -> None:
+        has_plate = self.contact.station.receiver.polarisation.compensation != "none"
+        if not has_plate or not isinstance(self._receiver, TurnsPlate):
+            return
+        in_time = now_s + PLATE_NOTICE_S <= self.parameters.end_s(block - 1)
+        if in_time:
+            self._receiver.turn_plate(angle_rad, self.parameters.first_slot(block))
+            self._plate.append((block, angle_rad))
+        told_deg = round(math.degrees(angle_rad), 4)
+        self.log(now_s, "polarisation", "turned" if in_time else "late", block=block, plate_deg=told_deg)
+
+    def _plate_rad(self, block: int) -> float:
+        """Setting of the plate in a block, beyond prediction."""
+        return next(angle_rad for first, angle_rad in reversed(self._plate) if first <= block)
 
     def _report_lock(self, now_s: float) -> None:
         if self._clock.locked != self._was_locked:
