@@ -31,9 +31,6 @@ from numpy.typing import NDArray
 from satqkd.bits import Bits
 from satqkd.errors import ConfigError
 
-SERVES_AFTER: Final = 2
-"""Blocks from the one that taught an angle to the first whose light is turned by it: the next one is in
-flight when its bits are told."""
 SIGNIFICANT: Final = 3.0
 """Standard errors by which a setting of the plate must be wrong before it is changed."""
 COARSEST_RAD: Final = 0.02

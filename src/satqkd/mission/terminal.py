@@ -32,7 +32,7 @@ from satqkd.distill.outcome import (
     StageEntered,
 )
 from satqkd.distill.parameters import Parameters
-from satqkd.distill.polarisation import SERVES_AFTER, plate_setting_rad
+from satqkd.distill.polarisation import plate_setting_rad
 from satqkd.distill.session import SatelliteSession, Session, SessionState, StationSession
 from satqkd.distill.sync import ClockRecovery
 from satqkd.errors import KeyAlreadyUsed
@@ -49,8 +49,10 @@ ROUND_TRIP_S: Final = 0.2
 """First guess: four ticks. The link measures its own."""
 SETTLING_S: Final = 1.0
 """After a block's last slot, all its clicks have slots by then: the sync's window and light time fit in."""
+TURNAROUND_S: Final = 2.5
+"""After a block's last slot, its angle is known by then: settling, bases on their way up, the answer down."""
 PLATE_NOTICE_S: Final = 0.3
-"""A new setting of the plate is known so long before the first light it is for."""
+"""A new setting of the plate is given so long before the first light it is for."""
 LogEvent = Callable[[dict[str, Any]], None]
 
 
@@ -308,10 +310,10 @@ class StationTerminal(Terminal):
             super()._handle(event, now_s)
 
     def _learn_angle(self, event: AngleEstimated, now_s: float) -> None:
-        """Tell the angle, and turn the plate for the block after the next.
+        """Tell the angle, and turn the plate for a later block.
 
         What is set follows from counts; from which slot, from the block's number. Only an answer that comes
-        too late, as after an outage of the link, leaves the plate as it is.
+        too late even so, after an outage of the link, leaves the plate as it is.
         """
         found, then_rad = event.estimate, self._plate_rad(event.block)
         angle = BlockAngle(
@@ -333,10 +335,23 @@ class StationTerminal(Terminal):
             angle_deg=round(angle.angle_deg, 4),
             standard_error_deg=round(angle.standard_error_deg, 4),
         )
-        served = event.block + SERVES_AFTER
-        setting_rad = plate_setting_rad(self._plate_rad(served), then_rad, found)
-        if served < self.parameters.protocol.blocks and setting_rad != self._plate_rad(served):
+        served = self._block_served_by(event.block)
+        if served is None:
+            return
+        now_rad = self._plate_rad(served)
+        setting_rad = plate_setting_rad(now_rad, then_rad, found)
+        if setting_rad != now_rad:
             self._turn_plate(setting_rad, served, now_s)
+
+    def _block_served_by(self, block: int) -> int | None:
+        """The first block to be turned by what a block taught: by slot numbers, not by when it was known.
+
+        The block after the next, for the next is in flight when the angle is known; a later one where blocks
+        are short.
+        """
+        known_s = self.parameters.end_s(block) + TURNAROUND_S
+        later = range(block + 2, self.parameters.protocol.blocks)
+        return next((each for each in later if self.parameters.end_s(each - 1) >= known_s), None)
 
     def _turn_plate(self, angle_rad: float, block: int, now_s: float) -> None:
         has_plate = self.contact.station.receiver.polarisation.compensation != "none"
