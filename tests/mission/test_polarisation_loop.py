@@ -1,4 +1,4 @@
-"""The plate follows what blocks that are over taught: by counts and slot numbers, in the light of the twin."""
+"""The plate follows what blocks that are over taught, by counts and slot numbers."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ Setting = tuple[float, int]
 
 
 def ground(**polarisation: Any) -> Station:
-    axes = {"residual_angle_rad": TURN_RAD} | polarisation
+    axes = {"static_angle_rad": TURN_RAD} | polarisation
     return toy_station(receiver__polarisation=Polarisation(**axes))
 
 
@@ -115,7 +115,7 @@ def test_the_angle_is_told_and_the_plate_undoes_it_from_its_blocks_first_slot(fo
 
 
 def test_the_other_sign_is_followed_the_other_way(tmp_path: Path) -> None:
-    other = Flown(tmp_path, ground(residual_angle_rad=-TURN_RAD))
+    other = Flown(tmp_path, ground(static_angle_rad=-TURN_RAD))
     assert other.settings[0][0] == pytest.approx(-TURN_RAD, abs=0.02)
     assert other.qber[2] == pytest.approx(0.0115, abs=0.003)
 
@@ -175,7 +175,7 @@ def test_recorded_tags_give_the_same_pass_and_have_no_plate(followed: Flown, tmp
 
 def test_without_compensation_there_is_no_plate(tmp_path: Path) -> None:
     """The frame turns by itself then; the angle is told all the same."""
-    bare = Flown(tmp_path, ground(compensation="none", residual_angle_rad=0.0))
+    bare = Flown(tmp_path, ground(compensation="none", static_angle_rad=0.0))
     assert bare.settings == []
     assert len(bare.told("estimated")) == 3
 

@@ -228,11 +228,11 @@ def test_a_run_file_with_a_fault_is_refused(tmp_path: Path, old: str, new: str, 
 
 
 def test_the_plate_is_turned_alike_in_processes_and_in_memory(tmp_path: Path) -> None:
-    """Three blocks under an angle: what block 0 taught turns the light of block 2, in the station's process."""
+    """Three blocks under an angle: what block 0 taught turns the light of block 2."""
     protocol = replaced(PROTOCOL, blocks=3)
     config = run_config(tmp_path, protocol=protocol)
     for name, old, new in (
-        ("station", "residual_angle_rad = 0", "residual_angle_deg = 6"),
+        ("station", "residual_angle_rad = 0", "static_angle_deg = 6"),
         ("satellite", "pulse_rate_mhz = 10", "pulse_rate_mhz = 3"),
     ):
         path = tmp_path / f"toy-{name}.toml"

@@ -37,7 +37,7 @@ class Course(msgspec.Struct, frozen=True, eq=False):
     rates: ExpectedRates
     crossed: Array | None
     """Contrast of detections in the other basis, shape (2, n), row 0 sent in Z; None where the axes are
-    aligned all along, but for the steps of the plate."""
+    aligned all along, but for what goes both ways."""
 
 
 def course_of(
@@ -81,30 +81,38 @@ def cloud_db(station: Station, t_s: Array) -> Array:
 
 
 def _residual_angle_rad(station: Station, t_s: Array, frame_angle_rad: Array) -> Array:
-    """The angle that makes the mean error of an instant: the plate's steps enter by what they cost."""
-    axes = station.receiver.polarisation
-    if axes.compensation != "waveplate":
-        return _mean_angle_rad(station, t_s, frame_angle_rad)
+    """The angle that makes the mean error of an instant: what goes both ways enters by what it costs."""
+    axes, turned_rad = station.receiver.polarisation, _turned_rad(station, t_s, frame_angle_rad)
+    if axes.compensation == "none":
+        return turned_rad
+    if turned_rad.any():
+        left_rad = np.arccos(np.cos(2 * axes.residual_angle_rad) * np.cos(2 * turned_rad)) / 2
+    else:
+        left_rad = np.full_like(t_s, axes.residual_angle_rad)
+    if axes.compensation == "ideal":
+        return np.asarray(left_rad)
     return residual_angle_rad(
-        frame_angle_rad,
-        time_s=t_s,
-        update_interval_s=axes.update_s,
-        static_rad=_mean_angle_rad(station, t_s, frame_angle_rad),
+        frame_angle_rad, time_s=t_s, update_interval_s=axes.update_s, static_rad=left_rad
     )
 
 
-def _mean_angle_rad(station: Station, t_s: Array, frame_angle_rad: Array) -> Array:
-    """The light's axes in the receiver's, with their sign: what a plate turned once for all would undo."""
+def _turned_rad(station: Station, t_s: Array, frame_angle_rad: Array) -> Array:
+    """The light's axes in the receiver's, with their sign: what a plate could undo."""
     axes = station.receiver.polarisation
-    left = axes.residual_angle_rad + axes.residual_drift_rad_s * t_s
-    return np.asarray(frame_angle_rad + left if axes.compensation == "none" else left)
+    left_rad = axes.static_angle_rad + axes.drift_rad_s * t_s
+    if axes.compensation == "none":
+        return np.asarray(frame_angle_rad + axes.residual_angle_rad + left_rad)
+    return np.asarray(left_rad)
 
 
 def _crossed(satellite: Satellite, station: Station, t_s: Array, frame_angle_rad: Array) -> Array | None:
-    axes, angle_rad = station.receiver.polarisation, _mean_angle_rad(station, t_s, frame_angle_rad)
-    if not angle_rad.any():
+    axes, turned_rad = station.receiver.polarisation, _turned_rad(station, t_s, frame_angle_rad)
+    if not turned_rad.any():
         return None
-    crossed = crossed_of(satellite, station, angle_rad)
-    if axes.compensation != "waveplate":
+    crossed = crossed_of(satellite, station, turned_rad)
+    if axes.compensation == "none":
         return crossed
-    return crossed * stepping_contrast(frame_angle_rad, time_s=t_s, update_interval_s=axes.update_s)
+    kept = np.full_like(t_s, np.cos(2 * axes.residual_angle_rad))
+    if axes.compensation == "waveplate":
+        kept *= stepping_contrast(frame_angle_rad, time_s=t_s, update_interval_s=axes.update_s)
+    return np.asarray(crossed * kept)
