@@ -121,10 +121,10 @@ def light_of(series: LinkSeries) -> Light:
     )
 
 
-def turned_of(series: LinkSeries, plate: Sequence[tuple[int, float]] = ()) -> Turned:
-    """How the axes lie; plate: slots (increasing) from which it turns light back by an angle (rad)."""
+def turned_of(series: LinkSeries, plate_rad: Sequence[tuple[int, float]] = ()) -> Turned:
+    """How the axes lie; plate_rad: slots (increasing) and by how much it turns light back from each on."""
     still = np.zeros(series.t_s.size)
-    slots, angles_rad = zip((0, 0.0), *plate, strict=True)
+    slots, angles_rad = zip((0, 0.0), *plate_rad, strict=True)
     return Turned(
         crossed_z=still if series.crossed_z is None else series.crossed_z,
         crossed_x=still if series.crossed_x is None else series.crossed_x,

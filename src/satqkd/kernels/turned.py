@@ -74,12 +74,12 @@ def pulse_keys(
                 low[i], high[i] = U64(slots[i]) & MASK_32, U64(slots[i]) >> SHIFT_32
             words_block(low, high, _ZERO, _ZERO, U64(pulses.key_0), U64(pulses.key_1), n, settings)
             places = slots, n, first, part, bound, draws, settings
-            count = photon_keys(places, pulses, light, turned, detection, path, out, count)
+            count = _photon_keys(places, pulses, light, turned, detection, path, out, count)
     return count
 
 
 @njit
-def photon_keys(
+def _photon_keys(
     places: tuple[Ints, int, U64, U64, float, NDArray[np.uint64], NDArray[np.uint64]],
     pulses: Pulses,
     light: Light,
