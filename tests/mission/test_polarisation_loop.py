@@ -173,6 +173,25 @@ def test_recorded_tags_give_the_same_pass_and_have_no_plate(followed: Flown, tmp
     assert {line["event"] for line in lines if line["stage"] == "polarisation"} == {"estimated"}
 
 
+def test_an_angle_that_drifts_is_followed_two_blocks_late(tmp_path: Path) -> None:
+    """Each setting is the whole angle of the block it was learned from, that block's own setting included."""
+    drift_rad_s = np.radians(0.3)
+    drifting = Flown(
+        tmp_path,
+        replaced(ground(drift_rad_s=drift_rad_s), maximum_range_m=647.3e3),
+        protocol=replaced(BLOCKS, blocks=5),
+    )
+    station = drifting.flight.station
+    middle_s = [station.parameters.end_s(block) - station.parameters.end_s(0) / 2 for block in range(5)]
+    true_rad = TURN_RAD + drift_rad_s * np.array(middle_s)
+    slots = [station.parameters.first_slot(block) for block in (2, 3, 4)]
+    assert [slot for _, slot in drifting.settings] == slots
+    error_rad = np.radians(station.angles[0].standard_error_deg)
+    found_rad = np.array([angle_rad for angle_rad, _ in drifting.settings])
+    assert (np.abs(found_rad - np.array([0.979, 0.979, 1.0]) * true_rad[:3]) < 4 * error_rad).all()
+    assert np.diff(true_rad[:3]).min() > 2 * error_rad
+
+
 def test_without_compensation_there_is_no_plate(tmp_path: Path) -> None:
     """The frame turns by itself then; the angle is told all the same."""
     bare = Flown(tmp_path, ground(compensation="none", static_angle_rad=0.0))
