@@ -108,17 +108,14 @@ class RecordingReceiver:
         self._inner = inner
         self.stretches: list[Stretch] = []
         self._keep = self.stretches.append if keep is None else keep
+        if isinstance(inner, TurnsPlate):
+            self.turn_plate = inner.turn_plate  # it has a plate if the other has; tags are of light as turned
 
     def read(self, until_s: float) -> Tags:
         """The inner receiver's tags, unchanged."""
         tags = self._inner.read(until_s)
         self._keep(Stretch(until_s, tags))
         return tags
-
-    def turn_plate(self, angle_rad: float, from_slot: int) -> None:
-        """Passed on to an inner receiver that has a plate; the tags on record are of the light as turned."""
-        if isinstance(self._inner, TurnsPlate):
-            self._inner.turn_plate(angle_rad, from_slot)
 
 
 class RecordedReceiver:

@@ -17,7 +17,8 @@ from satqkd.errors import RemoteProtocolError
 VERSION: Final = 1
 MAXIMUM_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 MAXIMUM_BLOCK_DETECTIONS: Final = 12_000_000
-"""The sift answer, a bit a detection and up to three for each of the half that is kept, fits a message."""
+"""The sift answer fits a message: a bit a detection, up to three for each of the half that is kept, a sample
+of the rest."""
 MAXIMUM_ANNOUNCED: Final = 2**16
 """Detections in one announcement; a station splits longer ones."""
 
