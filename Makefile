@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= satqkd-out/demo
+PICTURES ?= satqkd-out
 SEED ?= 1
 
 .PHONY: demo test dev soak bench clean
@@ -35,7 +36,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/passes.py
 	$(BIN)/python benchmarks/twin.py
 	$(BIN)/python benchmarks/whole_pass.py
-	$(BIN)/python benchmarks/reconciliation.py
+	mkdir -p $(PICTURES)
+	$(BIN)/python benchmarks/reconciliation.py --plot $(PICTURES)/reconciliation.png
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

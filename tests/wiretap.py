@@ -1,7 +1,8 @@
 """An independent reader of what was said: from recorded datagrams to a recount of leak and order.
 
 Written from `docs/wire-link.md` and the documented form of messages alone: it takes nothing from the rooms
-that made the datagrams but the public table of code classes. What it cannot account for is a violation.
+that made the datagrams but what is public: the table of code classes, Cascade's schedule. What it cannot
+account for is a violation.
 """
 
 import itertools
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.distill.cascade import CascadeSchedule
 from satqkd.distill.codes import LEAK_FRACTIONS
 
 HEAD = struct.Struct("<2sBB4sBBHIII")
@@ -78,6 +80,7 @@ class Rules(NamedTuple):
     keyed: frozenset[tuple[int, int]]
     """(basis, class) that carry key."""
     epsilon_correctness: float
+    reconciliation: str
     further_rounds: int
     polarisation_sample: int
     leak_fractions: tuple[float, ...]
@@ -105,6 +108,7 @@ def rules_of(agreed: Any) -> Rules:
             for name in protocol.keyed_classes
         ),
         epsilon_correctness=protocol.epsilon_correctness,
+        reconciliation=protocol.reconciliation,
         further_rounds=protocol.further_rounds,
         polarisation_sample=protocol.polarisation_sample,
         leak_fractions=LEAK_FRACTIONS,
@@ -302,7 +306,8 @@ def recount(said: list[Said], block: int, rules: Rules) -> Account:
         lengths = [rules.frame_bits] * (n_bits // rules.frame_bits)
         lengths += [n_bits % rules.frame_bits] if n_bits % rules.frame_bits else []
         code_class = mine["ChooseCodes"][0].fields[1][bases.index(basis)]
-        told, bad, verdict_bits = _dialogue(mine, basis, lengths, rules.leak_fractions[code_class], rules)
+        spoken = _ldpc if rules.reconciliation == "ldpc" else _cascade
+        told, bad, verdict_bits = spoken(mine, basis, lengths, rules.leak_fractions[code_class], rules)
         revealed = [each.fields[2] for each in mine.get("Reveal", []) if each.fields[1] == basis]
         require(len(revealed) == (1 if bad else 0), "failed frames are revealed, others not")
         if bad:
@@ -318,7 +323,7 @@ def recount(said: list[Said], block: int, rules: Rules) -> Account:
     return Account(rounds, leaks, frames, failed_frames)
 
 
-def _dialogue(
+def _ldpc(
     mine: dict[str, list[Said]], basis: int, lengths: list[int], leak_fraction: float, rules: Rules
 ) -> tuple[list[int], set[int], int]:
     """Parity bits told of each frame, which frames failed, and verdict bits; each message as long as it
@@ -326,7 +331,7 @@ def _dialogue(
     parities = [each.fields[2] for each in mine["Parities"] if each.fields[1] == basis]
     verdicts = [each.fields[2] for each in mine["Verdicts"] if each.fields[1] == basis]
     require(len(parities) == len(verdicts), "an answer to all parities")
-    plans = [further_bits(length, leak_fraction)[: rules.further_rounds] for length in lengths]
+    plans = [further_bits(length, leak_fraction, rules.further_rounds) for length in lengths]
     told = [syndrome_bits(length, leak_fraction) for length in lengths]
     asked, bad, verdict_bits = list(range(len(lengths))), set(), 0
     said = sum(told)
@@ -342,6 +347,32 @@ def _dialogue(
         said = sum(plans[i][turn] for i in asked)
         require(bool(asked) == (turn + 1 < len(parities)), "it ends when no frame is open")
     return told, bad, verdict_bits
+
+
+def _cascade(
+    mine: dict[str, list[Said]], basis: int, lengths: list[int], leak_fraction: float, rules: Rules
+) -> tuple[list[int], set[int], int]:
+    """As `_ldpc`. The schedule is public: fed with the differences that crossed it says how many bits were
+    due."""
+    if not lengths:
+        return [], set(), 0
+    parities = [each.fields[2] for each in mine["Parities"] if each.fields[1] == basis]
+    differences = [each.fields[2] for each in mine["Verdicts"] if each.fields[1] == basis]
+    low, high = 0.0, 0.5
+    while high - low > 1e-7:
+        rate = (low + high) / 2
+        entropy = -rate * math.log2(rate) - (1 - rate) * math.log2(1 - rate)
+        low, high = (rate, high) if 1.055 * entropy < leak_fraction else (low, rate)
+    variant = rules.reconciliation.removeprefix("cascade-")
+    schedule = CascadeSchedule(lengths, round(high, 5), variant=variant)
+    require(len(parities) == len(differences), "a difference for each parity")
+    for one, other in zip(parities, differences, strict=True):
+        require(not schedule.done, "it ends when nothing is asked")
+        require(len(one) == len(other) == (schedule.asked + 7) // 8, "a bit for each block asked")
+        schedule.take(bits_of(other)[: schedule.asked])
+    require(schedule.done, "all differences are told")
+    bad = set(np.flatnonzero(schedule.given_up).tolist())
+    return schedule.frame_parities.tolist(), bad, schedule.parities
 
 
 def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], int]:
@@ -385,13 +416,13 @@ def syndrome_bits(n_bits: int, leak_fraction: float) -> int:
     return min(rows * lift, n_bits)
 
 
-def further_bits(n_bits: int, leak_fraction: float) -> list[int]:
-    """Parities of each further round: 1, 1, 1, 2, 4, 8 units of block rows, until all are divided."""
+def further_bits(n_bits: int, leak_fraction: float, rounds: int) -> list[int]:
+    """Parities of each further round: the last of 1, 1, 2, 4 units of block rows, then all rows left."""
     rows, lift = shape(n_bits, leak_fraction)
     left = rows if rows * lift < n_bits else 0
     unit = max(1, math.isqrt(2 * rows // lift))
     plan = []
-    for times in (1, 1, 1, 2, 4, 8):
+    for times in (1, 1, 2, 4, rows)[5 - rounds :]:
         plan.append(min(left, times * unit) * lift)
         left -= min(left, times * unit)
     return [bits for bits in plan if bits]

@@ -114,7 +114,7 @@ def test_when_all_frames_fail_nothing_is_secret(monkeypatch: pytest.MonkeyPatch)
     (report,), (other,) = pair.reports(UP), pair.reports(DOWN)
     assert (report.outcome, other.outcome, report.secret_bits) == ("no_key", "no_key", 0)
     assert report.frames_failed == report.frames
-    assert report.reconciliation_rounds == 7
+    assert report.reconciliation_rounds == 6
     assert report.errors > 0
     assert report.counts == other.counts
     assert pair.keys(UP) == pair.keys(DOWN) == {}

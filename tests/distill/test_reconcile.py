@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satqkd.distill import codes, reconcile
-from satqkd.errors import DataFormatError
+from satqkd.distill.frames import frame_sizes, interleaved_order
+from satqkd.distill.leak_class import choose_class
+from satqkd.errors import DataFormatError, LocalProtocolError
 from satqkd.security.tails import binary_entropy
 
 SAMPLE = 10**9
@@ -58,7 +60,7 @@ def test_syndrome_is_the_dense_product(n_bits, leak_class):
 )
 def test_frames_decode_at_the_promised_efficiency(n_bits, qber, efficiency):
     """Also never below the floor of any one-way code: n h + z sqrt(n v) (facts: reconciliation, 2c)."""
-    leak_class = codes.choose_class(qber, frame_length=n_bits, sample_bits=SAMPLE)
+    leak_class = choose_class(qber, frame_length=n_bits, sample_bits=SAMPLE)
     entropy = n_bits * binary_entropy(qber)
     f = reconcile.syndrome_bits(n_bits, leak_class) / entropy
     spread = np.sqrt(n_bits * qber * (1 - qber)) * np.log2((1 - qber) / qber)
@@ -71,13 +73,11 @@ def test_frames_decode_at_the_promised_efficiency(n_bits, qber, efficiency):
 
 
 def test_far_too_many_errors_are_reported():
-    leak_class = codes.choose_class(0.01, frame_length=16_384, sample_bits=SAMPLE)
+    leak_class = choose_class(0.01, frame_length=16_384, sample_bits=SAMPLE)
     sent, received = frame(16_384, 1600, seed=5)
     told = reconcile.syndrome(sent, leak_class)
     assert reconcile.decode(received, told, leak_class, 0.01) is None
-    found = reconcile.SyndromeDecoder(codes.code(16_384, leak_class)).decode(
-        told, received, crossover=0.01, max_iterations=20
-    )
+    found = reconcile.Attempt(codes.code(16_384, leak_class), told, received, 0.01).run(20, 20)
     assert not found.converged
     assert found.iterations == 20
 
@@ -88,9 +88,7 @@ def test_converged_means_the_syndrome_matches(qber, seed, iterations):
     matrix = codes.code(8192, 75)
     sent, received = frame(8192, round(8192 * qber), seed)
     told = reconcile.syndrome_of(sent, matrix)
-    found = reconcile.SyndromeDecoder(matrix).decode(
-        told, received, crossover=qber, max_iterations=iterations
-    )
+    found = reconcile.Attempt(matrix, told, received, qber).run(iterations, 30)
     assert found.converged == np.array_equal(reconcile.syndrome_of(found.bits, matrix), told)
 
 
@@ -98,16 +96,16 @@ def test_the_claim_rests_on_the_bits_not_on_the_kernel(monkeypatch):
     """A kernel that stops early and says it is done is not believed."""
     matrix = codes.code(8192, 75)
     sent, received = frame(8192, 60, seed=1)
-    decoder = reconcile.SyndromeDecoder(matrix)
-    monkeypatch.setattr(decoder, "_sweep", lambda *_: (received, 3))
-    assert not decoder.decode(reconcile.syndrome_of(sent, matrix), received, crossover=0.01).converged
+    monkeypatch.setattr(reconcile, "_sweep", lambda *_: (received, 3))
+    attempt = reconcile.Attempt(matrix, reconcile.syndrome_of(sent, matrix), received, 0.01)
+    assert not attempt.run(50, 10).converged
 
 
 @given(n_bits=st.integers(1, 20_000), seed=st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
 def test_every_length_goes_round(n_bits, seed):
     qber = 0.02
-    leak_class = codes.choose_class(1.2 * qber, frame_length=n_bits)
+    leak_class = choose_class(1.2 * qber, frame_length=n_bits)
     sent, received = frame(n_bits, round(qber * n_bits), seed)
     told = reconcile.syndrome(sent, leak_class)
     assert told.size == reconcile.syndrome_bits(n_bits, leak_class) <= n_bits
@@ -119,10 +117,10 @@ def test_every_length_goes_round(n_bits, seed):
 @pytest.mark.parametrize("n_bits", [1, 7, 20_000, 20_001])
 def test_a_string_in_frames_goes_round(n_bits):
     sent, received = frame(n_bits, n_bits // 60, seed=n_bits)
-    lengths = codes.frame_sizes(n_bits, frame_bits=10_000)
-    order = reconcile.interleaved_order(lengths)
+    lengths = frame_sizes(n_bits, frame_bits=10_000)
+    order = interleaved_order(lengths)
     cuts = np.cumsum(lengths)[:-1]
-    leak_class = codes.choose_class(0.025, frame_length=min(n_bits, 10_000))
+    leak_class = choose_class(0.025, frame_length=min(n_bits, 10_000))
     pairs = zip(np.split(sent[order], cuts), np.split(received[order], cuts), strict=True)
     found = [reconcile.decode(b, reconcile.syndrome(a, leak_class), leak_class, 0.017) for a, b in pairs]
     np.testing.assert_array_equal(np.concatenate(found), sent[order])
@@ -152,21 +150,81 @@ def test_estimates_of_no_errors_or_chance_are_clipped():
 def test_wrong_shapes_are_refused():
     sent, received = frame(9000, 50, seed=2)
     told = reconcile.syndrome(sent, 40)
-    decoder = reconcile.SyndromeDecoder(codes.code(9000, 40))
+    matrix = codes.code(9000, 40)
     with pytest.raises(DataFormatError, match="syndrome: expected"):
-        decoder.decode(told[:-1], received, crossover=0.01)
+        reconcile.Attempt(matrix, told[:-1], received, 0.01)
     with pytest.raises(DataFormatError, match="received frame: expected"):
-        decoder.decode(told, received.astype(bool), crossover=0.01)
-    with pytest.raises(DataFormatError, match="crossover: expected"):
-        decoder.decode(told, received, crossover=np.full(3, 0.01))
-    with pytest.raises(DataFormatError, match="crossover: expected"):
-        decoder.decode(told, received, crossover=0.0)
+        reconcile.Attempt(matrix, told, received.astype(bool), 0.01)
+    for rates in (np.full(3, 0.01), -0.1, np.nan):
+        with pytest.raises(DataFormatError, match="crossover: expected"):
+            reconcile.Attempt(matrix, told, received, rates)
+    attempt = reconcile.Attempt(matrix, told, received, 0.01)
+    with pytest.raises(DataFormatError, match="further rows: expected"):
+        attempt.divide([3, 4], np.zeros(matrix.lift, np.uint8))
+    attempt.divide([3], np.zeros(matrix.lift, np.uint8))
+    with pytest.raises(LocalProtocolError, match="not divided before"):
+        attempt.divide([4, 3], np.zeros(2 * matrix.lift, np.uint8))
+
+
+@pytest.mark.parametrize(("n_bits", "leak"), [(8192, 0.05), (9001, 0.2), (65_536, 0.1)])
+def test_further_rows_are_those_of_the_divided_matrix(n_bits, leak):
+    """Every syndrome bit that an attempt decodes with is a row of the matrix written out."""
+    bits, _ = frame(n_bits, 0, seed=3)
+    matrix = codes.code(n_bits, int(np.searchsorted(codes.LEAK_FRACTIONS, leak)))
+    attempt = reconcile.Attempt(matrix, reconcile.syndrome_of(bits, matrix), bits, 0.01)
+    rows = []
+    for more in reconcile.further_rows(matrix):
+        further = reconcile.further_syndrome(bits, matrix, more)
+        assert further.size == len(more) * matrix.lift
+        attempt.divide(more, further)
+        rows.extend(more)
+        np.testing.assert_array_equal(
+            attempt._syndrome(), reconcile.syndrome_of(bits, matrix.divided(tuple(rows)))
+        )
+    assert sorted(rows) == list(range(matrix.rows))  # the last class divides them all
+
+
+def test_fewer_rounds_take_the_larger_steps_and_the_same_last_class():
+    matrix = codes.code(65_536, 100)
+    plans = [reconcile.further_rows(matrix, rounds) for rounds in range(reconcile.MOST_ROUNDS + 1)]
+    assert [len(plan) for plan in plans] == list(range(reconcile.MOST_ROUNDS + 1))
+    assert [len(part) for part in plans[-1][:-1]] == [1, 1, 2, 4]
+    assert [len(part) for part in plans[2][:-1]] == [4]
+    for plan in plans[1:]:
+        assert sorted(row for part in plan for row in part) == list(range(matrix.rows))
+    assert reconcile.further_rows(codes.code(50, 0)) == ()
+
+
+def test_further_rows_decode_what_one_shot_does_not():
+    """Too many errors for the class: each round brings it nearer, and no bit of it is right by luck."""
+    leak_class = choose_class(0.01, frame_length=65_536, sample_bits=SAMPLE)
+    sent, received = frame(65_536, round(65_536 * 0.0125), seed=4)
+    matrix = codes.code(65_536, leak_class)
+    attempt = reconcile.Attempt(matrix, reconcile.syndrome_of(sent, matrix), received, 0.0125)
+    plan, turns = reconcile.further_rows(matrix), 0
+    while not (found := attempt.run(*reconcile.QUICK)).converged:
+        attempt.divide(plan[turns], reconcile.further_syndrome(sent, matrix, plan[turns]))
+        turns += 1
+    assert turns >= 1
+    np.testing.assert_array_equal(found.bits, sent)
+
+
+def test_a_wrong_further_row_is_not_believed():
+    leak_class = choose_class(0.01, frame_length=16_384, sample_bits=SAMPLE)
+    sent, received = frame(16_384, 170, seed=4)
+    matrix = codes.code(16_384, leak_class)
+    attempt = reconcile.Attempt(matrix, reconcile.syndrome_of(sent, matrix), received, 0.01)
+    assert attempt.run(*reconcile.THOROUGH).converged
+    further = reconcile.further_syndrome(sent, matrix, [7])
+    further[5] ^= 1
+    attempt.divide([7], further)
+    assert not attempt.run(*reconcile.THOROUGH).converged
 
 
 def test_the_satellites_side_loads_no_numba():
     program = (
         "import sys, numpy as np; from satqkd.distill import reconcile as r; "
-        "r.syndrome(np.ones(9000, np.uint8), 5); r.choose_class(0.01, frame_length=9000); "
+        "r.syndrome(np.ones(9000, np.uint8), 5); "
         "sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

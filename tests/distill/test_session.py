@@ -96,6 +96,26 @@ def test_keyed_decoys_carry_key_too() -> None:
     assert report.sifted_bits == sum(keyed)
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"reconciliation": "cascade-least-leak"},
+        {"reconciliation": "cascade-fewest-rounds", "frame_bits": 8192},
+        {"further_rounds": 0},
+        {"further_rounds": 2, "frame_bits": 8192},
+    ],
+    ids=lambda policy: " ".join(map(str, policy.values())),
+)
+def test_every_policy_of_reconciliation_gives_key(policy: dict[str, Any]) -> None:
+    """And the leak subtracted is the one that an independent reader counts, in every mode."""
+    (report,) = checked(flown(parameters(slots=400_000, **policy))).reports(UP)
+    assert (report.outcome, report.frames_failed) == ("key", 0)
+    if "reconciliation" in policy:
+        assert report.reconciliation_bits == 2 * report.parity_bits
+    else:
+        assert report.reconciliation_rounds <= 1 + policy["further_rounds"]
+
+
 @pytest.mark.parametrize("qber", [0.07, 0.15, 0.5])
 def test_a_noisy_channel_is_aborted_with_its_counts(qber: float) -> None:
     (report,) = checked(flown(qber=qber)).reports(UP)

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from satqkd.beacon import beacon_code
 from satqkd.constants import PS_PER_S, SPEED_OF_LIGHT_M_S
+from satqkd.distill import recovery
+from satqkd.distill.beacons import is_told
 from satqkd.distill.sync import ClockRecovery, Resolved
 from satqkd.errors import ConfigError, DataFormatError, LocalProtocolError
 from satqkd.randomness import stream
@@ -179,9 +181,9 @@ def test_clicks_without_beacons_are_dropped_and_lock_comes_back() -> None:
     nature = Nature(blind_s=(0.6, 1.4), duration_s=2.2)
     clicks, machine, slot, _ = run(nature)
     np.testing.assert_array_equal(clicks.slot, slot)
-    blind = (clicks.time_ps > 0.78 * PS_PER_S) & (clicks.time_ps < 1.22 * PS_PER_S)
+    blind = (clicks.time_ps > 1.0 * PS_PER_S) & (clicks.time_ps < 1.22 * PS_PER_S)
     assert not blind.any()
-    assert machine.dropped_clicks > 0.44 * nature.clicks_hz
+    assert machine.dropped_clicks > 0.22 * nature.clicks_hz
     assert machine.locked
     assert (clicks.time_ps > 1.45 * PS_PER_S).any()
     assert machine.resolved_clicks == len(clicks)
@@ -265,3 +267,123 @@ def test_displaced_beacons_inside_the_gate_do_not_pull_the_clock() -> None:
     first = clicks.time_ps < 0.1 * PS_PER_S
     assert abs(np.mean(clicks.residual_ps[first] - late[first])) < 50
     assert machine.beacons_rejected >= 0.98 * moved.sum()
+
+
+def hard(
+    seed: int, *, rate_hz: float, period_ps: float = 1600.0, missing: float = 0.5, start_s: float = 0.0
+) -> Nature:
+    """Any offset, 20 ppm, half of the beacons missing, 30 % of the tags false, 2 s without beacons."""
+    rng = stream(seed, "hard")
+    return Nature(
+        rate_hz=rate_hz,
+        shift_s=0.05 / rate_hz,
+        period_ps=period_ps,
+        start_s=start_s,
+        duration_s=4.0,
+        culmination_s=start_s + (2.0, 60.0, -60.0, 240.0, -240.0)[seed % 5],
+        offset_s=rng.uniform(-1e-3, 1e-3),
+        drift=rng.choice([-2e-5, 2e-5]),
+        missing=missing,
+        false_hz=rate_hz * (1 - missing) * 0.3 / 0.7,
+        clicks_hz=3000.0,
+        blind_s=(start_s + 1.0, start_s + 3.0),
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("rate_hz", [1000.0, 2000.0, 10_000.0])
+def test_half_missing_a_third_false_and_two_seconds_lost(rate_hz: float, seed: int) -> None:
+    nature = hard(seed, rate_hz=rate_hz, period_ps=(1600.0, 10_000.0)[seed % 2], start_s=3.7 * (seed % 3))
+    clicks, machine, slot, _ = run(nature)
+    np.testing.assert_array_equal(clicks.slot, slot)
+    since_s = clicks.time_ps / PS_PER_S - nature.start_s
+    assert since_s[0] < 0.1
+    assert since_s[since_s > 3.0][0] < 3.1
+    report = machine.report()
+    assert machine.locked and len(report.outages_s) == 1
+    begin_s, end_s = (edge - nature.start_s for edge in report.outages_s[0])
+    assert 1.0 < begin_s < 1.4 and 2.7 < end_s < 3.1
+
+
+def test_what_was_lost_is_counted() -> None:
+    nature = hard(1, rate_hz=10_000.0, period_ps=10_000.0)
+    tags, *_ = nature.tags()
+    clicks, machine, *_ = run(nature)
+    report = machine.report()
+    used = report.beacons_seen - report.beacons_rejected
+    assert abs(used - 10_000) < 300
+    assert abs(report.beacons_rejected - 2 * nature.false_hz) < 300
+    assert abs(used + report.beacons_missing - 40_000) < 10
+    assert report.resolved_clicks == len(clicks)
+    assert report.resolved_clicks + report.dropped_clicks == int((tags.channel < 4).sum())
+    assert report.predicted_clicks > 0.4 * nature.clicks_hz
+    assert (report.method, report.headers_read, report.slips) == ("beacon", 0, 0)
+
+
+@pytest.mark.parametrize("period_ps", [1600.0, 10_000.0])
+def test_clicks_of_an_outage_are_put_within_the_stated_bound(
+    period_ps: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And beyond the tolerance they are rightly dropped: without it slots come out wrong."""
+    nature = replace(hard(3, rate_hz=10_000.0, period_ps=period_ps), jitter_ps=10.0)
+    clicks, machine, slot, late = run(nature)
+    np.testing.assert_array_equal(clicks.slot, slot)
+    assert np.abs(clicks.residual_ps - late).max() < 0.25 * period_ps
+    assert machine.predicted_clicks > 300
+    if period_ps < 2000:
+        monkeypatch.setattr(recovery, "TOLERATED_PERIODS", 1e3)
+        careless, _, true, _ = run(nature)
+        assert np.count_nonzero(careless.slot != true) > 100
+
+
+@pytest.mark.parametrize("missing", [0.75, 0.85])
+def test_most_beacons_may_be_missing(missing: float) -> None:
+    clicks, machine, slot, _ = run(hard(2, rate_hz=10_000.0, missing=missing))
+    assert machine.locked and len(clicks) > 5000
+    np.testing.assert_array_equal(clicks.slot, slot)
+
+
+def test_the_place_in_the_code_must_be_beyond_chance() -> None:
+    assert is_told(73, 0, 5_000_000) and not is_told(72, 0, 5_000_000)
+    assert is_told(128, 8, 5_000_000) and not is_told(90, 8, 5_000_000)
+    assert not is_told(2000, 400, 5_000_000)  # a fifth misread: lines, but no code
+
+
+@pytest.mark.parametrize("shift", [1, 37, 100_000])
+def test_another_part_of_the_code_never_locks_wrongly(shift: int) -> None:
+    """A code begun elsewhere either is told as what it is or not at all."""
+    nature = hard(4, rate_hz=10_000.0)
+    tags, slot, _ = nature.tags()
+    machine = ClockRecovery(nature.rate_hz, nature.shift_s, beacon_code(300_000)[shift:], nature.period_ps)
+    machine.feed(tags)
+    clicks = machine.flush()
+    kept = np.isin(tags.time_ps[tags.channel < 4], clicks.time_ps)
+    moved = slot[kept] - clicks.slot
+    assert machine.ever_locked == (shift < 100_000)
+    np.testing.assert_array_equal(moved, round(shift / nature.rate_hz * PS_PER_S / nature.period_ps))
+
+
+@pytest.mark.parametrize("false_hz", [3000.0, 40_000.0])
+def test_false_tags_alone_never_lock(false_hz: float) -> None:
+    nature = Nature(missing=1 - 1e-3, false_hz=false_hz, duration_s=1.0, clicks_hz=100.0)
+    clicks, machine, *_ = run(nature)
+    assert len(clicks) == 0 and not machine.ever_locked
+
+
+@pytest.mark.parametrize("rate_hz", [9_990.0, 5_000.0, 20_000.0])
+def test_beacons_of_another_rate_never_lock(rate_hz: float) -> None:
+    nature = Nature(duration_s=0.6)
+    machine = ClockRecovery(rate_hz, 0.05 / rate_hz, CODE, nature.period_ps)
+    machine.feed(nature.tags()[0])
+    assert len(machine.flush()) == 0 and not machine.ever_locked
+
+
+@pytest.mark.soak
+def test_no_seed_of_many_ever_locks_wrongly() -> None:
+    for seed in range(10, 310):
+        rate_hz, missing = ((1000.0, 0.5), (3000.0, 0.5), (10_000.0, 0.8))[seed % 3]
+        nature = hard(seed, rate_hz=rate_hz, missing=missing)
+        clicks, machine, slot, _ = run(nature)
+        assert machine.locked
+        np.testing.assert_array_equal(clicks.slot, slot)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from satqkd.constants import SPEED_OF_LIGHT_M_S
+from satqkd.header import header_codes
 from satqkd.kernels import clicks, clicks_plain
 from satqkd.kernels.clicks_plain import Detection, Light, Path, Pieces, Pulses
 
@@ -76,6 +77,20 @@ def test_pulse_keys_equal_the_plain_twin(passive, equal, fraction_ps):
     expected = np.sort(clicks_plain.pulse_keys(*arguments))
     assert expected.size > 7_000
     assert np.array_equal(filled(clicks.pulse_keys, *arguments), expected)
+
+
+def test_pulse_keys_of_a_public_header_equal_the_plain_twin():
+    path = make_path()
+    first, second = header_codes("micius")
+    pulses = make_pulses()._replace(
+        header_slots=100_000, interval_slots=150_000, first_code=first, second_code=second
+    )
+    nature = (make_light(path), make_detection(), path)
+    pieces = make_pieces(1_000, 70_000, 200_000)
+    expected = np.sort(clicks_plain.pulse_keys(pieces, 5, pulses, *nature))
+    assert np.array_equal(filled(clicks.pulse_keys, pieces, 5, pulses, *nature), expected)
+    without = np.sort(clicks_plain.pulse_keys(pieces, 5, make_pulses(), *nature))
+    assert expected.size > 7_000 and not np.array_equal(expected, without)
 
 
 def test_slots_beyond_32_bits():

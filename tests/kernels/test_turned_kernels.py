@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from test_click_kernels import filled, make_detection, make_light, make_path, make_pieces, make_pulses
 
+from satqkd.header import header_codes
 from satqkd.kernels import clicks_plain, turned, turned_plain
 from satqkd.kernels.clicks_plain import Light, Path, slot_ps
 from satqkd.kernels.turned_plain import Turned, flip_probabilities
@@ -27,6 +28,19 @@ def test_turned_keys_equal_the_plain_twin(passive, equal):
     expected = np.sort(turned_plain.pulse_keys(*arguments))
     assert expected.size > 7_000
     assert np.array_equal(filled(turned.pulse_keys, *arguments), expected)
+
+
+def test_turned_keys_of_a_public_header_equal_the_plain_twin():
+    path = make_path()
+    first, second = header_codes("micius")
+    pulses = make_pulses()._replace(
+        header_slots=100_000, interval_slots=150_000, first_code=first, second_code=second
+    )
+    nature = (make_light(path), make_turned(path), make_detection(), path)
+    expected = np.sort(turned_plain.pulse_keys(make_pieces(*EDGES), 5, pulses, *nature))
+    assert np.array_equal(filled(turned.pulse_keys, make_pieces(*EDGES), 5, pulses, *nature), expected)
+    without = turned_plain.pulse_keys(make_pieces(*EDGES), 5, make_pulses(), *nature)
+    assert not np.array_equal(expected, np.sort(without))
 
 
 def test_nothing_turned_gives_the_keys_of_plain_light():

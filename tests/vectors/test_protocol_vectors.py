@@ -3,6 +3,7 @@
 A change of any of them is a change of the wire format or of the twin: raise the protocol's version.
 """
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from satqkd.config import Source
 from satqkd.devices.dice import settings_of
 from satqkd.distill import amplify, codes, gaps, messages, verify
 from satqkd.distill.authenticate import PassKeys, TagUse, Transcript
+from satqkd.distill.cascade import CascadeEnd, CascadeSchedule
+from satqkd.distill.cascade_variants import memberships, permutation
+from satqkd.distill.frames import interleaved_order
+from satqkd.header import header_codes
 from satqkd.kernels.philox_plain import philox4x32
 from satqkd.randomness import expand, key_words
 
@@ -60,14 +65,33 @@ def _verify() -> str:
     return verify.tag(BITS, bytes(range(verify.seed_bytes(1e-15))), 1e-15).hex()
 
 
+def _cascade(variant: str) -> str:
+    bit = np.arange(3817)
+    wrong = ((bit**2 + 7 * bit) % 61 == 8).astype(np.uint8)
+    schedule = CascadeSchedule([3000, 40, 777], 0.017, variant=variant)
+    end = CascadeEnd(schedule, wrong)
+    differences = []
+    while not schedule.done:
+        differences.append(end.parities())
+        schedule.take(differences[-1])
+    digest = hashlib.sha256(np.concatenate(differences).tobytes()).hexdigest()
+    return f"{schedule.rounds} {schedule.parities} {digest[:16]}"
+
+
+def _header_codes(satellite: str) -> dict[str, str]:
+    codes = zip(("first", "second"), header_codes(satellite), strict=True)
+    return {f"header.{satellite}.{name}": "".join(map(str, code[:64].tolist())) for name, code in codes}
+
+
 def computed() -> dict[str, str]:
     """Every vector by name."""
     slots = np.array([1000, 1007, 1300, 5000], dtype=np.int64)
     return {
         "beacon.shake": expand("satqkd beacon code v1", 4).hex(),
         "beacon.code": "".join(map(str, beacon_code(64).tolist())),
+        **_header_codes("micius"),
         **{f"code.{n}.{c}": _code(n, c) for n, c in ((8192, 0), (100_000, 40), (262_144, 40))},
-        "frames.4.3": " ".join(map(str, codes.interleaved_order([4, 3]).tolist())),
+        "frames.4.3": " ".join(map(str, interleaved_order([4, 3]).tolist())),
         "philox.zero": _philox_zero(),
         "dice.key": " ".join(map(str, key_words(1, "twin", "dice"))),
         "dice.0-7": _dice(),
@@ -79,6 +103,9 @@ def computed() -> dict[str, str]:
         "tag.confirm": PassKeys(PASS_KEY, 1).one_time_tag(0, TagUse.CONFIRM, b"message").hex(),
         "verify.1e-15": _verify(),
         "amplify": to_bytes(amplify.amplify(BITS, 16, bytes(range(8)))).hex(),
+        "cascade.order": " ".join(map(str, permutation(12, 2)[0].tolist())),
+        "cascade.checks": " ".join(map(str, memberships(6).tolist())),
+        **{f"cascade.{name}": _cascade(name) for name in ("least-leak", "fewest-rounds")},
     }
 
 

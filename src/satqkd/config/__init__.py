@@ -5,7 +5,7 @@ from satqkd.config.lasercom import Beacon, Laser, Lasercom, LaserReceiver
 from satqkd.config.loader import Evidence, Loaded, config_id, load, read_toml
 from satqkd.config.orbit import Orbit
 from satqkd.config.protocol import Protocol
-from satqkd.config.satellite import Satellite, Source, Transmitter
+from satqkd.config.satellite import Header, Satellite, Source, Transmitter
 from satqkd.config.station import (
     Clock,
     Cloud,
@@ -25,6 +25,7 @@ __all__ = [
     "Cloud",
     "Detector",
     "Evidence",
+    "Header",
     "Isolation",
     "Laser",
     "LaserReceiver",

@@ -23,9 +23,11 @@ class Protocol(Settings, frozen=True, kw_only=True):
     maximum_qber: Inside = 0.055
     """Above this no code class exists; the block ends as `aborted`."""
     announce_interval_s: Positive = 0.1
-    further_rounds: Annotated[int, Meta(ge=0, le=6)] = 6
-    """How often frames that do not decode get further parities before they are revealed; 0: one shot, with
-    the margin that takes."""
+    reconciliation: Literal["ldpc", "cascade-least-leak", "cascade-fewest-rounds"] = "ldpc"
+    """How the station's string becomes the satellite's."""
+    further_rounds: Annotated[int, Meta(ge=0, le=5)] = 5
+    """LDPC: how often frames that do not decode get further parities before they are revealed; 0: one shot,
+    with the margin that takes."""
     polarisation_sample: Annotated[int, Meta(ge=0, le=1048576)] = 65536
     """Most rounds of a block with different bases whose bits the satellite tells, to find the angle between
     the frames; 0: none, and the plate is not turned after it."""

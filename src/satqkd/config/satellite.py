@@ -19,6 +19,7 @@ from satqkd.config.base import (
 from satqkd.config.lasercom import Beacon, Lasercom
 from satqkd.config.orbit import Orbit
 from satqkd.errors import ConfigError
+from satqkd.header import SMALLEST_HEADER_SLOTS
 
 Photons = Annotated[float, Meta(gt=0, le=100)]
 Dimmer = Annotated[float, Meta(ge=0, le=100)]
@@ -111,8 +112,34 @@ class Transmitter(Settings, frozen=True, kw_only=True):
             )
 
 
+class Header(Settings, frozen=True, kw_only=True):
+    """Public pulses, again and again, that number the slots where no beacon does."""
+
+    duration_s: Annotated[float, Meta(ge=0.05, le=60)] = 0.5
+    """Of each header: bright and dark pulses by a public code, not keyed."""
+    interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
+    """From the beginning of one to that of the next; the first begins with slot 0."""
+
+    def __post_init__(self) -> None:
+        if self.duration_s > self.interval_s / 2:
+            raise ConfigError(
+                f"header.duration: expected at most half the interval of {self.interval_s} s, got "
+                f"{self.duration_s} s; what a header takes is not keyed"
+            )
+
+    def header_slots(self, pulse_rate_hz: float) -> int:
+        """Pulses of a header."""
+        return round(self.duration_s * pulse_rate_hz)
+
+    def interval_slots(self, pulse_rate_hz: float) -> int:
+        """Pulses from one header to the next."""
+        return round(self.interval_s * pulse_rate_hz)
+
+
 class Satellite(Settings, frozen=True, kw_only=True):
-    """A satellite: orbit, source, telescope, beacon, laser terminal."""
+    """A satellite: orbit, source, telescope, laser terminal, and what tells its clock: beacon or header."""
+
+    ALTERNATIVES: ClassVar = (("beacon",), ("header",))
 
     name: Identifier
     description: str
@@ -121,15 +148,32 @@ class Satellite(Settings, frozen=True, kw_only=True):
     orbit: Orbit
     source: Source
     transmitter: Transmitter
-    beacon: Beacon
+    beacon: Beacon | None = None
+    header: Header | None = None
+    """Public pulses in the quantum beam that tell its clock; instead of a beacon."""
     lasercom: Lasercom
     sunlit_magnitude: Annotated[float, Meta(ge=-10, le=20)] | None = None
     """Stellar magnitude of the sunlit satellite at 1000 km; none: it shines by its beams alone."""
 
     def __post_init__(self) -> None:
-        for name, laser in (("beacon", self.beacon.laser), ("lasercom", self.lasercom.laser)):
+        if (self.beacon is None) == (self.header is None):
+            raise ConfigError(
+                "satellite: expected a beacon or a header, by which the station's clock follows, got "
+                f"{'neither' if self.beacon is None else 'both'}; give one of the two"
+            )
+        self._check_header_long_enough()
+        beacon_laser = None if self.beacon is None else self.beacon.laser
+        for name, laser in (("beacon", beacon_laser), ("lasercom", self.lasercom.laser)):
             if laser is not None and (laser.pointing_jitter_rad or laser.pointing_correlation_s):
                 raise ConfigError(
                     f"{name}.laser.pointing: expected none on a satellite, whose beams share the pointing of "
                     "its transmitter; give transmitter.pointing_jitter and transmitter.pointing_correlation"
                 )
+
+    def _check_header_long_enough(self) -> None:
+        rate_hz = self.source.pulse_rate_hz
+        if self.header is not None and self.header.header_slots(rate_hz) < SMALLEST_HEADER_SLOTS:
+            raise ConfigError(
+                f"header.duration: expected at least {SMALLEST_HEADER_SLOTS} pulses, "
+                f"{SMALLEST_HEADER_SLOTS / rate_hz:.3g} s at {rate_hz:.6g} Hz, got {self.header.duration_s} s"
+            )

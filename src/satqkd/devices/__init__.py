@@ -6,6 +6,7 @@ Importing this loads no numba and no h5py; making a `TwinReceiver`, or opening a
 
 from satqkd.devices.dice import settings_of
 from satqkd.devices.door import Receiver, Transmitter, TurnsPlate
+from satqkd.devices.nature import header_of
 from satqkd.devices.recorded import (
     RecordedCoins,
     RecordedReceiver,
@@ -43,6 +44,7 @@ __all__ = [
     "TurnsPlate",
     "TwinReceiver",
     "TwinTransmitter",
+    "header_of",
     "settings_of",
     "tag_record",
     "text_id",

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from satqkd.config import Source
 from satqkd.errors import DataFormatError
+from satqkd.header import PublicHeader, is_bright, is_public
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32, columns
 from satqkd.records import BASIS_X, BASIS_Z, DECOY, SIGNAL, VACUUM, Settings
 
@@ -47,10 +48,16 @@ def thresholds(source: Source) -> Thresholds:
     return Thresholds(threshold(signal), threshold(signal + decoy), threshold(source.basis_z_probability))
 
 
-def settings_of(slots: NDArray[np.int64], *, key: tuple[int, int], source: Source) -> Settings:
+def settings_of(
+    slots: NDArray[np.int64],
+    *,
+    key: tuple[int, int],
+    source: Source,
+    header: PublicHeader | None = None,
+) -> Settings:
     """Settings of the slots asked for, one row per slot, in the order asked.
 
-    slots: int64, shape (n,), not negative. key: two 32-bit words.
+    slots: int64, shape (n,), not negative. key: two 32-bit words. header: the class of its slots is its.
     Raises DataFormatError for another dtype or shape, or a negative slot.
     """
     if slots.dtype != np.int64 or slots.ndim != 1 or (slots < 0).any():
@@ -62,8 +69,12 @@ def settings_of(slots: NDArray[np.int64], *, key: tuple[int, int], source: Sourc
     counter, zero = slots.astype(np.uint64), np.zeros(1, np.uint64)
     class_word, basis_word, bit_word, _ = columns(counter & MASK_32, counter >> SHIFT_32, zero, zero, key)
     not_signal = np.where(class_word < limits.decoy, DECOY, VACUUM)
+    intensity_class = np.where(class_word < limits.signal, SIGNAL, not_signal)
+    if header is not None:
+        by_code = np.where(is_bright(slots, header), SIGNAL, VACUUM)
+        intensity_class = np.where(is_public(slots, header), by_code, intensity_class)
     return Settings(
-        intensity_class=np.where(class_word < limits.signal, SIGNAL, not_signal).astype(np.uint8),
+        intensity_class=intensity_class.astype(np.uint8),
         basis=np.where(basis_word < limits.basis_z, BASIS_Z, BASIS_X).astype(np.uint8),
         bit=(bit_word & np.uint64(1)).astype(np.uint8),
     )

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.beacon import beacon_code
-from satqkd.config import Beacon, Clock, Receiver, Source, Station
+from satqkd.config import Beacon, Clock, Receiver, Satellite, Source, Station
 from satqkd.constants import FWHM_PER_SIGMA, PS_PER_S, SPEED_OF_LIGHT_M_S
 from satqkd.devices.dice import threshold, thresholds
 from satqkd.errors import DataFormatError
+from satqkd.header import PublicHeader, public_header
 from satqkd.kernels.clicks_plain import Detection, Light, Path, Pieces, Pulses, slot_ps
 from satqkd.kernels.response_plain import Response
 from satqkd.kernels.turned_plain import Turned
@@ -41,11 +42,23 @@ def period_of(rate_hz: float) -> tuple[int, float]:
     return whole, float(period_ps - whole)
 
 
-def pulses_of(source: Source, key: tuple[int, int]) -> Pulses:
+def header_of(satellite: Satellite) -> PublicHeader | None:
+    """The public header that a satellite sends; None with a beacon."""
+    header, rate_hz = satellite.header, satellite.source.pulse_rate_hz
+    if header is None:
+        return None
+    return public_header(
+        satellite.name,
+        header_slots=header.header_slots(rate_hz),
+        interval_slots=header.interval_slots(rate_hz),
+    )
+
+
+def pulses_of(source: Source, key: tuple[int, int], header: PublicHeader | None = None) -> Pulses:
     """The source as it really is, and its dice."""
     period_ps, fraction_ps = period_of(source.pulse_rate_hz)
     limits = thresholds(source)
-    return Pulses(
+    pulses = Pulses(
         period_ps=period_ps,
         period_fraction_ps=fraction_ps,
         intensities=np.array(source.true_intensities, np.float64),
@@ -56,6 +69,15 @@ def pulses_of(source: Source, key: tuple[int, int]) -> Pulses:
         below_signal=limits.signal,
         below_decoy=limits.decoy,
         below_z=limits.basis_z,
+    )
+    if header is None:
+        return pulses
+    first_code, second_code = header.codes
+    return pulses._replace(
+        header_slots=header.header_slots,
+        interval_slots=header.interval_slots,
+        first_code=first_code,
+        second_code=second_code,
     )
 
 
@@ -177,7 +199,12 @@ def pieces_of(slots: int, pulses: Pulses, light: Light, detection: Detection, pa
 class Beacons:
     """The beacons of a pass, made stretch by stretch; one byte of code each is kept."""
 
-    def __init__(self, beacon: Beacon, end_ps: int) -> None:
+    def __init__(self, beacon: Beacon | None, end_ps: int) -> None:
+        """beacon: None for a satellite without."""
+        if beacon is None:
+            self._rate_hz, self._period, self._shift_ps = 0.0, (0, 0.0), 0
+            self._code = beacon_code(0)
+            return
         self._rate_hz = beacon.rate_hz
         self._period = period_of(beacon.rate_hz)
         self._shift_ps = round(beacon.code_shift_s * PS_PER_S)

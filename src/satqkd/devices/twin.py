@@ -24,6 +24,7 @@ from satqkd.devices.nature import (
     PIECE_PS,
     Beacons,
     detection_of,
+    header_of,
     light_of,
     noise_hz_of,
     path_of,
@@ -33,6 +34,7 @@ from satqkd.devices.nature import (
     turned_of,
 )
 from satqkd.errors import DataFormatError, LocalProtocolError
+from satqkd.header import PublicHeader
 from satqkd.kernels.clicks_plain import LARGEST_DEVIATE, Pieces, slot_ps
 from satqkd.kernels.response_plain import NEVER_PS, new_memory
 from satqkd.records import BEACON_CHANNEL, LinkSeries, Settings, Tags
@@ -48,14 +50,15 @@ class TwinTransmitter:
 
     horizon_slots: int | None = None
 
-    def __init__(self, source: Source, key: tuple[int, int]) -> None:
+    def __init__(self, source: Source, key: tuple[int, int], header: PublicHeader | None = None) -> None:
         self._source = source
         self._key = key
+        self._header = header
 
     def settings(self, slots: NDArray[np.int64]) -> Settings:
         """Class, basis and bit of the slots; int64, shape (n,), >= 0, strictly increasing."""
         check_slots(slots, "transmitter")
-        return settings_of(slots, key=self._key, source=self._source)
+        return settings_of(slots, key=self._key, source=self._source, header=self._header)
 
 
 class TwinReceiver:
@@ -85,7 +88,7 @@ class TwinReceiver:
 
         self._kernels, self._turned_keys, self._respond = clicks, turned.pulse_keys, response.respond
         self._slots = slots
-        self._pulses = pulses_of(satellite.source, key)
+        self._pulses = pulses_of(satellite.source, key, header_of(satellite))
         self._detection = detection_of(station.receiver, satellite.source, seed)
         self._response = response_of(station.receiver, seed)
         self._path = path_of(series, station, seed)

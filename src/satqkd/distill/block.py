@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from satqkd.bits import Bits, to_bytes
 from satqkd.distill import amplify, messages
 from satqkd.distill.authenticate import PassKeys, TagUse, Transcript, require_equal
+from satqkd.distill.dialogue import Account, Dialogue
 from satqkd.distill.frames import joined
 from satqkd.distill.outcome import BlockFinished, BlockReport, Event, Outcome, StageEntered
 from satqkd.distill.parameters import Parameters
-from satqkd.distill.reconciliation import Account, Dialogue
 from satqkd.distill.sift import Rounds, class_counts, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
 from satqkd.records import BASIS_NAMES

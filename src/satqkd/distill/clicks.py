@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.distill.sync import Resolved
+from satqkd.distill.recovery import Resolved
 from satqkd.errors import DataFormatError
 
 _SINGLE: Final = np.array([255, 0, 1, 255, 2, 255, 255, 255, 3] + [255] * 7, dtype=np.uint8)

@@ -18,8 +18,10 @@ SMALLEST_QBER: Final = 1e-3
 """Below it a class is chosen as at it."""
 GAP: Final = 1.055
 """Leak over entropy at which long frames of the family decode (`benchmarks/reconciliation.py`)."""
-SIGMAS: Final = (4.5, 2.5, 1.5, 1.0, 0.5, 0.0, 0.0)
+SIGMAS: Final = (4.5, 2.0, 1.5, 0.5, 0.0, 0.0)
 """Where a string begins, in standard deviations above the middle, by how many further rounds may follow."""
+LAST_CLASS: Final = 2.0
+"""Leak of a frame with all its further rows, in that of its syndrome: must hold one shot's margin."""
 
 
 def choose_class(
@@ -33,7 +35,8 @@ def choose_class(
 
         GAP h2(Q) + SIGMAS sqrt(v / frame_length + v / sample_bits),   v = Q (1 - Q) log2((1 - Q) / Q)^2,
 
-    h2 and v averaged over the bits: with no further rounds the floor of any one-way code (facts:
+    but at least so much that the last class of a frame would have done in one shot; h2 and v averaged over
+    the bits: with no further rounds the floor of any one-way code (facts:
     reconciliation, 2c) with this family's distance from it. The larger of the shortest code and the frame
     counts as its length. Raises LocalProtocolError for rates out of range.
     """
@@ -47,7 +50,11 @@ def choose_class(
     spread = float(weights @ (values * (1 - values) * slope**2))
     length = max(frame_length, SHORTEST_CODE)
     variance = spread / length + spread / max(1, length if sample_bits is None else sample_bits)
-    needed = GAP * entropy + SIGMAS[further_rounds] * float(np.sqrt(variance))
+    middle, sigma = GAP * entropy, float(np.sqrt(variance))
+    one_shot = middle + SIGMAS[0] * sigma
+    needed = (
+        max(middle + SIGMAS[further_rounds] * sigma, one_shot / LAST_CLASS) if further_rounds else one_shot
+    )
     return next((index for index, leak in enumerate(LEAK_FRACTIONS) if leak >= needed), None)
 
 

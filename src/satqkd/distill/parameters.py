@@ -10,6 +10,7 @@ import msgspec
 
 from satqkd.config import Protocol, Source
 from satqkd.errors import ConfigError
+from satqkd.header import PublicHeader, public_header
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
 
 
@@ -31,16 +32,35 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     maximum_light_time_s: float
     """Largest light time of the pass; nothing that depends on key is said before it is past."""
     beacon_rate_hz: float
+    """0 where a public header tells the clock."""
     beacon_code_shift_s: float
+    header_slots: int = 0
+    """Slots of each public header, which are never announced; 0 with a beacon."""
+    header_interval_slots: int = 0
+    """Header k begins with slot k times this."""
 
     def __post_init__(self) -> None:
         if self.slots < self.protocol.blocks:
             raise ConfigError(f"pass of {self.slots} slots cannot be cut into {self.protocol.blocks} blocks")
+        if not 0 <= self.header_slots <= self.header_interval_slots:
+            raise ConfigError(
+                f"header of {self.header_slots} slots does not fit its interval of "
+                f"{self.header_interval_slots}; lengthen the interval"
+            )
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of the canonical MessagePack form, 32 bytes."""
         return hashlib.sha256(msgspec.msgpack.encode(self, order="deterministic")).digest()
+
+    @property
+    def header(self) -> PublicHeader | None:
+        """The public header; None with a beacon."""
+        if self.header_slots == 0:
+            return None
+        return public_header(
+            self.satellite, header_slots=self.header_slots, interval_slots=self.header_interval_slots
+        )
 
     def first_slot(self, block: int) -> int:
         """First slot of a block; `first_slot(blocks)` is the end of the last."""

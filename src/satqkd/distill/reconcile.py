@@ -7,6 +7,7 @@ code alone, and is tried afresh: messages left by a failed attempt would hold it
 clock; what a frame leaks is `syndrome_bits` and the further rows said, whatever the decoder finds.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import isqrt
 from typing import Final, TypeVar
@@ -29,8 +30,10 @@ CLASS_COUNT: Final = len(LEAK_FRACTIONS)
 """Leak classes are 0 <= class < CLASS_COUNT."""
 CROSSOVER_RANGE: Final = (1e-4, 0.25)
 """Estimated error rates are clipped to this before they weigh bits."""
-FURTHER: Final = (1, 1, 1, 2, 4, 8)
-"""Units of further rows a frame takes in turn while it does not decode; then it is revealed."""
+FURTHER: Final = (1, 1, 2, 4)
+"""Units of further rows that a frame takes in turn while it does not decode; then all rows that are left."""
+MOST_ROUNDS: Final = len(FURTHER) + 1
+"""Further rounds at most; a frame that does not decode then is revealed."""
 QUICK: Final = (60, 10)
 """Iterations and patience of an attempt that may still get further rows."""
 THOROUGH: Final = (200, 40)
@@ -61,28 +64,24 @@ def syndrome(bits: Bits, leak_class: int) -> Bits:
     return syndrome_of(bits, code(bits.size, leak_class))
 
 
-def further_rows(matrix: Code) -> tuple[tuple[int, ...], ...]:
-    """Which block rows are divided in each further round: FURTHER times a unit of about two thirds of the
-    spread of the number of errors in a frame, at least one row, as long as there are undivided rows."""
+def further_rows(matrix: Code, rounds: int = MOST_ROUNDS) -> tuple[tuple[int, ...], ...]:
+    """Which block rows are divided in each of at most `rounds` further rounds: the last units of FURTHER,
+    then all rows that are left, a last class of twice the leak. A unit is about two thirds of the spread of
+    the number of errors in a frame, at least one row."""
     unit = max(1, isqrt(2 * matrix.rows // matrix.lift))
     order = matrix.division_order.tolist()
-    ends = [unit * sum(FURTHER[:turn]) for turn in range(len(FURTHER) + 1)]
-    rounds = (tuple(order[low:high]) for low, high in pairwise(ends))
-    return tuple(rows for rows in rounds if rows)
+    units = FURTHER[len(FURTHER) + 1 - rounds :] if rounds else ()
+    ends = [unit * sum(units[:turn]) for turn in range(len(units) + 1)] + [len(order)] * bool(rounds)
+    parts = (tuple(order[low:high]) for low, high in pairwise(ends))
+    return tuple(part for part in parts if part)
 
 
-def further_syndrome(bits: Bits, matrix: Code, turn: int) -> Bits:
-    """What the satellite says of a frame in further round `turn` = 0, 1, ...: the first halves of the block
-    rows divided in that round, one after the other; uint8 0/1, shape (rows of the round * lift,).
-
-    Raises DataFormatError for a frame of another shape, LocalProtocolError for a round out of range.
-    """
-    rounds = further_rows(matrix)
-    if not 0 <= turn < len(rounds):
-        raise LocalProtocolError(f"further syndrome: expected a round below {len(rounds)}, got {turn}")
+def further_syndrome(bits: Bits, matrix: Code, rows: Sequence[int]) -> Bits:
+    """What the satellite says of a frame when these block rows are divided: their first halves, one after the
+    other; uint8 0/1, shape (len(rows) * lift,). Raises DataFormatError for a frame of another shape."""
     _check("frame", bits, matrix.n_bits)
     twice = _in_columns(bits, matrix, repeat=2)
-    return np.concatenate([_parities(twice, matrix, matrix.first_half(row)) for row in rounds[turn]])
+    return np.concatenate([_parities(twice, matrix, matrix.first_half(row)) for row in rows])
 
 
 def syndrome_of(bits: Bits, matrix: Code) -> Bits:
@@ -122,24 +121,20 @@ class Attempt:
     ) -> None:
         _check("syndrome", syndrome_received, matrix.rows_bits)
         _check("received frame", received_bits, matrix.n_bits)
-        self._whole = self._matrix = matrix
+        self._whole = matrix
         self._target = syndrome_received
         self._ratios = _channel(received_bits, np.asarray(crossover, np.float64))
-        self._turn = 0
         self._divided: dict[int, Bits] = {}
 
-    @property
-    def further_bits(self) -> int:
-        """How many bits `add` takes next; 0 when no further round is left."""
-        rounds = further_rows(self._whole)
-        return len(rounds[self._turn]) * self._whole.lift if self._turn < len(rounds) else 0
+    def divide(self, rows: Sequence[int], further: Bits) -> None:
+        """Take what `further_syndrome` gives for these block rows, none of them divided before.
 
-    def add(self, further: Bits) -> None:
-        """Take what `further_syndrome` gives for the next round. Raises DataFormatError for another shape."""
-        _check("further rows", further, self.further_bits)
-        rows = further_rows(self._whole)[self._turn]
+        Raises DataFormatError for another shape, LocalProtocolError for a row divided already.
+        """
+        _check("further rows", further, len(rows) * self._whole.lift)
+        if not self._divided.keys().isdisjoint(rows):
+            raise LocalProtocolError(f"further rows: expected rows not divided before, got {tuple(rows)}")
         self._divided |= dict(zip(rows, further.reshape(len(rows), -1), strict=True))
-        self._turn += 1
 
     def run(self, max_iterations: int, patience: int) -> Decoded:
         """Sweep until the syndrome is reached, `max_iterations` are spent, or the number of checks that fail

@@ -19,9 +19,10 @@ from satqkd.distill.block import (
     BlockHalf,
     seed_bytes,
 )
+from satqkd.distill.dialogue import Reference
 from satqkd.distill.outcome import Outcome, SecretConfirmed, SecretReady, SecretRefused
 from satqkd.distill.parameters import Parameters
-from satqkd.distill.reconciliation import Reference, reference_of
+from satqkd.distill.reconciliation import reference_of
 from satqkd.distill.sift import sift_at_satellite
 from satqkd.errors import RemoteProtocolError
 from satqkd.randomness import RandBytes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits, to_bytes
-from satqkd.distill import codes, messages, verify
+from satqkd.distill import messages, verify
 from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, PassKeys, TagUse
 from satqkd.distill.block import (
     KEYS_DIFFER_REASON,
@@ -19,7 +19,7 @@ from satqkd.distill.block import (
     BlockHalf,
     seed_bytes,
 )
-from satqkd.distill.leak_class import choose_class
+from satqkd.distill.dialogue import Correction
 from satqkd.distill.outcome import (
     AngleEstimated,
     ErrorProfile,
@@ -32,7 +32,7 @@ from satqkd.distill.outcome import (
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import frame_angle
 from satqkd.distill.priors import Prior, prior_of
-from satqkd.distill.reconciliation import Correction, correction_of
+from satqkd.distill.reconciliation import class_of, correction_of
 from satqkd.distill.sift import Mask, crossed_at_station, sift_at_station, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
 from satqkd.records import BASIS_NAMES, DECOY
@@ -131,13 +131,8 @@ class StationBlock(BlockHalf):
     def _open_dialogue(self, basis: int, prior: Prior) -> int:
         """Choose the code class of a basis and stand ready for its parities."""
         protocol, bits = self._parameters.protocol, self._known_rounds.keyed_bits(basis)
-        chosen = choose_class(
-            prior.rates if bits.size else self._parameters.expected_qber,
-            frame_length=min(bits.size, protocol.frame_bits),
-            sample_bits=prior.revealed,
-            further_rounds=protocol.further_rounds,
-        )
-        code_class = len(codes.LEAK_FRACTIONS) - 1 if chosen is None else chosen
+        rates = prior.rates if bits.size else self._parameters.expected_qber
+        code_class = class_of(rates, bits.size, prior.sample_bits, protocol)
         correction = correction_of(bits, code_class, prior.rates, protocol)
         self.dialogues[basis] = self._open[basis] = correction
         return code_class

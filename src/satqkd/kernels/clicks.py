@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.header import SECTION_SHIFT
 from satqkd.kernels.clicks_plain import (
     PHOTONS_MAX,
     STREAM_BEACON,
@@ -192,6 +193,8 @@ def photon_keys(
     efficiency, tail_fraction = detection.efficiency, detection.tail_fraction
     grid_ps, delay_ps, slope, wander_ps = path.grid_ps, path.delay_ps, path.delay_slope, path.wander_ps
     transmittance, fading, skew_ps = light.transmittance, light.fading, pulses.skew_ps
+    header_slots, interval_slots = pulses.header_slots, pulses.interval_slots
+    first_code, second_code = pulses.first_code, pulses.second_code
     best, largest = efficiency.max(), -math.expm1(-bound)
     for i in range(n):
         slot = slots[i]
@@ -203,6 +206,10 @@ def photon_keys(
             intensity_class = 0
         elif settings[0, i] < U64(pulses.below_decoy):
             intensity_class = 1
+        if header_slots > 0 and slot % interval_slots < header_slots:
+            within = slot % interval_slots
+            code = second_code if (within >> SECTION_SHIFT) & 1 else first_code
+            intensity_class = 0 if code[within % code.size] else 2
         factor = 1.0 + pulses.spread[intensity_class] * (2.0 * uniform_32(settings[3, i]) - 1.0)
         at_face = linear(transmittance, cell, u) * linear(fading, moment, v)
         mean = pulses.intensities[intensity_class] * factor * at_face * best

@@ -26,7 +26,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.header import PublicHeader, is_bright, is_public
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32, Column, columns
+from satqkd.records import SIGNAL, VACUUM
 
 STREAM_PULSES: Final = 1
 STREAM_NOISE: Final = 2
@@ -36,6 +38,8 @@ PHOTONS_MAX: Final = 64
 """Detected photons of one pulse are counted to here; beyond it the chance is below 1e-60 for mean 2."""
 LARGEST_DEVIATE: Final = 6.77
 """No jitter exceeds this many standard deviations: sqrt(2 * 33 * ln 2), from the 32-bit uniforms."""
+
+NO_CODE: Final = np.zeros(1, np.uint8)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -102,6 +106,11 @@ class Pulses(NamedTuple):
     below_signal: int
     below_decoy: int
     below_z: int
+    header_slots: int = 0
+    """Of each header, `satqkd.header`; 0: none."""
+    interval_slots: int = 1
+    first_code: NDArray[np.uint8] = NO_CODE
+    second_code: NDArray[np.uint8] = NO_CODE
 
 
 class Detection(NamedTuple):
@@ -331,6 +340,12 @@ def _settings(
     key = (pulses.key_0, pulses.key_1)
     words = columns(counter & MASK_32, counter >> SHIFT_32, zero, zero, key)
     intensity_class = 2 - (words[0] < pulses.below_decoy) - 1 * (words[0] < pulses.below_signal)
+    if pulses.header_slots > 0:
+        header = PublicHeader(
+            pulses.header_slots, pulses.interval_slots, (pulses.first_code, pulses.second_code)
+        )
+        by_code = np.where(is_bright(slots, header), SIGNAL, VACUUM)
+        intensity_class = np.where(is_public(slots, header), by_code, intensity_class)
     basis = 1 - 1 * (words[1] < pulses.below_z)
     return intensity_class, basis, (words[2] & np.uint64(1)).astype(np.int64), uniform_32(words[3])
 

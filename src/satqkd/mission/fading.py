@@ -157,7 +157,7 @@ class Fading:
     def _beacon_seen(self) -> Array:
         """A beacon is tagged when the photons it brings reach the number that its detector needs."""
         contact, beacon = self._contact, self._contact.satellite.beacon
-        if beacon.laser is None or beacon.detection_photons is None:
+        if beacon is None or beacon.laser is None or beacon.detection_photons is None:
             return np.ones(self._n)
         from scipy.special import ndtr
 

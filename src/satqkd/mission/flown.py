@@ -107,6 +107,8 @@ def light_time_s(path: SeenPath, now_s: float) -> float:
 
 def agreed_parameters(contact: FlownContact, protocol: Protocol, *, pass_id: str) -> Parameters:
     """What both ends agree before a contact of this id."""
+    beacon, header = contact.satellite.beacon, contact.satellite.header
+    rate_hz = contact.satellite.source.pulse_rate_hz
     return Parameters(
         pass_id=pass_id,
         software=f"satqkd {satqkd.__version__}, numpy {np.__version__}, scipy {scipy.__version__}",
@@ -118,9 +120,21 @@ def agreed_parameters(contact: FlownContact, protocol: Protocol, *, pass_id: str
         slots=contact.slots,
         expected_qber=round(contact.expected_qber, 6),
         maximum_light_time_s=_whole_microseconds(float(contact.look.range_m.max()) / SPEED_OF_LIGHT_M_S),
-        beacon_rate_hz=contact.satellite.beacon.rate_hz,
-        beacon_code_shift_s=contact.satellite.beacon.code_shift_s,
+        beacon_rate_hz=0.0 if beacon is None else beacon.rate_hz,
+        beacon_code_shift_s=0.0 if beacon is None else beacon.code_shift_s,
+        header_slots=0 if header is None else header.header_slots(rate_hz),
+        header_interval_slots=0 if header is None else header.interval_slots(rate_hz),
     )
+
+
+def unkeyed_slots(contact: FlownContact) -> int:
+    """Slots of the quantum window that belong to public headers."""
+    header, rate_hz = contact.satellite.header, contact.satellite.source.pulse_rate_hz
+    if header is None:
+        return 0
+    length, interval = header.header_slots(rate_hz), header.interval_slots(rate_hz)
+    whole, rest = divmod(contact.slots, interval)
+    return whole * length + min(rest, length)
 
 
 def _whole_microseconds(duration_s: float) -> float:

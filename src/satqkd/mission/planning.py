@@ -12,6 +12,7 @@ import numpy as np
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.mission.contact import PLANNING_GRID_S, Contact, make_contact
 from satqkd.mission.course import site_of
+from satqkd.mission.flown import unkeyed_slots
 from satqkd.optics import LinkLosses, doppler_shift_m, gate_fits
 from satqkd.records import DECOY
 from satqkd.results import ClassCounts, KeyLength
@@ -71,7 +72,7 @@ def expected_pass_counts(contact: Contact) -> list[ClassCounts]:
     matched = contact.rates.matched_gain[..., rows].mean(axis=-1).T
     wrong = contact.rates.wrong_gain[..., rows].mean(axis=-1).T
     return expected_counts(
-        pulses=contact.slots,
+        pulses=contact.slots - unkeyed_slots(contact),
         source=contact.satellite.source,
         gain=matched,
         error=wrong / np.maximum(matched, 1e-300),

@@ -30,6 +30,7 @@ _OF_SATELLITES: Final = (
     "source",
     "transmitter",
     "beacon",
+    "header",
     "reference_epoch_utc",
     "sunlit_magnitude",
 )

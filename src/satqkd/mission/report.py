@@ -10,6 +10,7 @@ import numpy as np
 
 from satqkd.distill.outcome import BlockReport, ErrorProfile, Outcome
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.recovery import ClockReport
 from satqkd.lasercom import ChannelCounts, LinkCounts
 from satqkd.mission.flown import FlownContact
 from satqkd.results import ClassCounts
@@ -47,6 +48,8 @@ class NodeReport(msgspec.Struct, frozen=True):
     link: LinkCounts
     polarisation: tuple[BlockAngle, ...] = ()
     """Of the station."""
+    clock: ClockReport | None = None
+    """What the station's clock followed and lost; None at the satellite."""
     cpu_s: float | None = None
     """Of the node's own process; None where both ends share one."""
     max_rss_mib: float | None = None
@@ -196,6 +199,8 @@ def _block_row(block: BlockReport, angles: tuple[BlockAngle, ...]) -> dict[str, 
         "frames": block.frames,
         "frames_failed": block.frames_failed,
         "leaked_bits": block.leaked_bits,
+        "parity_bits": block.parity_bits,
+        "reconciliation_rounds": block.reconciliation_rounds,
         "secret_bits": block.secret_bits,
         "counts": block.counts,
         "polarisation": next((each for each in angles if each.block == block.block), None),

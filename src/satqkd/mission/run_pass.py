@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from satqkd.config import Protocol, Satellite, Station
-from satqkd.devices import Receiver, Transmitter, TwinReceiver, TwinTransmitter
+from satqkd.devices import Receiver, Transmitter, TwinReceiver, TwinTransmitter, header_of
 from satqkd.distill.authenticate import pass_key_bits
 from satqkd.errors import LocalProtocolError
 from satqkd.keys import KeyStore, provision
@@ -35,7 +35,8 @@ TWIN = "twin"
 
 def twin_transmitter(contact: Contact, seed: int) -> TwinTransmitter:
     """The satellite's half of the twin's dice."""
-    return TwinTransmitter(contact.satellite.source, key_words(seed, "twin", "dice"))
+    craft = contact.satellite
+    return TwinTransmitter(craft.source, key_words(seed, "twin", "dice"), header_of(craft))
 
 
 def twin_receiver(contact: Contact, seed: int) -> TwinReceiver:

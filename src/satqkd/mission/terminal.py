@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from satqkd.beacon import beacon_code
 from satqkd.constants import PS_PER_S
 from satqkd.devices import Receiver, Transmitter, TurnsPlate
 from satqkd.distill.clicks import Acceptance, Detections
@@ -33,11 +32,12 @@ from satqkd.distill.outcome import (
 )
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import plate_setting_rad
+from satqkd.distill.readiness import warm_up
 from satqkd.distill.session import SatelliteSession, Session, SessionState, StationSession
-from satqkd.distill.sync import ClockRecovery
 from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction, Endpoint
+from satqkd.mission.clock import KeyedSlots, clock_recovery, log_clock, never_locked, without_header
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.report import UNFINISHED, BlockAngle, NodeReport
 from satqkd.randomness import RandBytes
@@ -211,7 +211,9 @@ class SatelliteTerminal(Terminal):
         log: LogEvent = lambda line: None,
     ) -> None:
         keys = AuthenticationPool(store, parameters.station, purpose=f"pass {parameters.pass_id}")
-        session = SatelliteSession(parameters, keys, transmitter, randbytes)
+        header = parameters.header
+        keyed = transmitter if header is None else KeyedSlots(transmitter, header)
+        session = SatelliteSession(parameters, keys, keyed, randbytes)
         super().__init__(contact, parameters, session, store, origin, log)
 
     def _rate_bit_s(self) -> float:
@@ -238,17 +240,14 @@ class StationTerminal(Terminal):
         tie_bits: RandBytes,
         log: LogEvent = lambda line: None,
     ) -> None:
+        warm_up(parameters.protocol)
         keys = AuthenticationPool(store, parameters.satellite, purpose=f"pass {parameters.pass_id}")
         self._station_session = StationSession(parameters, keys)
         super().__init__(contact, parameters, self._station_session, store, origin, log)
-        settings, beacon = contact.station.receiver, contact.satellite.beacon
+        settings = contact.station.receiver
         self._receiver = receiver
-        self._clock = ClockRecovery(
-            rate_hz=beacon.rate_hz,
-            code_shift_s=beacon.code_shift_s,
-            code=beacon_code(int(contact.link_end_s * beacon.rate_hz) + 1),
-            pulse_period_ps=PS_PER_S / contact.satellite.source.pulse_rate_hz,
-        )
+        self._clock = clock_recovery(parameters, end_s=contact.link_end_s)
+        self._header = parameters.header
         self._acceptance = Acceptance(settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S, tie_bits)
         self._plate = [(0, 0.0)]
         self._next_block = 0
@@ -257,10 +256,11 @@ class StationTerminal(Terminal):
 
     def report(self) -> NodeReport:
         """What this end accounts for; without a lock of the clock its blocks say so."""
-        report = super().report()
+        clock = self._clock.report()
+        report = msgspec.structs.replace(super().report(), clock=clock)
         if self._clock.ever_locked:
             return report
-        told = f"the clock never locked on the beacons ({self._clock.beacons_seen} tags of them seen)"
+        told = never_locked(clock)
         blocks = (msgspec.structs.replace(block, reason=f"{told}; {block.reason}") for block in report.blocks)
         return msgspec.structs.replace(report, blocks=tuple(blocks))
 
@@ -291,11 +291,13 @@ class StationTerminal(Terminal):
             self._announce(self._acceptance.accept(self._clock.flush()), now_s)
             self._announce(self._acceptance.flush(), now_s)
             self.log(now_s, "sift", "clicks", **self._acceptance.counts.to_dict())
+            log_clock(self, now_s, self._clock.report())
         self._station_session.end_block(self._next_block, now_s)
         self._next_block += 1
 
     def _announce(self, detections: Detections, now_s: float) -> None:
         """Tell slots of blocks still open; what comes later than its block's end is cut."""
+        detections = without_header(detections, self._header)
         open_slots = detections.slot >= self.parameters.first_slot(self._next_block)
         if not open_slots.any():
             return

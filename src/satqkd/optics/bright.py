@@ -45,12 +45,13 @@ def beacon_photons(
     station: Station,
 ) -> Array:
     """Mean photons of a beacon pulse inside the station's aperture, pointed perfectly; inf with no laser."""
-    laser = satellite.beacon.laser
-    if laser is None:
+    beacon = satellite.beacon
+    laser = None if beacon is None else beacon.laser
+    if beacon is None or laser is None:
         return np.full(np.broadcast(range_m, elevation_rad).shape, np.inf)
     power_w = _through_the_telescope_w(range_m, elevation_rad, laser, cloud_db, station)
     power_w = power_w * fraction_of_db(station.calibration_loss_db)
-    return np.asarray(power_w / satellite.beacon.rate_hz / photon_energy_j(laser.wavelength_m))
+    return np.asarray(power_w / beacon.rate_hz / photon_energy_j(laser.wavelength_m))
 
 
 def crosstalk_rate_hz(
@@ -65,10 +66,10 @@ def crosstalk_rate_hz(
 
     Beacons are taken as their mean light: that their counts come in step with them is left out.
     """
-    isolation = station.receiver.isolation
+    isolation, beacon = station.receiver.isolation, satellite.beacon
     total = np.zeros(np.broadcast(range_m, elevation_rad, cloud_db).shape)
     for laser, isolation_db in (
-        (satellite.beacon.laser, isolation.beacon_db),
+        (None if beacon is None else beacon.laser, isolation.beacon_db),
         (satellite.lasercom.laser, isolation.downlink_db),
     ):
         if laser is not None and isolation_db is not None:

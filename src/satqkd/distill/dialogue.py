@@ -1,0 +1,92 @@
+"""Both ends' work on the keyed string of one basis, as a dialogue of bit strings.
+
+The satellite (`Reference`) says parities of its string, the station (`Correction`) answers verdicts; again
+until the dialogue is over; then the satellite reveals the frames that failed. What each bit stands for
+follows from what was said before, so no position, count or class travels with it, and every bit of either
+direction that depends on key is charged: `Account`. No message, no clock, no random source.
+"""
+
+from abc import ABC, abstractmethod
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.bits import Bits
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What reconciliation of one string said of it."""
+
+    frames: int
+    failed: int
+    rounds: int
+    """Round trips: parities and the verdicts on them."""
+    parity_bits: int
+    """Said by the satellite, failed frames whole: what one-way accounts count."""
+    verdict_bits: int
+    """Said by the station, all of which depend on key."""
+
+    @property
+    def leaked_bits(self) -> int:
+        """All of it, both ways."""
+        return self.parity_bits + self.verdict_bits
+
+
+class Dialogue(ABC):
+    """What both ends of a dialogue share. `bits` is in the order of the frames; `order` says which bit of the
+    string is where."""
+
+    bits: Bits
+    lengths: list[int]
+    order: NDArray[np.int64]
+
+    @property
+    @abstractmethod
+    def account(self) -> Account:
+        """What was said so far."""
+
+    @property
+    @abstractmethod
+    def failed(self) -> NDArray[np.bool_]:
+        """(frames,) which frames are given up."""
+
+    @property
+    def failed_bits(self) -> int:
+        """Bits of the frames that failed, all of which are revealed."""
+        return int(np.array(self.lengths, np.int64)[self.failed].sum())
+
+    def failed_values(self) -> Bits:
+        """The bits of the frames that failed, one frame after the other."""
+        return self.bits[np.repeat(self.failed, self.lengths)]
+
+    def replace_failed(self, values: Bits) -> None:
+        """Take the revealed bits of the frames that failed, uint8 (failed_bits,)."""
+        self.bits = self.bits.copy()
+        self.bits[np.repeat(self.failed, self.lengths)] = values
+
+
+class Reference(Dialogue):
+    """The satellite's end."""
+
+    verdicts_awaited: int
+    """Bits of the station's next answer; 0 when the dialogue is over."""
+
+    @abstractmethod
+    def opening(self) -> Bits:
+        """The first parities."""
+
+    @abstractmethod
+    def take(self, verdicts: Bits) -> Bits:
+        """The next parities, for an answer of `verdicts_awaited` bits; none when the dialogue is over."""
+
+
+class Correction(Dialogue):
+    """The station's end."""
+
+    parities_awaited: int
+    """Bits of the satellite's next parities; 0 when the dialogue is over."""
+
+    @abstractmethod
+    def take(self, parities: Bits) -> Bits:
+        """The verdicts on parities of `parities_awaited` bits."""

@@ -1,0 +1,131 @@
+"""Both reconcilers as dialogues: equal strings, equal accounts, and no bit that is not charged."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from satqkd.config import Protocol
+from satqkd.distill import codes, reconcile
+from satqkd.distill.leak_class import choose_class
+from satqkd.distill.reconciliation import class_of, correction_of, qber_of, reference_of
+from satqkd.security.tails import binary_entropy
+
+POLICIES = ("ldpc", "cascade-least-leak", "cascade-fewest-rounds")
+
+
+def protocol(policy, **more):
+    return Protocol(**{"reconciliation": policy, "frame_bits": 8192, **more})
+
+
+def strings(n_bits, qber, seed):
+    rng = np.random.default_rng(seed)
+    sent = rng.integers(0, 2, n_bits, dtype=np.uint8)
+    return sent, sent ^ (rng.random(n_bits) < qber).astype(np.uint8)
+
+
+def held(sent, received, leak_class, rules, rates=0.02):
+    """Both ends after the dialogue, and how many bits crossed each way."""
+    above = reference_of(sent, leak_class, rules)
+    below = correction_of(received, leak_class, rates, rules)
+    down = up = 0
+    parities = above.opening()
+    while True:
+        assert parities.size == below.parities_awaited
+        verdicts = below.take(parities)
+        assert verdicts.size == above.verdicts_awaited
+        down, up = down + parities.size, up + verdicts.size
+        parities = above.take(verdicts)
+        if not above.verdicts_awaited:
+            assert parities.size == below.parities_awaited == 0
+            break
+    assert above.failed.tolist() == below.failed.tolist()
+    assert above.account == below.account
+    if above.failed_bits:
+        below.replace_failed(above.failed_values())
+    return above, below, down, up
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@given(n_bits=st.integers(0, 20_000), qber=st.floats(0, 0.06), seed=st.integers(0, 2**31))
+@settings(max_examples=12, deadline=None)
+def test_strings_become_equal_and_every_bit_is_charged(policy, n_bits, qber, seed):
+    sent, received = strings(n_bits, qber, seed)
+    leak_class = choose_class(max(qber, 0.002), frame_length=max(1, min(n_bits, 8192)), further_rounds=5)
+    above, below, down, up = held(sent, received, leak_class, protocol(policy), rates=max(qber, 0.002))
+    np.testing.assert_array_equal(above.bits, below.bits)
+    np.testing.assert_array_equal(above.bits, sent[above.order])
+    account = above.account
+    assert account.verdict_bits == up
+    assert account.frames == -(-n_bits // 8192)
+    assert account.parity_bits == down or account.failed or account.parity_bits <= n_bits < down
+    assert account.leaked_bits == account.parity_bits + account.verdict_bits
+
+
+@pytest.mark.parametrize("policy", POLICIES[1:])
+def test_cascade_is_charged_both_ways(policy):
+    sent, received = strings(65_536, 0.02, 5)
+    rules = protocol(policy, frame_bits=65_536)
+    above, _, down, up = held(sent, received, class_of(0.02, sent.size, 10**9, rules), rules)
+    assert down == up
+    assert above.account.leaked_bits == 2 * down
+    assert down < 1.06 * sent.size * binary_entropy(float((sent != received).mean()))
+
+
+def test_frames_that_never_decode_are_revealed_and_charged_whole(monkeypatch):
+    """One frame of three fails in all its rounds: its length is charged, its flags too."""
+    true = reconcile.Attempt.run
+
+    def run(attempt, *args):
+        found = true(attempt, *args)
+        return codes.msgspec.structs.replace(found, converged=found.converged and found.bits.size != 5000)
+
+    monkeypatch.setattr(reconcile.Attempt, "run", run)
+    sent, received = strings(2 * 8192 + 5000, 0.01, 2)
+    leak_class = choose_class(0.02, frame_length=8192)
+    above, below, _, up = held(sent, received, leak_class, protocol("ldpc"), rates=0.01)
+    assert above.failed.tolist() == [False, False, True]
+    np.testing.assert_array_equal(above.bits, below.bits)
+    rounds = len(reconcile.further_rows(codes.code(5000, leak_class)))
+    assert above.account.rounds == rounds + 1
+    assert up == 3 + rounds
+    syndromes = 2 * reconcile.syndrome_bits(8192, leak_class)
+    assert above.account.parity_bits == syndromes + 5000
+    assert above.account.leaked_bits == syndromes + 5000 + up
+
+
+@pytest.mark.parametrize("rounds", [0, 2, 5])
+def test_no_more_rounds_than_agreed(rounds):
+    sent, received = strings(8192, 0.2, 3)
+    above, *_ = held(
+        sent, received, choose_class(0.01, frame_length=8192), protocol("ldpc", further_rounds=rounds)
+    )
+    assert above.failed.all()
+    assert above.account.rounds == rounds + 1
+    assert above.account.parity_bits == 8192
+
+
+def test_reliabilities_reach_the_decoder():
+    """A third of the bits bad, and known to be: less is told than with their mean rate."""
+    rng = np.random.default_rng(6)
+    rates = np.where(np.arange(65_536) % 3 == 0, 0.05, 0.002)
+    sent, _ = strings(65_536, 0, 6)
+    received = sent ^ (rng.random(rates.size) < rates).astype(np.uint8)
+    rules = protocol("ldpc", frame_bits=65_536)
+    leak_class = choose_class(rates, frame_length=65_536, sample_bits=10**9, further_rounds=5)
+    told = [
+        held(sent, received, leak_class, rules, rates=given)[0].account.leaked_bits
+        for given in (rates, float(rates.mean()))
+    ]
+    assert told[0] < 0.95 * told[1]
+    assert told[0] < 1.2 * 65_536 * np.mean(
+        [binary_entropy(0.05), binary_entropy(0.002), binary_entropy(0.002)]
+    )
+
+
+@given(st.integers(0, len(codes.LEAK_FRACTIONS) - 1))
+def test_a_class_stands_for_one_error_rate(leak_class):
+    rate = qber_of(leak_class)
+    assert 0 < rate <= 0.5
+    assert leak_class == 0 or rate >= qber_of(leak_class - 1)
+    assert 1.055 * binary_entropy(rate) == pytest.approx(codes.LEAK_FRACTIONS[leak_class], rel=4e-3)

@@ -1,0 +1,63 @@
+"""After the warm-up nothing is compiled any more; without a folder for the cache everything still imports."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import numpy as np
+from satqkd.config import Protocol
+from satqkd.distill.readiness import warm_up
+from satqkd.distill import amplify
+from satqkd.distill.reconciliation import class_of, correction_of, reference_of
+from numba.core import event
+
+rules = Protocol(reconciliation={policy!r}, frame_bits=8192)
+warm_up(rules)
+seen = []
+class Listener(event.Listener):
+    def on_start(self, each): seen.append(each.data["dispatcher"].py_func.__name__)
+    def on_end(self, each): pass
+event.register("numba:compile", Listener())
+rng = np.random.default_rng(1)
+sent = rng.integers(0, 2, 20_000, dtype=np.uint8)
+received = sent ^ (rng.random(20_000) < 0.02).astype(np.uint8)
+chosen = class_of(0.02, 20_000, None, rules)
+above, below = reference_of(sent, chosen, rules), correction_of(received, chosen, 0.02, rules)
+parities = above.opening()
+while above.verdicts_awaited:
+    parities = above.take(below.take(parities))
+amplify.amplify(below.bits, 9000, bytes(2500))
+print(sorted(set(seen)))
+"""
+
+
+@pytest.mark.parametrize("policy", ["ldpc", "cascade-least-leak", "cascade-fewest-rounds"])
+def test_after_the_warm_up_nothing_is_compiled(policy: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(policy=policy)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_without_a_folder_for_the_cache_kernels_import_and_run(tmp_path: object) -> None:
+    """A package in a folder that cannot be written, no home: numba has no place, the import holds all the
+    same."""
+    program = (
+        "import numba.core.caching as c\n"
+        "c.CacheImpl._locator_classes = []\n"
+        "import satqkd.kernels.ldpc, satqkd.kernels.gf2, satqkd.kernels.cascade, satqkd.kernels.clicks\n"
+        "import numpy as np\n"
+        "from satqkd.kernels.jit import njit\n"
+        "import numba\n"
+        "try: numba.njit(cache=True)(lambda a: a)\n"
+        "except RuntimeError: print('refused')\n"
+        "print(njit(lambda a: a + 1)(1))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip().split() == ["refused", "2"]
