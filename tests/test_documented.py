@@ -38,6 +38,7 @@ from satqkd.lasercom import ChannelCounts, LinkCounts
 from satqkd.mission import NodeReport, PassReport, contact_of, planning, presets
 from satqkd.mission.counts_file import CountsFile, key_length_of, read_counts
 from satqkd.mission.files import link_budget
+from satqkd.mission.report import BlockAngle
 from satqkd.node import DemoResult, RunConfig, read_run_config
 from satqkd.node.emulator import EmulatorReport
 from satqkd.results import ClassCounts
@@ -194,6 +195,7 @@ class TestResults:
             NodeReport,
             BlockReport,
             ErrorProfile,
+            BlockAngle,
             LinkCounts,
             ChannelCounts,
             EmulatorReport,

@@ -37,6 +37,8 @@ DIMENSIONLESS = {
     "receiver_obscuration", "reconciliation_efficiency", "rytov", "scintillation_index", "spread",
     "test_errors", "test_singles", "threshold", "transmitter_obscuration", "trials", "upper",
     "window_factor",
+    # contrasts of polarisation; cosine and sine of its angles
+    "contrast_x", "contrast_z", "cosine", "crossed", "crossed_x", "crossed_z", "sine",
     # optical depths
     "aerosol", "aerosol_optical_depth", "gas", "rayleigh", "zenith_optical_depth",
     # Allan deviations at 1 s, stellar magnitudes

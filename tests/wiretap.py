@@ -28,7 +28,7 @@ FIELDS = {
     "LockReport": 2,
     "Announce": 4,
     "Bases": 3,
-    "Sift": 5,
+    "Sift": 6,
     "ChooseCodes": 2,
     "Parities": 3,
     "Verdicts": 3,
@@ -82,6 +82,7 @@ class Rules(NamedTuple):
     epsilon_correctness: float
     reconciliation: str
     further_rounds: int
+    polarisation_sample: int
     leak_fractions: tuple[float, ...]
     """Public table of the code classes: syndrome bits a key bit."""
 
@@ -109,6 +110,7 @@ def rules_of(agreed: Any) -> Rules:
         epsilon_correctness=protocol.epsilon_correctness,
         reconciliation=protocol.reconciliation,
         further_rounds=protocol.further_rounds,
+        polarisation_sample=protocol.polarisation_sample,
         leak_fractions=LEAK_FRACTIONS,
     )
 
@@ -379,7 +381,7 @@ def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], 
         return {}
     count, bases = mine["Bases"][0].fields[1:]
     require(count == sum(each.fields[2] for each in mine.get("Announce", [])), "bases of all announced")
-    keep, is_signal, is_vacuum, values = mine["Sift"][0].fields[1:]
+    keep, is_signal, is_vacuum, values, crossed = mine["Sift"][0].fields[1:]
     basis = bits_of(bases)[:count][bits_of(keep)[:count] == 1]
     signal = bits_of(is_signal)[: basis.size] == 1
     classes = np.zeros(basis.size, dtype=np.int64)
@@ -387,7 +389,15 @@ def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], 
     rounds = {(b, k): int(((basis == b) & (classes == k)).sum()) for b in range(2) for k in range(3) if count}
     unkeyed = sum(n for place, n in rounds.items() if place not in rules.keyed)
     require(len(values) == (unkeyed + 7) // 8, "values of unkeyed rounds, and of no others")
+    require(len(crossed) == (sample_bits(count - basis.size, rules) + 7) // 8, "bits of the sample, no more")
     return rounds
+
+
+def sample_bits(apart: int, rules: Rules) -> int:
+    """Bits told of rounds with different bases: of every so manieth, so that there are not too many."""
+    if not rules.polarisation_sample:
+        return 0
+    return len(range(0, apart, max(1, math.ceil(apart / rules.polarisation_sample))))
 
 
 def shape(n_bits: int, leak_fraction: float) -> tuple[int, int]:

@@ -101,9 +101,15 @@ class LinkSeries(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Instantaneous over mean transmittance, >= 0; shape (m,), from the first to the last of `t_s`."""
     beacon_seen: NDArray[np.float64]
     """Probability that a beacon is tagged; shape (m,)."""
+    crossed_z: NDArray[np.float64] | None = None
+    """Contrast of light sent in Z when measured in X, in [-1, 1], shape (n,): v sin 2psi for axes turned by
+    psi, H toward +. None: the axes are turned nowhere."""
+    crossed_x: NDArray[np.float64] | None = None
+    """The same of light sent in X, measured in Z; + toward V."""
 
     def __post_init__(self) -> None:
-        slow = ("t_s", "range_m", "range_rate_m_s", "transmittance", "background_hz", "error_z", "error_x")
+        slow = ["t_s", "range_m", "range_rate_m_s", "transmittance", "background_hz", "error_z", "error_x"]
+        slow += [name for name in ("crossed_z", "crossed_x") if getattr(self, name) is not None]
         _check("LinkSeries", {name: (getattr(self, name), np.float64) for name in slow})
         _check("LinkSeries", {name: (getattr(self, name), np.float64) for name in ("fading", "beacon_seen")})
         if min(self.t_s.size, self.fading.size) < 2:
@@ -118,6 +124,11 @@ class LinkSeries(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             column = getattr(self, name)
             if (column < 0).any() or (column > 1).any():
                 raise DataFormatError(f"LinkSeries.{name}: expected values in [0, 1]")
+
+    @property
+    def turns(self) -> bool:
+        """Whether the axes are turned anywhere."""
+        return self.crossed_z is not None or self.crossed_x is not None
 
     @property
     def step_s(self) -> float:

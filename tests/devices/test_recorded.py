@@ -14,6 +14,7 @@ from satqkd.devices import (
     RecordingTransmitter,
     Stretch,
     Transmitter,
+    TurnsPlate,
     tag_record,
 )
 from satqkd.devices.recorded import (
@@ -194,3 +195,20 @@ def test_records_do_not_show_what_they_hold():
     tags = tag_record([Stretch(1.0, Tags(np.array([987_654]), np.zeros(1, np.uint8)))])
     for shown in map(repr, (_record(kept), tags, RecordedTransmitter(_record(kept)), _coins([b"\x7b\x7c"]))):
         assert not any(secret in shown for secret in ("123456", "987654", "123, 124"))
+
+
+def test_a_recording_receiver_has_a_plate_where_the_other_has_one() -> None:
+    class Plain:
+        def read(self, until_s: float) -> Tags:
+            return Tags(np.empty(0, np.int64), np.empty(0, np.uint8))
+
+    class WithPlate(Plain):
+        def turn_plate(self, angle_rad: float, from_slot: int) -> None:
+            self.asked = (angle_rad, from_slot)
+
+    inner = WithPlate()
+    recording = RecordingReceiver(inner)
+    assert isinstance(recording, TurnsPlate)
+    recording.turn_plate(0.1, 7)
+    assert inner.asked == (0.1, 7)
+    assert not isinstance(RecordingReceiver(Plain()), TurnsPlate)

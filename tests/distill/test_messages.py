@@ -17,7 +17,7 @@ ONE_OF_EACH: tuple[m.Message, ...] = (
     m.LockReport(True, 7),
     m.Announce(0, 5, 2, b"gaps"),
     m.Bases(0, 2, b"\x01"),
-    m.Sift(0, b"\x03", b"\x01", b"\x00", b"\x01"),
+    m.Sift(0, b"\x03", b"\x01", b"\x00", b"\x01", b"\x01"),
     m.ChooseCodes(0, (3, 4)),
     m.Parities(0, 1, b"parities"),
     m.Verdicts(0, 1, b"\x01"),

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satqkd.bits import from_bytes
-from satqkd.distill.sift import class_counts, sift_at_satellite, sift_at_station, tabulate
+from satqkd.distill.sift import (
+    class_counts,
+    crossed_at_station,
+    sift_at_satellite,
+    sift_at_station,
+    tabulate,
+)
 from satqkd.errors import RemoteProtocolError
 from satqkd.randomness import stream
 from satqkd.records import Settings
@@ -19,7 +25,7 @@ CHOICES = [
     {"keyed_bases": bases, "keyed_classes": classes}
     for bases in (("Z",), ("X",), ("Z", "X"))
     for classes in (("signal",), ("signal", "decoy"))
-]
+] + [{"polarisation_sample": most} for most in (0, 1, 7)]
 
 
 def columns(n: int, seed: int) -> dict[str, Any]:
@@ -34,11 +40,18 @@ def columns(n: int, seed: int) -> dict[str, Any]:
 @given(st.integers(0, 60), st.integers(0, 1000), st.sampled_from(CHOICES))
 def test_both_ends_agree_with_a_count_by_hand(n: int, seed: int, choice: dict[str, Any]) -> None:
     agreed, c = parameters(**choice), columns(n, seed)
+    choice = {"keyed_bases": ("Z", "X"), "keyed_classes": ("signal",)} | choice
     sent = Settings(c["k"], c["b"], c["bit"])
     ours, answer = sift_at_satellite(sent, c["bases"], agreed, block=7)
     theirs, wrong, keep = sift_at_station(c["bases"], c["bits"], answer, agreed)
     errors = tabulate(theirs.basis[wrong], theirs.intensity_class[wrong])
     assert answer.block == 7
+    apart = [i for i in range(n) if c["b"][i] != c["bases"][i]]
+    step = max(1, -(-len(apart) // (agreed.protocol.polarisation_sample or 1)))
+    told = apart[::step] if agreed.protocol.polarisation_sample else []
+    sample = crossed_at_station(c["bases"], c["bits"], keep, answer, agreed)
+    expected = ([c["b"][i] for i in told], [c["bit"][i] for i in told], [c["bits"][i] for i in told])
+    assert tuple(column.tolist() for column in sample) == expected
 
     kept = [i for i in range(n) if c["b"][i] == c["bases"][i]]
     keyed = [
@@ -63,14 +76,15 @@ def test_both_ends_agree_with_a_count_by_hand(n: int, seed: int, choice: dict[st
         assert ours.keyed_bits(basis).tolist() == mine
 
 
-@pytest.mark.parametrize("field", ["keep", "is_signal", "is_vacuum", "values"])
+@pytest.mark.parametrize("field", ["keep", "is_signal", "is_vacuum", "values", "crossed"])
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\x00"])
 def test_an_answer_of_another_length_is_refused(field: str, change: Any) -> None:
     agreed, c = parameters(), columns(100, 1)
     _, answer = sift_at_satellite(Settings(c["k"], c["b"], c["bit"]), c["bases"], agreed, block=0)
     changed = msgspec.structs.replace(answer, **{field: change(getattr(answer, field))})
     with pytest.raises(RemoteProtocolError, match="expected"):
-        sift_at_station(c["bases"], c["bits"], changed, agreed)
+        _, _, keep = sift_at_station(c["bases"], c["bits"], changed, agreed)
+        crossed_at_station(c["bases"], c["bits"], keep, changed, agreed)
 
 
 def test_tables_count_by_basis_and_class() -> None:
@@ -87,3 +101,18 @@ def test_tables_count_by_basis_and_class() -> None:
     ]
     assert [row.intensity for row in rows[:3]] == [0.8, 0.1, 0.0]
     assert [row.probability for row in rows[3:]] == [0.5, 0.25, 0.25]
+
+
+def test_the_sample_changes_nothing_of_keyed_rounds_and_holds_none_of_them() -> None:
+    """No bit of a kept detection is in it: changed kept bits leave it as it was, others do not."""
+    agreed, c = parameters(), columns(400, 3)
+    most, none = agreed, parameters(polarisation_sample=0)
+    sent = Settings(c["k"], c["b"], c["bit"])
+    rounds, answer = sift_at_satellite(sent, c["bases"], most, block=0)
+    bare, without = sift_at_satellite(sent, c["bases"], none, block=0)
+    assert without.crossed == b""
+    assert msgspec.structs.replace(answer, crossed=b"") == without
+    assert rounds.bit.tolist() == bare.bit.tolist()
+    for flipped, same in ((c["b"] == c["bases"], True), (c["b"] != c["bases"], False)):
+        other = Settings(c["k"], c["b"], c["bit"] ^ flipped.astype(np.uint8))
+        assert (sift_at_satellite(other, c["bases"], most, block=0)[1].crossed == answer.crossed) == same

@@ -340,7 +340,7 @@ OUT_OF_TURN: list[tuple[str, Any, str]] = [
     (DOWN, messages.LockReport(True, 1), "cannot take LockReport"),
     (DOWN, messages.BeaconSchedule(1e4, 6e-6), "the satellite sends"),
     (UP, messages.ChooseCodes(0, (0, 0)), "not open"),
-    (DOWN, messages.Sift(0, b"", b"", b"", b""), "not open"),
+    (DOWN, messages.Sift(0, b"", b"", b"", b"", b""), "not open"),
     (UP, announced([3], 0, block=2), "outside its block"),
     (UP, announced([3], 0, block=65535), "outside its block"),
     (UP, announced([501], 0, block=1), "outside its block"),

@@ -9,7 +9,7 @@ import pytest
 
 from satqkd.config import Cloud, Polarisation, Station
 from satqkd.mission import Contact, contact_of, course_of, link_budget, presets
-from satqkd.mission.course import cloud_db
+from satqkd.mission.course import Course, cloud_db
 from satqkd.optics import Conditions, doppler_shift_m, link_losses
 from satqkd.records import DECOY
 from satqkd.sky import orbit_of, parse_utc
@@ -44,12 +44,16 @@ def test_whatever_lies_around_reaches_the_losses() -> None:
     assert sunlit == {True, False}
 
 
-def _residual(compensation: str, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
+def _course(compensation: str, **changes: Any) -> Course:
     craft, ground = presets.satellite("jinan-1"), presets.station("stellenbosch")
     axes = Polarisation(compensation=compensation, **changes)  # type: ignore[arg-type]
     turned = replace(ground, receiver=replace(ground.receiver, polarisation=axes))
     start = parse_utc(craft.reference_epoch_utc) + timedelta(hours=9.6)
-    course = course_of(craft, turned, orbit_of(craft.orbit), start, np.arange(0.0, 400.0))
+    return course_of(craft, turned, orbit_of(craft.orbit), start, np.arange(0.0, 400.0))
+
+
+def _residual(compensation: str, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
+    course = _course(compensation, **changes)
     return course.residual_angle_rad, course.around.frame_angle_rad
 
 
@@ -63,6 +67,35 @@ def test_a_static_residual_adds_and_an_uncompensated_frame_turns() -> None:
 def test_a_plate_that_moves_more_rarely_leaves_more() -> None:
     fast, slow = (np.abs(_residual("waveplate", update_s=each)[0]).max() for each in (0.1, 2.0))
     assert slow > 10 * fast > 0
+
+
+def test_presets_have_no_angle_that_a_plate_could_undo() -> None:
+    """So their light is what it was before angles had signs."""
+    for name in presets.names(Station):
+        axes = presets.station(name).receiver.polarisation
+        assert (axes.static_angle_rad, axes.drift_rad_s) == (0.0, 0.0)
+        assert axes.compensation != "none"
+    assert _course("waveplate", residual_angle_rad=0.1).crossed is None
+    assert _course("ideal", residual_angle_rad=0.1).crossed is None
+
+
+@pytest.mark.parametrize("compensation", ["ideal", "waveplate", "none"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_light_has_one_contrast_in_both_bases_together(compensation: str, sign: int) -> None:
+    """Own and other basis are two sides of one length, which static angle and drift leave as it is."""
+    still = _course(compensation, residual_angle_rad=0.05)
+    turned = _course(
+        compensation, residual_angle_rad=0.05, static_angle_rad=sign * 0.1, drift_rad_s=sign * 1e-4
+    )
+    angle_rad = sign * (0.1 + 1e-4 * np.arange(400.0))
+    whole = 1 - 2 * still.losses.error_z
+    other = 0 * whole if still.crossed is None else still.crossed[0]
+    own = whole * np.cos(2 * angle_rad) - other * np.sin(2 * angle_rad)
+    assert turned.crossed is not None
+    np.testing.assert_allclose(1 - 2 * turned.losses.error_z, own, atol=1e-9)
+    np.testing.assert_allclose(
+        turned.crossed[0], other * np.cos(2 * angle_rad) + whole * np.sin(2 * angle_rad), atol=1e-9
+    )
 
 
 def test_clouds_add() -> None:

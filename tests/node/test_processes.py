@@ -12,7 +12,17 @@ from satqkd.keys import KeyStore, provision
 from satqkd.mission import PassReport, open_store, presets
 from satqkd.node import RunConfig, fly_in_processes, free_port, read_run_config, write_run_config
 from satqkd.node.process import bound_socket
-from toy_pass import AT_UTC, PROTOCOL, Flight, link_key, repeatable, replaced, toy_satellite, toy_station
+from toy_pass import (
+    AT_UTC,
+    PROTOCOL,
+    Flight,
+    fly_toy,
+    link_key,
+    repeatable,
+    replaced,
+    toy_satellite,
+    toy_station,
+)
 
 SATELLITE_TOML = """
 preset = "micius"
@@ -215,3 +225,24 @@ def test_a_run_file_with_a_fault_is_refused(tmp_path: Path, old: str, new: str, 
     path.write_text(path.read_text().replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ConfigError, match=words):
         read_run_config(path)
+
+
+def test_the_plate_is_turned_alike_in_processes_and_in_memory(tmp_path: Path) -> None:
+    """Three blocks under an angle: what block 0 taught turns the light of block 2."""
+    protocol = replaced(PROTOCOL, blocks=3)
+    config = run_config(tmp_path, protocol=protocol)
+    for name, old, new in (
+        ("station", "residual_angle_rad = 0", "static_angle_deg = 6"),
+        ("satellite", "pulse_rate_mhz = 10", "pulse_rate_mhz = 3"),
+    ):
+        path = tmp_path / f"toy-{name}.toml"
+        path.write_text(path.read_text().replace(old, new), encoding="utf-8")
+    in_processes = fly_in_processes(config)
+    (tmp_path / "memory").mkdir()
+    station = presets.station(config.station)
+    satellite = presets.satellite(config.satellite)
+    in_memory = fly_toy(tmp_path / "memory", satellite=satellite, station=station, protocol=protocol)
+    assert repeatable(in_processes) == repeatable(in_memory.report)
+    angles = [msgspec.to_builtins(row["polarisation"]) for row in in_processes.blocks]
+    assert angles == [msgspec.to_builtins(row["polarisation"]) for row in in_memory.report.blocks]
+    assert [angle["plate_deg"] != 0 for angle in angles] == [False, False, True]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from satqkd.errors import ConfigError
 from satqkd.optics.polarisation import (
     combined_error,
+    crossed_contrasts,
     error_of_contrast,
     error_probabilities,
     half_wave_plate_angle_rad,
@@ -74,6 +75,30 @@ def test_against_jones_matrices(
     )
     expected = [wrong(optics, H, V, p, errors[0]), wrong(optics, PLUS, MINUS, p, errors[1])]
     np.testing.assert_allclose(computed, expected, atol=1e-12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(psi=st.floats(-3.2, 3.2), phi=st.floats(-3.2, 3.2), p=st.floats(0, 1), flip=st.floats(0, 0.5))
+def test_contrast_in_the_other_basis_against_jones_matrices(
+    psi: float, phi: float, p: float, flip: float
+) -> None:
+    """Both bits of both bases, mirrors in the sender's frame; the sign is that of a turn from H toward +."""
+    optics = rotation(psi) @ retarder(phi)
+    s_z, s_x = crossed_contrasts(
+        psi, optical_error_z=flip, optical_error_x=flip, depolarisation=p, retardance_rad=phi
+    )
+    assert crossed_contrasts(0.1, **NONE)[0] > 0
+    for sent, other, same in ((H, MINUS, (1 + s_z) / 2), (V, PLUS, (1 + s_z) / 2)):
+        assert 1 - wrong_one(optics, sent, other, p, flip) == pytest.approx(same, abs=1e-12)
+    for sent, other, same in ((PLUS, V, (1 - s_x) / 2), (MINUS, H, (1 - s_x) / 2)):
+        assert 1 - wrong_one(optics, sent, other, p, flip) == pytest.approx(same, abs=1e-12)
+
+
+def wrong_one(optics: Jones, sent: Jones, missed: Jones, depolarisation: float, flip: float) -> float:
+    """Probability that one state reaches the detector of the other bit."""
+    state = optics @ sent
+    p = (1 - depolarisation) * abs(missed.conj() @ state) ** 2 + depolarisation / 2
+    return float(p * (1 - flip) + (1 - p) * flip)
 
 
 def test_a_retarding_mirror_hurts_x_alone() -> None:

@@ -28,6 +28,9 @@ class Protocol(Settings, frozen=True, kw_only=True):
     further_rounds: Annotated[int, Meta(ge=0, le=5)] = 5
     """LDPC: how often frames that do not decode get further parities before they are revealed; 0: one shot,
     with the margin that takes."""
+    polarisation_sample: Annotated[int, Meta(ge=0, le=1048576)] = 65536
+    """Most rounds of a block with different bases whose bits the satellite tells, to find the angle between
+    the frames; 0: none, and the plate is not turned after it."""
     frame_bits: Annotated[int, Meta(ge=8192, le=1048576)] = 262144
     """Largest reconciliation frame."""
 

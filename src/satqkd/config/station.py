@@ -93,7 +93,11 @@ class Polarisation(Settings, frozen=True, kw_only=True):
     update_s: Time = 1.0
     """Time between two settings of the wave plate."""
     residual_angle_rad: Annotated[float, Meta(ge=-0.8, le=0.8)] = 0.0
-    """What is left between the frames besides: calibration and prediction error."""
+    """What is left between the frames besides, now one way round, now the other: prediction error."""
+    static_angle_rad: Annotated[float, Meta(ge=-0.8, le=0.8)] = 0.0
+    """What is left all along a pass, with its sign: calibration error, which the plate can follow."""
+    drift_rad_s: Annotated[float, Meta(ge=-0.01, le=0.01)] = 0.0
+    """How fast the static angle grows from slot 0 on."""
     depolarisation: Fraction = 0.0
     """Share of the light that arrives without polarisation."""
     retardance_rad: Annotated[float, Meta(ge=-3.2, le=3.2)] = 0.0

@@ -5,7 +5,7 @@ Importing this loads no numba and no h5py; making a `TwinReceiver`, or opening a
 """
 
 from satqkd.devices.dice import settings_of
-from satqkd.devices.door import Receiver, Transmitter
+from satqkd.devices.door import Receiver, Transmitter, TurnsPlate
 from satqkd.devices.nature import header_of
 from satqkd.devices.recorded import (
     RecordedCoins,
@@ -41,6 +41,7 @@ __all__ = [
     "StationFile",
     "Stretch",
     "Transmitter",
+    "TurnsPlate",
     "TwinReceiver",
     "TwinTransmitter",
     "header_of",

@@ -8,7 +8,7 @@ Slots count pulses from 0 at the pass epoch; slot i leaves the satellite i / pul
 the satellite's clock after it. A driver calls no one back: the node asks, on its own ticks.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,20 @@ class Receiver(Protocol):
         The joined stream does not depend on where calls cut it. `time_ps` is the station's own clock,
         whose offset and drift against the satellite are for the protocol to find; channels are 0..3
         for H, V, +, - and 4 for the beacon detector. An empty stretch gives empty columns.
+        """
+        ...
+
+
+@runtime_checkable
+class TurnsPlate(Protocol):
+    """What a receiver may offer besides: a half-wave plate that follows what finished blocks have taught."""
+
+    def turn_plate(self, angle_rad: float, from_slot: int) -> None:
+        """From light of `from_slot` on, turn the light back by `angle_rad` besides what prediction asks for.
+
+        angle_rad: of polarisation, twice that of the plate, and the whole of it: it replaces the setting
+        before. Positive where light lies from the receiver's axes toward + from H. Slots increase from call
+        to call. Asked about half a second before the light arrives; LocalProtocolError when it is too late.
         """
         ...
 

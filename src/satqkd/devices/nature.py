@@ -4,6 +4,7 @@ Checks here what the kernels trust. Knows no tags and no protocol, and loads no 
 """
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
@@ -18,6 +19,7 @@ from satqkd.errors import DataFormatError
 from satqkd.header import PublicHeader, public_header
 from satqkd.kernels.clicks_plain import Detection, Light, Path, Pieces, Pulses, slot_ps
 from satqkd.kernels.response_plain import Response
+from satqkd.kernels.turned_plain import Turned
 from satqkd.randomness import key_words, stream
 from satqkd.records import LinkSeries
 
@@ -141,6 +143,19 @@ def light_of(series: LinkSeries) -> Light:
     )
 
 
+def turned_of(series: LinkSeries, plate_rad: Sequence[tuple[int, float]] = ()) -> Turned:
+    """How the axes lie; plate_rad: slots (increasing) and by how much it turns light back from each on."""
+    still = np.zeros(series.t_s.size)
+    slots, angles_rad = zip((0, 0.0), *plate_rad, strict=True)
+    return Turned(
+        crossed_z=still if series.crossed_z is None else series.crossed_z,
+        crossed_x=still if series.crossed_x is None else series.crossed_x,
+        from_slot=np.array(slots, np.int64),
+        cosine=np.cos(2 * np.array(angles_rad)),
+        sine=np.sin(2 * np.array(angles_rad)),
+    )
+
+
 def clock_wander_s(clock: Clock, n: int, step_s: float, *, seed: int) -> Floats:
     r"""What a clock walks at random on an even grid, seconds, shape (n,), 0 at the first point.
 
@@ -245,9 +260,13 @@ def _check_physical(series: LinkSeries) -> None:
         "error_x": (0.0, 1.0),
         "fading": (0.0, 1e3),
         "beacon_seen": (0.0, 1.0),
+        "crossed_z": (-1.0, 1.0),
+        "crossed_x": (-1.0, 1.0),
     }
     for name, (low, high) in limits.items():
         column = getattr(series, name)
+        if column is None:
+            continue
         good = (column >= low) & (column <= high)
         if not good.all():
             row = int(np.argmin(good))

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.devices.door import Receiver, Transmitter, check_slots
+from satqkd.devices.door import Receiver, Transmitter, TurnsPlate, check_slots
 from satqkd.errors import DataFormatError, LocalProtocolError
 from satqkd.randomness import RandBytes
 from satqkd.records import Settings, Tags
@@ -108,6 +108,8 @@ class RecordingReceiver:
         self._inner = inner
         self.stretches: list[Stretch] = []
         self._keep = self.stretches.append if keep is None else keep
+        if isinstance(inner, TurnsPlate):
+            self.turn_plate = inner.turn_plate  # it has a plate if the other has; tags are of light as turned
 
     def read(self, until_s: float) -> Tags:
         """The inner receiver's tags, unchanged."""

@@ -17,7 +17,8 @@ from satqkd.errors import RemoteProtocolError
 VERSION: Final = 1
 MAXIMUM_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 MAXIMUM_BLOCK_DETECTIONS: Final = 12_000_000
-"""The sift answer, a bit a detection and up to three for each of the half that is kept, fits a message."""
+"""The sift answer fits a message: a bit a detection, up to three for each of the half that is kept, a sample
+of the rest."""
 MAXIMUM_ANNOUNCED: Final = 2**16
 """Detections in one announcement; a station splits longer ones."""
 
@@ -91,6 +92,8 @@ class Sift(BlockMessage, frozen=True, array_like=True):
     """A bit a kept detection that is no signal."""
     values: Blob
     """A bit a kept detection of unkeyed basis or class."""
+    crossed: Blob
+    """A bit a sampled detection that is not kept: the frames' angle is estimated from them."""
 
 
 class ChooseCodes(BlockMessage, frozen=True, array_like=True):

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from satqkd.distill.polarisation import FrameAngle
 from satqkd.results import ClassCounts, KeyLength
 
 Outcome = Literal["key", "no_key", "aborted", "unconfirmed"]
@@ -91,6 +92,13 @@ class ErrorProfile(msgspec.Struct, frozen=True):
     """Errors among the revealed."""
 
 
+class AngleEstimated(msgspec.Struct, frozen=True):
+    """How the frames lay in a block that is over; of public rounds and the station's own bits."""
+
+    block: int
+    estimate: FrameAngle
+
+
 class SecretRefused(msgspec.Struct, frozen=True):
     """The peer holds another key than this end: the block's key is to be discarded."""
 
@@ -104,4 +112,12 @@ class StageEntered(msgspec.Struct, frozen=True):
     stage: str
 
 
-Event = SecretReady | SecretConfirmed | SecretRefused | BlockFinished | ErrorProfile | StageEntered
+Event = (
+    SecretReady
+    | SecretConfirmed
+    | SecretRefused
+    | BlockFinished
+    | ErrorProfile
+    | AngleEstimated
+    | StageEntered
+)

@@ -1,7 +1,8 @@
 """Sifting: which detections both ends measured in one basis, in which class, and what of them is told.
 
 The satellite answers the station's bases with a keep mask, the classes of what is kept, and the values
-of rounds that carry no key. Both ends then hold the same table of rounds; only the keyed values differ
+of rounds that carry no key: kept ones of unkeyed class or basis, and a sample of those that are not kept,
+which show how the frames lie. Both ends then hold the same table of rounds; only the keyed values differ
 by errors. Pure functions on columns; a row is a kept detection, in order of slot.
 """
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from satqkd.bits import Bits, to_bytes
 from satqkd.distill.messages import Sift, bits_of
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.polarisation import sampled
 from satqkd.records import BASIS_NAMES, CLASS_NAMES, DECOY, SIGNAL, VACUUM, Settings
 from satqkd.results import ClassCounts
 
@@ -52,6 +54,7 @@ def sift_at_satellite(
         is_signal=to_bytes((classes == SIGNAL).astype(np.uint8)),
         is_vacuum=to_bytes((classes[classes != SIGNAL] == VACUUM).astype(np.uint8)),
         values=to_bytes(bit[~keyed]),
+        crossed=to_bytes(sampled(settings.bit[~keep], parameters.protocol.polarisation_sample)),
     )
     return Rounds(basis, classes, bit, keyed), answer
 
@@ -74,6 +77,19 @@ def sift_at_station(
     wrong = np.zeros(bit.size, dtype=np.bool_)
     wrong[~keyed] = bits_of(answer.values, int((~keyed).sum()), "sift answer") != bit[~keyed]
     return Rounds(basis, classes, bit, keyed), wrong, keep
+
+
+def crossed_at_station(
+    bases: Bits, bits: Bits, keep: Mask, answer: Sift, parameters: Parameters
+) -> tuple[Bits, Bits, Bits]:
+    """The sample of detections that are not kept: basis sent, bit sent, bit measured; uint8 (n,) each.
+
+    Arguments as of `sift_at_station`, and the mask it returned. Raises RemoteProtocolError when the answer's
+    length does not fit.
+    """
+    most = parameters.protocol.polarisation_sample
+    measured_in, measured = sampled(bases[~keep], most), sampled(bits[~keep], most)
+    return 1 - measured_in, bits_of(answer.crossed, measured.size, "sift answer"), measured
 
 
 def tabulate(basis: Bits, classes: Bits) -> NDArray[np.int64]:

@@ -20,11 +20,20 @@ from satqkd.distill.block import (
     seed_bytes,
 )
 from satqkd.distill.dialogue import Correction
-from satqkd.distill.outcome import ErrorProfile, GivenUp, Outcome, SecretConfirmed, SecretReady, SecretRefused
+from satqkd.distill.outcome import (
+    AngleEstimated,
+    ErrorProfile,
+    GivenUp,
+    Outcome,
+    SecretConfirmed,
+    SecretReady,
+    SecretRefused,
+)
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.polarisation import frame_angle
 from satqkd.distill.priors import Prior, prior_of
 from satqkd.distill.reconciliation import class_of, correction_of
-from satqkd.distill.sift import sift_at_station, tabulate
+from satqkd.distill.sift import Mask, crossed_at_station, sift_at_station, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
 from satqkd.records import BASIS_NAMES, DECOY
 from satqkd.results import KeyLength
@@ -101,6 +110,7 @@ class StationBlock(BlockHalf):
         self.errors = tabulate(self.rounds.basis[wrong], self.rounds.intensity_class[wrong])
         slots = np.concatenate(self._slots)[keep]
         self._profile(slots, wrong)
+        self._estimate_angle(*measured, keep, message)
         self._slots, self._bases, self._bits = [], [], []
         keyed_rounds = int(self.rounds.keyed.sum())
         if keyed_rounds == 0:
@@ -255,6 +265,12 @@ class StationBlock(BlockHalf):
         held = np.flatnonzero(columns[0] + columns[1])
         told = (tuple(column[held].tolist()) for column in columns)
         self.events.append(ErrorProfile(self.index, tuple(held.tolist()), *told))
+
+    def _estimate_angle(self, bases: Bits, bits: Bits, keep: Mask, message: messages.Sift) -> None:
+        """Tell the node how the frames lay."""
+        crossed = crossed_at_station(bases, bits, keep, message, self._parameters)
+        if self._parameters.protocol.polarisation_sample:
+            self.events.append(AngleEstimated(self.index, frame_angle(*crossed)))
 
     def _keyed_table(self) -> NDArray[np.bool_]:
         return np.array([[self._parameters.is_keyed(b, k) for k in range(3)] for b in range(2)])

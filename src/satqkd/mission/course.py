@@ -15,9 +15,11 @@ from satqkd.optics import (
     Conditions,
     ExpectedRates,
     LinkLosses,
+    crossed_of,
     expected_rates,
     link_losses,
     residual_angle_rad,
+    stepping_contrast,
 )
 from satqkd.sky import Look, OrbitModel, Site, Surroundings, look, surroundings
 
@@ -33,6 +35,9 @@ class Course(msgspec.Struct, frozen=True, eq=False):
     """Between the polarisation frames after compensation."""
     losses: LinkLosses
     rates: ExpectedRates
+    crossed: Array | None
+    """Contrast of detections in the other basis, shape (2, n), row 0 sent in Z; None where the axes are
+    aligned all along, but for what goes both ways."""
 
 
 def course_of(
@@ -56,7 +61,8 @@ def course_of(
         seen.range_m, seen.elevation_rad, satellite=satellite, station=station, conditions=conditions
     )
     rates = expected_rates(losses, satellite=satellite, station=station)
-    return Course(seen, around, residual, losses, rates)
+    crossed = _crossed(satellite, station, seen.t_s, around.frame_angle_rad)
+    return Course(seen, around, residual, losses, rates, crossed)
 
 
 def site_of(station: Station) -> Site:
@@ -75,16 +81,38 @@ def cloud_db(station: Station, t_s: Array) -> Array:
 
 
 def _residual_angle_rad(station: Station, t_s: Array, frame_angle_rad: Array) -> Array:
+    """The angle that makes the mean error of an instant: what goes both ways enters by what it costs."""
+    axes, turned_rad = station.receiver.polarisation, _turned_rad(station, t_s, frame_angle_rad)
+    if axes.compensation == "none":
+        return turned_rad
+    if turned_rad.any():
+        left_rad = np.arccos(np.cos(2 * axes.residual_angle_rad) * np.cos(2 * turned_rad)) / 2
+    else:
+        left_rad = np.full_like(t_s, axes.residual_angle_rad)
+    if axes.compensation == "ideal":
+        return np.asarray(left_rad)
+    return residual_angle_rad(
+        frame_angle_rad, time_s=t_s, update_interval_s=axes.update_s, static_rad=left_rad
+    )
+
+
+def _turned_rad(station: Station, t_s: Array, frame_angle_rad: Array) -> Array:
+    """The light's axes in the receiver's, with their sign: what a plate could undo."""
     axes = station.receiver.polarisation
-    match axes.compensation:
-        case "ideal":
-            return np.full_like(frame_angle_rad, axes.residual_angle_rad)
-        case "none":
-            return np.asarray(frame_angle_rad + axes.residual_angle_rad)
-        case "waveplate":
-            return residual_angle_rad(
-                frame_angle_rad,
-                time_s=t_s,
-                update_interval_s=axes.update_s,
-                static_rad=axes.residual_angle_rad,
-            )
+    left_rad = axes.static_angle_rad + axes.drift_rad_s * t_s
+    if axes.compensation == "none":
+        return np.asarray(frame_angle_rad + axes.residual_angle_rad + left_rad)
+    return np.asarray(left_rad)
+
+
+def _crossed(satellite: Satellite, station: Station, t_s: Array, frame_angle_rad: Array) -> Array | None:
+    axes, turned_rad = station.receiver.polarisation, _turned_rad(station, t_s, frame_angle_rad)
+    if not turned_rad.any():
+        return None
+    crossed = crossed_of(satellite, station, turned_rad)
+    if axes.compensation == "none":
+        return crossed
+    kept = np.full_like(t_s, np.cos(2 * axes.residual_angle_rad))
+    if axes.compensation == "waveplate":
+        kept *= stepping_contrast(frame_angle_rad, time_s=t_s, update_interval_s=axes.update_s)
+    return np.asarray(crossed * kept)

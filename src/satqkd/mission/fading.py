@@ -66,6 +66,7 @@ class Fading:
         fading = self._satellite_factor(
             quantum_beam(satellite).half_angle_rad, self._diameter_m, satellite.source.wavelength_m
         )
+        crossed = self._contact.course.crossed
         brightest = np.interp(self._fast_s, look.t_s, losses.transmittance)
         return LinkSeries(
             t_s=look.t_s,
@@ -77,6 +78,8 @@ class Fading:
             error_x=losses.error_x,
             fading=np.minimum(fading, 1 / np.maximum(brightest, 1e-300)),
             beacon_seen=self._beacon_seen(),
+            crossed_z=None if crossed is None else crossed[0],
+            crossed_x=None if crossed is None else crossed[1],
         )
 
     def downlink(self) -> FrameLoss:

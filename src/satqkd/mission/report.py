@@ -18,6 +18,21 @@ from satqkd.security.tails import binary_entropy
 from satqkd.sky import format_utc
 
 
+class BlockAngle(msgspec.Struct, frozen=True):
+    """How the polarisation frames lay in a block, as the station found it when the block was over."""
+
+    block: int
+    rounds: int
+    """Of different bases, told for this."""
+    angle_deg: float
+    """Of the light's axes in the receiver's, the plate as it was set; positive from H toward +."""
+    standard_error_deg: float
+    contrast_z: float
+    contrast_x: float
+    plate_deg: float
+    """By which the plate turned this block's light back, after what earlier blocks taught."""
+
+
 class NodeReport(msgspec.Struct, frozen=True):
     """What one node knows at the end of a pass."""
 
@@ -31,6 +46,8 @@ class NodeReport(msgspec.Struct, frozen=True):
     """Pass time at which `block.stage` was entered."""
     authentication_bits_spent: int
     link: LinkCounts
+    polarisation: tuple[BlockAngle, ...] = ()
+    """Of the station."""
     clock: ClockReport | None = None
     """What the station's clock followed and lost; None at the satellite."""
     cpu_s: float | None = None
@@ -106,7 +123,7 @@ def pass_report(
         sifted_bits=sum(block.sifted_bits for block in blocks),
         qber=_qber(blocks),
         counts=counts,
-        blocks=tuple(_block_row(block) for block in blocks),
+        blocks=tuple(_block_row(block, station.polarisation) for block in blocks),
         frames=sum(block.frames for block in blocks),
         frames_failed=sum(block.frames_failed for block in blocks),
         reconciliation_efficiency=_efficiency(blocks, parameters),
@@ -171,7 +188,7 @@ def _outcome(blocks: list[BlockReport], expected: int) -> tuple[Outcome, str]:
     return best, "; ".join(reasons)
 
 
-def _block_row(block: BlockReport) -> dict[str, Any]:
+def _block_row(block: BlockReport, angles: tuple[BlockAngle, ...]) -> dict[str, Any]:
     return {
         "block": block.block,
         "outcome": block.outcome,
@@ -186,6 +203,7 @@ def _block_row(block: BlockReport) -> dict[str, Any]:
         "reconciliation_rounds": block.reconciliation_rounds,
         "secret_bits": block.secret_bits,
         "counts": block.counts,
+        "polarisation": next((each for each in angles if each.block == block.block), None),
         "terms": {} if block.length is None else block.length.terms,
     }
 

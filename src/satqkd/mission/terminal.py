@@ -7,6 +7,7 @@ the node room steps one in each process.
 """
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,10 +16,11 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from satqkd.constants import PS_PER_S
-from satqkd.devices import Receiver, Transmitter
+from satqkd.devices import Receiver, Transmitter, TurnsPlate
 from satqkd.distill.clicks import Acceptance, Detections
 from satqkd.distill.messages import MAXIMUM_MESSAGE_BYTES
 from satqkd.distill.outcome import (
+    AngleEstimated,
     BlockFinished,
     BlockReport,
     ErrorProfile,
@@ -29,6 +31,7 @@ from satqkd.distill.outcome import (
     StageEntered,
 )
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.polarisation import plate_setting_rad
 from satqkd.distill.readiness import warm_up
 from satqkd.distill.session import SatelliteSession, Session, SessionState, StationSession
 from satqkd.errors import KeyAlreadyUsed
@@ -36,7 +39,7 @@ from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction, Endpoint
 from satqkd.mission.clock import KeyedSlots, clock_recovery, log_clock, never_locked, without_header
 from satqkd.mission.flown import FlownContact
-from satqkd.mission.report import UNFINISHED, NodeReport
+from satqkd.mission.report import UNFINISHED, BlockAngle, NodeReport
 from satqkd.randomness import RandBytes
 from satqkd.sky import format_utc
 
@@ -46,6 +49,10 @@ ROUND_TRIP_S: Final = 0.2
 """First guess: four ticks. The link measures its own."""
 SETTLING_S: Final = 1.0
 """After a block's last slot, all its clicks have slots by then: the sync's window and light time fit in."""
+TURNAROUND_S: Final = 2.5
+"""After a block's last slot, its angle is known by then: settling, bases on their way up, the answer down."""
+PLATE_NOTICE_S: Final = 0.3
+"""A new setting of the plate is given so long before the first light it is for."""
 LogEvent = Callable[[dict[str, Any]], None]
 
 
@@ -67,6 +74,7 @@ class Terminal(ABC):
         self.contact, self.parameters, self.session = contact, parameters, session
         self.reports: list[BlockReport] = []
         self.profiles: list[ErrorProfile] = []
+        self.angles: list[BlockAngle] = []
         self.confirmed_s: dict[int, float] = {}
         self.stage_s: dict[str, float] = {}
         self._store, self._origin, self._log = store, origin, log
@@ -109,6 +117,7 @@ class Terminal(ABC):
             stage_s=self.stage_s,
             authentication_bits_spent=self.session.authentication_bits_spent,
             link=self._link.counts,
+            polarisation=tuple(self.angles),
         )
 
     def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
@@ -240,6 +249,7 @@ class StationTerminal(Terminal):
         self._clock = clock_recovery(parameters, end_s=contact.link_end_s)
         self._header = parameters.header
         self._acceptance = Acceptance(settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S, tie_bits)
+        self._plate = [(0, 0.0)]
         self._next_block = 0
         self._next_announcement_s = 0.0
         self._was_locked = False
@@ -294,6 +304,71 @@ class StationTerminal(Terminal):
         slots = detections.slot[open_slots]
         self._station_session.announce(slots, detections.basis[open_slots], detections.bit[open_slots])
         self.log(now_s, "sift", "announced", detections=int(slots.size), last_slot=int(slots[-1]))
+
+    def _handle(self, event: Event, now_s: float) -> None:
+        if isinstance(event, AngleEstimated):
+            self._learn_angle(event, now_s)
+        else:
+            super()._handle(event, now_s)
+
+    def _learn_angle(self, event: AngleEstimated, now_s: float) -> None:
+        """Tell the angle, and turn the plate for a later block.
+
+        What is set follows from counts; from which slot, from the block's number. Only an answer that comes
+        too late even so, after an outage of the link, leaves the plate as it is.
+        """
+        found, then_rad = event.estimate, self._plate_rad(event.block)
+        angle = BlockAngle(
+            block=event.block,
+            rounds=found.rounds,
+            angle_deg=math.degrees(found.angle_rad),
+            standard_error_deg=math.degrees(found.standard_error_rad),
+            contrast_z=found.contrast_z,
+            contrast_x=found.contrast_x,
+            plate_deg=math.degrees(then_rad),
+        )
+        self.angles.append(angle)
+        self.log(
+            now_s,
+            "polarisation",
+            "estimated",
+            block=angle.block,
+            rounds=angle.rounds,
+            angle_deg=round(angle.angle_deg, 4),
+            standard_error_deg=round(angle.standard_error_deg, 4),
+        )
+        served = self._block_served_by(event.block)
+        if served is None:
+            return
+        now_rad = self._plate_rad(served)
+        setting_rad = plate_setting_rad(now_rad, then_rad, found)
+        if setting_rad != now_rad:
+            self._turn_plate(setting_rad, served, now_s)
+
+    def _block_served_by(self, block: int) -> int | None:
+        """The first block to be turned by what a block taught: by slot numbers, not by when it was known.
+
+        The block after the next, for the next is in flight when the angle is known; a later one where blocks
+        are short.
+        """
+        known_s = self.parameters.end_s(block) + TURNAROUND_S
+        later = range(block + 2, self.parameters.protocol.blocks)
+        return next((each for each in later if self.parameters.end_s(each - 1) >= known_s), None)
+
+    def _turn_plate(self, angle_rad: float, block: int, now_s: float) -> None:
+        has_plate = self.contact.station.receiver.polarisation.compensation != "none"
+        if not has_plate or not isinstance(self._receiver, TurnsPlate):
+            return
+        in_time = now_s + PLATE_NOTICE_S <= self.parameters.end_s(block - 1)
+        if in_time:
+            self._receiver.turn_plate(angle_rad, self.parameters.first_slot(block))
+            self._plate.append((block, angle_rad))
+        told_deg = round(math.degrees(angle_rad), 4)
+        self.log(now_s, "polarisation", "turned" if in_time else "late", block=block, plate_deg=told_deg)
+
+    def _plate_rad(self, block: int) -> float:
+        """Setting of the plate in a block, beyond prediction."""
+        return next(angle_rad for first, angle_rad in reversed(self._plate) if first <= block)
 
     def _report_lock(self, now_s: float) -> None:
         if self._clock.locked != self._was_locked:

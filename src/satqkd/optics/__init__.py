@@ -8,7 +8,7 @@ from satqkd.optics.atmosphere import airmass, atmosphere_transmittance, zenith_o
 from satqkd.optics.background import background_rate_hz, sky_radiance_w_m2_sr_um
 from satqkd.optics.beam import Beam, laser_beam, mean_pointing, quantum_beam
 from satqkd.optics.bright import arriving_power_w, beacon_photons, crosstalk_rate_hz
-from satqkd.optics.budget import Conditions, LinkLosses, link_losses
+from satqkd.optics.budget import Conditions, LinkLosses, crossed_of, link_losses
 from satqkd.optics.cn2 import Profile, hufnagel_valley_profile
 from satqkd.optics.decibel import fraction_of_db, loss_db
 from satqkd.optics.diffraction import (
@@ -28,7 +28,7 @@ from satqkd.optics.fading import (
 from satqkd.optics.gate import GateShares, gate_shares
 from satqkd.optics.lasercom import frame_error_rate, receiver_noise
 from satqkd.optics.pointing import mean_pointing_fraction
-from satqkd.optics.polarisation import error_probabilities, residual_angle_rad
+from satqkd.optics.polarisation import error_probabilities, residual_angle_rad, stepping_contrast
 from satqkd.optics.rates import ExpectedRates, expected_rates, gate_fits
 from satqkd.optics.spectrum import doppler_shift_m, filter_transmittance
 from satqkd.optics.turbulence import (
@@ -54,6 +54,7 @@ __all__ = [
     "beam_wander_correlation_time_s",
     "collected_fraction",
     "collected_fraction_of_divergence",
+    "crossed_of",
     "crosstalk_rate_hz",
     "doppler_shift_m",
     "equivalent_half_angle_rad",
@@ -85,6 +86,7 @@ __all__ = [
     "sky_radiance_w_m2_sr_um",
     "station_optical_depth",
     "station_profile",
+    "stepping_contrast",
     "turbulent_elevation_rad",
     "uplink_beam_wander_rad",
     "uplink_scintillation_index",

@@ -5,7 +5,7 @@ is a time series elsewhere. Knows no orbit and no clock: what Sun, Moon, motion 
 `Conditions`.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,7 +18,12 @@ from satqkd.optics.background import background_rate_hz, satellite_glint_rate_hz
 from satqkd.optics.beam import Beam, check_divergence, mean_pointing, quantum_beam
 from satqkd.optics.bright import crosstalk_rate_hz
 from satqkd.optics.decibel import fraction_of_db, loss_db
-from satqkd.optics.polarisation import combined_error, error_of_contrast, error_probabilities
+from satqkd.optics.polarisation import (
+    combined_error,
+    crossed_contrasts,
+    error_of_contrast,
+    error_probabilities,
+)
 from satqkd.optics.spectrum import doppler_shift_m, filter_transmittance
 from satqkd.optics.turbulence import scintillation_index
 
@@ -158,17 +163,27 @@ def _scintillation(h: Array, satellite: Satellite, station: Station) -> Array:
     return np.where(h > 0, index, 0.0)
 
 
+def crossed_of(satellite: Satellite, station: Station, angle_rad: ArrayLike) -> Array:
+    """Contrast of detections in the other basis where the light's axes lie at `angle_rad` in the receiver,
+    shape (2, ...), row 0 sent in Z; the signs are those of `crossed_contrasts`."""
+    return crossed_contrasts(angle_rad, **_imperfections(satellite, station))
+
+
 def _errors(satellite: Satellite, station: Station, around: Conditions) -> Array:
+    return error_probabilities(around.residual_angle_rad, **_imperfections(satellite, station))
+
+
+def _imperfections(satellite: Satellite, station: Station) -> dict[str, Any]:
+    """What optics and path do to polarisation, by the names of `error_probabilities`."""
     sent_db, axes = satellite.source.polarisation_extinction_db, station.receiver.polarisation
     impure = 0.0 if sent_db is None else float(error_of_contrast(1 / fraction_of_db(sent_db)))
     error = combined_error([impure, station.receiver.optical_error])
-    return error_probabilities(
-        around.residual_angle_rad,
-        optical_error_z=error,
-        optical_error_x=error,
-        depolarisation=axes.depolarisation,
-        retardance_rad=axes.retardance_rad,
-    )
+    return {
+        "optical_error_z": error,
+        "optical_error_x": error,
+        "depolarisation": axes.depolarisation,
+        "retardance_rad": axes.retardance_rad,
+    }
 
 
 def _background_hz(R: Array, h: Array, satellite: Satellite, station: Station, around: Conditions) -> Array:
