@@ -27,13 +27,13 @@ DIMENSIONLESS = {
     "error_rate", "error_x", "error_z", "expected_qber", "fraction", "frame_error", "frame_loss", "gain",
     "leak", "live_fraction", "matched_gain", "matched_probability", "maximum_qber",
     "optical_error_x", "optical_error_z", "optics_transmittance", "others", "outage", "own", "place",
-    "probabilities", "probability", "qber", "qber_estimate", "quantum_efficiency",
+    "photons", "probabilities", "probability", "qber", "quantum_efficiency", "rates",
     "share", "station_basis_z_probability", "tail_fraction",
     "transmittance", "u", "uniform", "wrong_gain",
     # counts that may be bounds or expectations, and ratios of like to like
     "bandwidth_ratio", "bound", "count", "counts", "detection_photons", "detections", "errors",
     "extinction", "factor", "fading", "fading_variance", "gap", "index", "intensities", "intensity",
-    "ionisation_ratio", "key", "keyed_singles", "lower", "mean", "mean_gap", "posterior", "pulses", "ratio",
+    "ionisation_ratio", "key", "keyed_singles", "lower", "mean", "mean_gap", "pulses", "ratio",
     "receiver_obscuration", "reconciliation_efficiency", "rytov", "scintillation_index", "spread",
     "test_errors", "test_singles", "threshold", "transmitter_obscuration", "trials", "upper",
     "window_factor",
@@ -47,8 +47,6 @@ DIMENSIONLESS = {
     "alpha", "beta", "delay_slope", "drift", "eccentricity", "exponent", "form", "process", "theta",
     # interpolation: whatever the values are
     "d0", "d1", "s0", "s1",
-    # log-likelihood ratios and their signs
-    "incoming", "messages", "signs",
     # true or false, as numbers are
     "sunlit",
     # the name is the unit

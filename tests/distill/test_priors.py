@@ -112,7 +112,7 @@ def test_a_closed_block_teaches_the_next():
     rounds, slots, wrong = block(**link)
     prior = prior_of(rounds, slots, wrong & ~rounds.keyed, 0, agreed)
     lesson = prior.lesson(int((wrong & keyed_of(rounds)).sum()))
-    assert lesson.wrong == pytest.approx(0.01, rel=0.1)
+    assert lesson.error_rate == pytest.approx(0.01, rel=0.1)
     rounds, slots, wrong = block(**link, seed=2, keyed_classes=("signal", "decoy"))
     keyed = parameters(expected_qber=0.02, keyed_classes=("signal", "decoy"))
     told = prior_of(rounds, slots, wrong & ~rounds.keyed, 0, keyed, lesson=lesson)
@@ -123,12 +123,12 @@ def test_a_closed_block_teaches_the_next():
 def test_a_lesson_sharpens_a_small_sample_but_does_not_rule_a_large_one():
     rounds, slots, wrong = block(eta=lambda t: 0.3 + 0 * t, background=1e-3, error=0.02)
     seen = wrong & ~rounds.keyed
-    stale = Lesson(wrong=0.005, photons=1e6)
+    stale = Lesson(error_rate=0.005, photons=1e6)
     alone, taught = (prior_of(rounds, slots, seen, 0, parameters(), lesson=each) for each in (None, stale))
     decoys = np.flatnonzero((rounds.intensity_class == 1) & (rounds.basis == 0))
     keep = np.delete(np.arange(slots.size), decoys[250:])
     few = Rounds(*(getattr(rounds, name)[keep] for name in Rounds.__struct_fields__))
-    right = Lesson(wrong=0.0205, photons=1e5)
+    right = Lesson(error_rate=0.0205, photons=1e5)
     small, helped = (
         prior_of(few, slots[keep], seen[keep], 0, parameters(), lesson=each) for each in (None, right)
     )

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import wiretap
 from satqkd.distill.authenticate import pass_key_bits
+from satqkd.distill.codes import LEAK_FRACTIONS
 from satqkd.distill.outcome import SecretReady, StageEntered
 from satqkd.randomness import stream_bytes
-from session_pair import DOWN, UP, Pair, Pool, Table, flown, parameters
+from session_pair import DOWN, UP, Pair, Pool, Table, flown, kind_of, parameters
 
 
 def checked(pair: Pair) -> Pair:
@@ -257,3 +258,40 @@ def test_events_come_before_the_messages_that_rest_on_them() -> None:
     assert order[-5:] == ["Close", "Amplify", "Confirm", "Confirmed", "Done"]
     stages = [each.stage for each in pair.events[UP] if isinstance(each, StageEntered)]
     assert stages == ["announced", "chosen", "reconciled", "closed", "confirming", "finished"]
+
+
+def test_the_code_class_learns_from_the_blocks_before() -> None:
+    """Decoys are keyed, nothing is revealed: the first block must take the expected rate, three times too high."""
+    agreed = parameters(
+        slots=900_000, blocks=3, expected_qber=0.03, keyed_classes=("signal", "decoy"), further_rounds=0
+    )
+    pair = checked(flown(agreed, qber=0.01))
+    said = wiretap.from_messages(pair.said)
+    classes = [each.fields[1] for each in said if each.kind == "ChooseCodes"]
+    leaks = [[LEAK_FRACTIONS[chosen] for chosen in each] for each in classes]
+    for basis in range(2):
+        assert leaks[1][basis] < 0.75 * leaks[0][basis]
+        assert leaks[2][basis] < 0.75 * leaks[0][basis]
+
+
+def test_a_block_waits_for_the_blocks_before_it_not_for_the_clock() -> None:
+    """The second block's sift answer comes while the first is still open: same classes as in order."""
+    agreed = parameters(slots=600_000, blocks=2, expected_qber=0.03, keyed_classes=("signal", "decoy"))
+
+    def classes(pair: Pair) -> list[object]:
+        said = wiretap.from_messages(pair.said)
+        return [(each.block, each.fields[1]) for each in said if each.kind == "ChooseCodes"]
+
+    calm = flown(agreed, qber=0.01)
+    late = Pair(agreed, Table(agreed, qber=0.01))
+    late.greet()
+    late.announce(0)
+    late.announce(1)
+    late.station.end_block(0, late.end_s(1))
+    late.station.end_block(1, late.end_s(1))
+    late.exchange(late.end_s(1))
+    sifts = [i for i, (_, _, data) in enumerate(late.said) if kind_of(data) == "Sift"]
+    closes = [i for i, (_, _, data) in enumerate(late.said) if kind_of(data) == "Close"]
+    assert max(sifts) < min(closes)  # power: it did come while the first was open
+    assert classes(late) == classes(calm)
+    assert [report.outcome for report in late.reports(UP)] == ["key", "key"]

@@ -37,7 +37,7 @@ _VACUUM_IN_MEAN: Final = 400
 class Lesson(msgspec.Struct, frozen=True):
     """What a closed block taught of one basis: serves the blocks after it, never itself."""
 
-    wrong: float
+    error_rate: float
     """e, share of its photons that were wrong."""
     photons: float
     """How many told it."""
@@ -48,7 +48,7 @@ class Prior(msgspec.Struct, frozen=True, eq=False):
 
     rates: Floats
     """(keyed rounds of the basis,) probability that the bit is wrong, in order of slot."""
-    dark: float
+    background_bits: float
     """How many of them are background, on average."""
     sample_bits: int | None
     """How many rounds' worth of evidence it rests on; None where the expected QBER stands."""
@@ -60,10 +60,10 @@ class Prior(msgspec.Struct, frozen=True, eq=False):
 
     def lesson(self, errors: int) -> Lesson | None:
         """What the block taught, once its keyed errors are counted; None where there was hardly a photon."""
-        photons = self.rates.size - self.dark
+        photons = self.rates.size - self.background_bits
         if photons < FEWEST_REVEALED:
             return None
-        return Lesson(float(np.clip((errors - self.dark / 2) / photons, 0.0, 0.5)), photons)
+        return Lesson(float(np.clip((errors - self.background_bits / 2) / photons, 0.0, 0.5)), photons)
 
 
 def prior_of(
@@ -119,9 +119,9 @@ def _photons_wrong(
     weight = (1 - dark) / (expected * (1 - expected))
     total, evidence = float((weight * excess).sum()), float((weight * light).sum())
     if lesson is not None:
-        chance = max(lesson.wrong, 1 / lesson.photons) / lesson.photons
-        known = 1 / (chance + (DRIFT * lesson.wrong) ** 2)
-        total, evidence = total + known * lesson.wrong, evidence + known
+        chance = max(lesson.error_rate, 1 / lesson.photons) / lesson.photons
+        known = 1 / (chance + (DRIFT * lesson.error_rate) ** 2)
+        total, evidence = total + known * lesson.error_rate, evidence + known
     rate = float(np.clip(total / max(1e-9, evidence), 0.0, 0.5))
     return rate, max(1, int(max(rate, pilot / 10) * evidence))
 

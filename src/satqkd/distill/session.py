@@ -297,6 +297,30 @@ class StationSession(Session):
     def __init__(self, parameters: Parameters, keys: AuthenticationKeys) -> None:
         super().__init__(parameters, parameters.station, parameters.satellite, keys)
         self._next_slot = 0
+        self._held: dict[int, messages.Sift] = {}
+
+    def _on_block_message(self, message: messages.BlockMessage, now_s: float) -> None:
+        """A block's code classes are chosen when all blocks before it are finished: what they taught is then
+        known, whatever the link's delays."""
+        if isinstance(message, messages.Sift):
+            if message.block in self._held:
+                raise RemoteProtocolError(f"block {message.block}: a second Sift; the session ends")
+            self._held[message.block] = message
+        else:
+            super()._on_block_message(message, now_s)
+        while self._held and self._is_next(min(self._held)):
+            index = min(self._held)
+            self._teach(index)
+            super()._on_block_message(self._held.pop(index), now_s)
+
+    def _is_next(self, index: int) -> bool:
+        return all(block.reported for number, block in self._blocks.items() if number < index)
+
+    def _teach(self, index: int) -> None:
+        for number in sorted(self._blocks):
+            earlier, block = self._blocks[number], self._blocks.get(index)
+            if number < index and isinstance(earlier, StationBlock) and isinstance(block, StationBlock):
+                block.earlier |= earlier.lessons()
 
     def _on_link_message(self, message: messages.Message) -> None:
         if not isinstance(message, messages.BeaconSchedule):

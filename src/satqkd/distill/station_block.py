@@ -31,7 +31,7 @@ from satqkd.distill.outcome import (
 )
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import frame_angle
-from satqkd.distill.priors import Prior, prior_of
+from satqkd.distill.priors import Lesson, Prior, prior_of
 from satqkd.distill.reconciliation import class_of, correction_of
 from satqkd.distill.sift import Mask, crossed_at_station, sift_at_station, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
@@ -74,6 +74,8 @@ class StationBlock(BlockHalf):
         self._bases: list[Bits] = [np.empty(0, dtype=np.uint8)]
         self._bits: list[Bits] = [np.empty(0, dtype=np.uint8)]
         self._open: dict[int, Correction] = {}
+        self._priors: dict[int, Prior] = {}
+        self.earlier: dict[int, Lesson] = {}
         self._length: KeyLength | None = None
         self._secret = b""
         self._outcome: Outcome = "unconfirmed"
@@ -116,17 +118,28 @@ class StationBlock(BlockHalf):
         if keyed_rounds == 0:
             return self._abandon("no_key", f"no keyed rounds among {self.detections} detections")
         bases = self._parameters.keyed_bases
-        priors = [prior_of(self.rounds, slots, wrong, basis, self._parameters) for basis in bases]
+        for basis in bases:
+            self._priors[basis] = prior_of(
+                self.rounds, slots, wrong, basis, self._parameters, lesson=self.earlier.get(basis)
+            )
         limit = self._parameters.protocol.maximum_qber
-        for basis, prior in zip(bases, priors, strict=True):
+        for basis, prior in self._priors.items():
             if prior.qber > limit:
                 return self._abandon(
                     "aborted",
                     f"estimated QBER {prior.qber:.3f} in basis {BASIS_NAMES[basis]}, at most {limit} allowed",
                 )
-        classes = tuple(self._open_dialogue(basis, prior) for basis, prior in zip(bases, priors, strict=True))
+        classes = tuple(self._open_dialogue(basis, prior) for basis, prior in self._priors.items())
         self._say(messages.ChooseCodes(self.index, classes))
         return State.CHOSEN
+
+    def lessons(self) -> dict[int, Lesson]:
+        """What the block taught by basis, once its errors are counted: for the blocks after it."""
+        if not self.errors_known:
+            return {}
+        keyed = np.where(self._keyed_table(), self.errors, 0).sum(axis=1)
+        told = {basis: prior.lesson(int(keyed[basis])) for basis, prior in self._priors.items()}
+        return {basis: lesson for basis, lesson in told.items() if lesson is not None}
 
     def _open_dialogue(self, basis: int, prior: Prior) -> int:
         """Choose the code class of a basis and stand ready for its parities."""

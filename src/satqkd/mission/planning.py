@@ -29,7 +29,7 @@ from satqkd.sky import (
     orbit_of,
 )
 
-PLANNING_EFFICIENCY: Final = 1.22
+PLANNING_EFFICIENCY: Final = 1.1
 """Reconciliation efficiency assumed for predictions: what the codes reach near 1 % (benchmarks)."""
 
 LOSS_COLUMNS: Final = tuple(name for name in LinkLosses.__struct_fields__ if name.endswith("_db"))
