@@ -6,7 +6,7 @@ import re
 
 from documentation import page
 
-BLOCK = re.compile(r"^```python\n(.*?)^```\n\n((?:    .*\n)+)", re.M | re.S)
+BLOCK = re.compile(r"^```python\n(.*?)^```\n\n((?:    [^\n]*\n)+)", re.M | re.S)
 
 
 def test_every_example_prints_what_the_page_says() -> None:

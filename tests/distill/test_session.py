@@ -261,7 +261,8 @@ def test_events_come_before_the_messages_that_rest_on_them() -> None:
 
 
 def test_the_code_class_learns_from_the_blocks_before() -> None:
-    """Decoys are keyed, nothing is revealed: the first block must take the expected rate, three times too high."""
+    """Decoys are keyed, nothing is revealed: the first block must take the expected rate, three times too
+    high."""
     agreed = parameters(
         slots=900_000, blocks=3, expected_qber=0.03, keyed_classes=("signal", "decoy"), further_rounds=0
     )
