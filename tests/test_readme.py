@@ -20,8 +20,9 @@ def printed(code: str) -> str:
     return out.getvalue()
 
 
-def test_planning_in_python_prints_what_it_says() -> None:
-    assert printed(BLOCKS[1][0]) == BLOCKS[1][1]
+@pytest.mark.parametrize("number", range(1, len(BLOCKS)))
+def test_planning_and_single_stages_print_what_they_say(number: int) -> None:
+    assert printed(BLOCKS[number][0]) == BLOCKS[number][1]
 
 
 @pytest.mark.soak
