@@ -128,3 +128,57 @@ def test_a_class_stands_for_one_error_rate(leak_class):
     assert 0 < rate <= 0.5
     assert leak_class == 0 or rate >= qber_of(leak_class - 1)
     assert 1.04 * binary_entropy(rate) == pytest.approx(codes.LEAK_FRACTIONS[leak_class], rel=4e-3)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("n_bits", "qber", "count"), [(65_536, 0.01, 2000), (32_768, 0.02, 4000), (65_536, 0.11, 300)]
+)
+def test_many_frames_fail_less_than_once_in_a_thousand_and_never_unnoticed(n_bits, qber, count):
+    rules = protocol("ldpc", frame_bits=n_bits)
+    leak_class = choose_class(qber, frame_length=n_bits, sample_bits=10**12, further_rounds=5)
+    failed = unnoticed = 0
+    for seed in range(count):
+        sent, received = strings(n_bits, qber, seed)
+        above, below, _, _ = held(sent, received, leak_class, rules, rates=qber)
+        failed += int(above.failed.any())
+        unnoticed += not np.array_equal(above.bits, below.bits)
+    assert failed <= count / 1000
+    assert unnoticed == 0
+
+
+@pytest.mark.parametrize(
+    ("n_bits", "qber", "required"),
+    [
+        (65_536, 0.005, 1.30),
+        (65_536, 0.01, 1.20),
+        (65_536, 0.02, 1.18),
+        (65_536, 0.03, 1.16),
+        (65_536, 0.05, 1.15),
+        (262_144, 0.005, 1.18),
+        (262_144, 0.01, 1.14),
+        (262_144, 0.02, 1.13),
+        (262_144, 0.05, 1.12),
+    ],
+)
+def test_leak_over_entropy_is_what_is_required(n_bits, qber, required):
+    """Every bit of both ways, over the entropy of the error rate; a mean of a few frames of fixed seeds."""
+    rules = protocol("ldpc", frame_bits=n_bits)
+    leak_class = choose_class(qber, frame_length=n_bits, sample_bits=10**12, further_rounds=5)
+    told = [
+        held(*strings(n_bits, qber, seed), leak_class, rules, rates=qber)[0].account.leaked_bits
+        for seed in range(8 if n_bits < 100_000 else 3)
+    ]
+    assert np.mean(told) / n_bits / binary_entropy(qber) <= required
+
+
+def test_no_single_shot_lies_below_the_one_way_floor():
+    """n h + z sqrt(n v) at failure 10^-2 (facts: reconciliation, 2c), of every size and rate of the table
+    asked."""
+    for n_bits in (8192, 65_536, 262_144):
+        for qber in (0.003, 0.01, 0.03, 0.05, 0.11):
+            chosen = choose_class(qber, frame_length=n_bits, sample_bits=10**12, further_rounds=0)
+            leak = reconcile.syndrome_bits(n_bits, chosen) / n_bits
+            slope = np.log2((1 - qber) / qber)
+            floor = binary_entropy(qber) + 2.326 * slope * np.sqrt(qber * (1 - qber) / n_bits)
+            assert leak > floor, (n_bits, qber)

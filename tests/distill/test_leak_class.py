@@ -46,6 +46,15 @@ def test_a_poor_estimate_costs_margin():
     assert unsure > sure + 5
 
 
+@pytest.mark.parametrize("length", [8192, 65_536, 1_048_576])
+@pytest.mark.parametrize("qber", [0.003, 0.11])
+def test_classes_reach_from_three_in_a_thousand_to_eleven_per_cent(length, qber):
+    for rounds in (0, 5):
+        chosen = choose_class(qber, frame_length=length, sample_bits=10**6, further_rounds=rounds)
+        assert chosen is not None
+        assert codes.LEAK_FRACTIONS[chosen] > binary_entropy(qber)
+
+
 def test_more_rounds_begin_lower_but_never_below_the_entropy():
     leaks = [
         codes.LEAK_FRACTIONS[

@@ -21,7 +21,7 @@ class Protocol(Settings, frozen=True, kw_only=True):
     blocks: Annotated[int, Meta(ge=1, le=100)] = 1
     """Blocks a pass is cut into, by slot numbers of equal count."""
     maximum_qber: Inside = 0.055
-    """Above this no code class exists; the block ends as `aborted`."""
+    """An estimated QBER above this ends the block as `aborted`; the codes reach to 0.11."""
     announce_interval_s: Positive = 0.1
     reconciliation: Literal["ldpc", "cascade-least-leak", "cascade-fewest-rounds"] = "ldpc"
     """How the station's string becomes the satellite's."""
