@@ -303,8 +303,9 @@ def recount(said: list[Said], block: int, rules: Rules) -> Account:
     require({each.fields[1] for each in mine["Parities"]} == set(bases), "parities of each basis")
     for basis in bases:
         n_bits = sum(rounds.get((basis, k), 0) for k in range(3) if (basis, k) in rules.keyed)
-        lengths = [rules.frame_bits] * (n_bits // rules.frame_bits)
-        lengths += [n_bits % rules.frame_bits] if n_bits % rules.frame_bits else []
+        count = math.ceil(n_bits / rules.frame_bits)
+        size = math.ceil(n_bits / max(1, count))
+        lengths = [min(size, n_bits - size * i) for i in range(math.ceil(n_bits / max(1, size)))]
         code_class = mine["ChooseCodes"][0].fields[1][bases.index(basis)]
         spoken = _ldpc if rules.reconciliation == "ldpc" else _cascade
         told, bad, verdict_bits = spoken(mine, basis, lengths, rules.leak_fractions[code_class], rules)

@@ -78,20 +78,20 @@ def test_frames_that_never_decode_are_revealed_and_charged_whole(monkeypatch):
 
     def run(attempt, *args):
         found = true(attempt, *args)
-        return codes.msgspec.structs.replace(found, converged=found.converged and found.bits.size != 5000)
+        return codes.msgspec.structs.replace(found, converged=found.converged and found.bits.size != 7127)
 
     monkeypatch.setattr(reconcile.Attempt, "run", run)
-    sent, received = strings(2 * 8192 + 5000, 0.01, 2)
+    sent, received = strings(3 * 7128 - 1, 0.01, 2)
     leak_class = choose_class(0.02, frame_length=8192)
     above, below, _, up = held(sent, received, leak_class, protocol("ldpc"), rates=0.01)
     assert above.failed.tolist() == [False, False, True]
     np.testing.assert_array_equal(above.bits, below.bits)
-    rounds = len(reconcile.further_rows(codes.code(5000, leak_class)))
+    rounds = len(reconcile.further_rows(codes.code(7127, leak_class)))
     assert above.account.rounds == rounds + 1
     assert up == 3 + rounds
-    syndromes = 2 * reconcile.syndrome_bits(8192, leak_class)
-    assert above.account.parity_bits == syndromes + 5000
-    assert above.account.leaked_bits == syndromes + 5000 + up
+    syndromes = 2 * reconcile.syndrome_bits(7128, leak_class)
+    assert above.account.parity_bits == syndromes + 7127
+    assert above.account.leaked_bits == syndromes + 7127 + up
 
 
 @pytest.mark.parametrize("rounds", [0, 2, 5])

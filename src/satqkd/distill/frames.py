@@ -15,7 +15,8 @@ Item = TypeVar("Item", bound=np.generic)
 
 
 def frame_sizes(n_bits: int, *, frame_bits: int) -> list[int]:
-    """How a string is cut: full frames of `frame_bits`, then one shorter; every bit is in a frame.
+    """How a string is cut: into as few frames of at most `frame_bits` as it takes, all of one size but the
+    last, which is hardly shorter: short codes leak more and have low-weight words.
 
     n_bits >= 0.  Returns the sizes in order; their sum is n_bits, an empty string has no frame.
     """
@@ -24,8 +25,10 @@ def frame_sizes(n_bits: int, *, frame_bits: int) -> list[int]:
             f"frame_sizes: expected n_bits >= 0 and 0 < frame_bits <= {LONGEST_CODE}, "
             f"got {n_bits} and {frame_bits}"
         )
-    full, rest = divmod(n_bits, frame_bits)
-    return [frame_bits] * full + ([rest] if rest else [])
+    count = -(-n_bits // frame_bits)
+    size = -(-n_bits // max(1, count))
+    full, rest = divmod(n_bits, max(1, size))
+    return [size] * full + ([rest] if rest else [])
 
 
 def interleaved_order(sizes: list[int]) -> NDArray[np.int64]:
