@@ -13,19 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.header import SECTION_SHIFT
-from satqkd.kernels.clicks_plain import (
-    PHOTONS_MAX,
-    STREAM_BEACON,
-    STREAM_NOISE,
-    STREAM_PULSES,
-    Detection,
-    Floats,
-    Ints,
-    Light,
-    Path,
-    Pieces,
-    Pulses,
-)
+from satqkd.kernels.click_inputs import Detection, Floats, Ints, Light, Path, Pieces, Pulses
+from satqkd.kernels.clicks_plain import PHOTONS_MAX, STREAM_BEACON, STREAM_NOISE, STREAM_PULSES
 from satqkd.kernels.jit import njit
 from satqkd.kernels.philox import words, words_block
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32
@@ -126,6 +115,25 @@ def click_probability(mean: float) -> float:
 
 
 @njit
+def setting_of(slot: int, from_slot: Ints) -> int:
+    """The plate's setting that holds for a slot; mostly the last."""
+    setting = from_slot.size - 1
+    while slot < from_slot[setting]:
+        setting -= 1
+    return setting
+
+
+@njit
+def flip_probabilities(
+    basis: int, error: float, crossed: float, cosine: float, sine: float
+) -> tuple[float, float]:
+    """Probability that a photon gives the other bit: measured in its own basis, and in the other one."""
+    wrong = error * cosine + (1.0 - cosine - crossed * sine) / 2.0
+    left = crossed * cosine - (1.0 - 2.0 * error) * sine
+    return wrong, (1.0 - left) / 2.0 if basis == 0 else (1.0 + left) / 2.0
+
+
+@njit
 def pulse_keys(
     pieces: Pieces,
     segment: int,
@@ -195,6 +203,8 @@ def photon_keys(
     transmittance, fading, skew_ps = light.transmittance, light.fading, pulses.skew_ps
     header_slots, interval_slots = pulses.header_slots, pulses.interval_slots
     first_code, second_code = pulses.first_code, pulses.second_code
+    error_z, error_x, crossed_z, crossed_x = light.error_z, light.error_x, light.crossed_z, light.crossed_x
+    from_slot, cosine, sine = detection.plate.from_slot, detection.plate.cosine, detection.plate.sine
     best, largest = efficiency.max(), -math.expm1(-bound)
     for i in range(n):
         slot = slots[i]
@@ -217,7 +227,12 @@ def photon_keys(
             continue
         basis = 0 if settings[1, i] < U64(pulses.below_z) else 1
         bit = 1 if settings[2, i] & U64(1) else 0
-        wrong = linear(light.error_z, cell, u) if basis == 0 else linear(light.error_x, cell, u)
+        if basis == 0:
+            error, crossed = linear(error_z, cell, u), linear(crossed_z, cell, u)
+        else:
+            error, crossed = linear(error_x, cell, u), linear(crossed_x, cell, u)
+        setting = setting_of(slot, from_slot)
+        wrong, crossed_wrong = flip_probabilities(basis, error, crossed, cosine[setting], sine[setting])
         h = float(grid_ps[cell + 1] - grid_ps[cell])
         way = cubic(u, delay_ps[cell], delay_ps[cell + 1], slope[cell] * h, slope[cell + 1] * h)
         clock = path.offset_ps + linear(wander_ps, cell, u)
@@ -226,7 +241,7 @@ def photon_keys(
             w0, w1, w2, w3 = words(first + U64(i), part, U64(1 + 2 * photon), _PULSES, k0, k1)
             if photon == 0 or passive:
                 measured = 0 if w0 < U64(detection.below_z) else 1
-            flip = uniform_32(w1) < (wrong if measured == basis else 0.5)
+            flip = uniform_32(w1) < (wrong if measured == basis else crossed_wrong)
             detector = 2 * measured + (bit ^ (1 if flip else 0))
             jitter = detection.sigma_ps[detector] * normal(w2, w3)
             jitter += skew_ps[2 * basis + bit]
