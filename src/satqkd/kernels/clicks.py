@@ -20,7 +20,7 @@ from satqkd.kernels.philox import words, words_block
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32
 
 U64 = np.uint64
-_ZERO = U64(0)
+_ZERO, _ONE = U64(0), U64(1)
 _BLOCK = 128  # candidates whose random numbers are drawn together
 _PULSES, _NOISE, _BEACON = U64(STREAM_PULSES), U64(STREAM_NOISE), U64(STREAM_BEACON)
 
@@ -147,7 +147,7 @@ def pulse_keys(
     """Keys of all photons detected from the slots of the pieces, candidates taken in blocks."""
     k0, k1, part = U64(detection.key_0), U64(detection.key_1), U64(segment)
     low, high = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.uint64)
-    draws, settings = np.empty((4, _BLOCK), np.uint64), np.empty((4, _BLOCK), np.uint64)
+    draws, settings = np.empty((8, _BLOCK), np.uint64), np.empty((4, _BLOCK), np.uint64)
     slots = np.empty(_BLOCK, np.int64)
     index = _ZERO
     for row in range(pieces.bound.size):
@@ -158,7 +158,8 @@ def pulse_keys(
             first = index
             for i in range(_BLOCK):
                 low[i], high[i] = first + U64(i), part
-            words_block(low, high, _ZERO, _PULSES, k0, k1, _BLOCK, draws)
+            words_block(low, high, _ZERO, _PULSES, k0, k1, _BLOCK, draws[:4])
+            words_block(low, high, _ONE, _PULSES, k0, k1, _BLOCK, draws[4:])
             n = 0
             while n < _BLOCK and not ended:
                 gap = -math.log(uniform_53(draws[0, n], draws[1, n])) / bound
@@ -194,7 +195,11 @@ def photon_keys(
     out: Ints,
     count: int,
 ) -> int:
-    """Keys of the photons of n candidate slots, the first of which is candidate `first`."""
+    """Keys of the photons of n candidate slots, the first of which is candidate `first`.
+
+    draws: words of each candidate in rows 0-3, of its first photon in rows 4-7; few clicks have a second.
+    settings: words of the dice of each slot.
+    """
     # Arrays by their own names, and calls with numbers alone: one that hands the tuples on would copy all of
     # them for each photon.
     k0, k1, passive = U64(detection.key_0), U64(detection.key_1), detection.passive
@@ -238,7 +243,9 @@ def photon_keys(
         clock = path.offset_ps + linear(wander_ps, cell, u)
         measured = 0
         for photon in range(photon_number(uniform_32(draws[3, i]), mean)):
-            w0, w1, w2, w3 = words(first + U64(i), part, U64(1 + 2 * photon), _PULSES, k0, k1)
+            w0, w1, w2, w3 = draws[4, i], draws[5, i], draws[6, i], draws[7, i]
+            if photon > 0:
+                w0, w1, w2, w3 = words(first + U64(i), part, U64(1 + 2 * photon), _PULSES, k0, k1)
             if photon == 0 or passive:
                 measured = 0 if w0 < U64(detection.below_z) else 1
             flip = uniform_32(w1) < (wrong if measured == basis else crossed_wrong)
