@@ -223,3 +223,28 @@ def test_the_fast_grid_reaches_from_the_first_to_the_last_of_the_slow() -> None:
     assert series.fast_t_s.shape == series.fading.shape
     assert (series.fast_t_s[0], series.fast_t_s[-1]) == (-2.0, 8.0)
     np.testing.assert_allclose(np.diff(series.fast_t_s), series.fast_step_s)
+
+
+def test_a_plate_turned_between_reads_changes_later_light_alone(bench):
+    """Turned by 90 degrees H falls on V: of light measured in its own basis, 90 % changes its detector."""
+    series = bench.series(0.8, transmittance=2e-3)
+
+    def tags(*reads_s: float, turned: bool) -> Tags:
+        twin = bench.receiver(series, slots=80_000_000)
+        parts = [twin.read(0.0)]
+        if turned:
+            twin.turn_plate(np.pi / 2, 45_000_000)
+        parts += [twin.read(until_s) for until_s in (*reads_s, 9.0)]
+        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("time_ps", "channel"))
+        return bench.photons(Tags(*columns))
+
+    still, whole, chopped = tags(turned=False), tags(turned=True), tags(0.3, 0.46, turned=True)
+    assert np.array_equal(whole.time_ps, chopped.time_ps)
+    assert np.array_equal(whole.channel, chopped.channel)
+    assert np.array_equal(whole.time_ps, still.time_ps)
+    later = still.time_ps > 0.45e12 + 5e5 / LIGHT_M_S * 1e12 - 1_000
+    moved = whole.channel != still.channel
+    assert not moved[~later].any()
+    expected, n = 0.9 / 2, later.sum()
+    assert n > 10_000
+    assert abs(moved[later].sum() - n * expected) < 4 * (n * expected * (1 - expected)) ** 0.5

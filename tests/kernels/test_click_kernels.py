@@ -6,7 +6,7 @@ import pytest
 from satqkd.constants import SPEED_OF_LIGHT_M_S
 from satqkd.header import header_codes
 from satqkd.kernels import clicks, clicks_plain
-from satqkd.kernels.clicks_plain import Detection, Light, Path, Pieces, Pulses
+from satqkd.kernels.click_inputs import Detection, Light, Path, Pieces, Pulses
 
 
 def make_path(
@@ -27,6 +27,8 @@ def make_light(path: Path, seed: int = 5, *, fast: int = 83, most: float = 0.4) 
         background_hz=rng.uniform(1e5, 9e5, n),
         error_z=rng.uniform(0, 0.1, n),
         error_x=rng.uniform(0.1, 0.3, n),
+        crossed_z=np.zeros(n),
+        crossed_x=np.zeros(n),
         fading=rng.uniform(0.3, 1.7, fast),
         beacon_seen=rng.uniform(0, 1, fast),
         fast_steps_per_ps=(fast - 1) / float(path.grid_ps[-1] - path.grid_ps[0]),

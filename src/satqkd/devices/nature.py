@@ -17,9 +17,9 @@ from satqkd.constants import FWHM_PER_SIGMA, PS_PER_S, SPEED_OF_LIGHT_M_S
 from satqkd.devices.dice import threshold, thresholds
 from satqkd.errors import DataFormatError
 from satqkd.header import PublicHeader, public_header
-from satqkd.kernels.clicks_plain import Detection, Light, Path, Pieces, Pulses, slot_ps
+from satqkd.kernels.click_inputs import Detection, Light, Path, Pieces, Plate, Pulses
+from satqkd.kernels.clicks_plain import slot_ps
 from satqkd.kernels.response_plain import Response
-from satqkd.kernels.turned_plain import Turned
 from satqkd.randomness import key_words, stream
 from satqkd.records import LinkSeries
 
@@ -132,28 +132,25 @@ def path_of(series: LinkSeries, station: Station, seed: int) -> Path:
 
 def light_of(series: LinkSeries) -> Light:
     """What arrives."""
+    straight = np.zeros(series.t_s.size)
     return Light(
         transmittance=series.transmittance,
         background_hz=series.background_hz,
         error_z=series.error_z,
         error_x=series.error_x,
+        crossed_z=straight if series.crossed_z is None else series.crossed_z,
+        crossed_x=straight if series.crossed_x is None else series.crossed_x,
         fading=series.fading,
         beacon_seen=series.beacon_seen,
         fast_steps_per_ps=1 / (series.fast_step_s * PS_PER_S),
     )
 
 
-def turned_of(series: LinkSeries, plate_rad: Sequence[tuple[int, float]] = ()) -> Turned:
-    """How the axes lie; plate_rad: slots (increasing) and by how much it turns light back from each on."""
-    still = np.zeros(series.t_s.size)
-    slots, angles_rad = zip((0, 0.0), *plate_rad, strict=True)
-    return Turned(
-        crossed_z=still if series.crossed_z is None else series.crossed_z,
-        crossed_x=still if series.crossed_x is None else series.crossed_x,
-        from_slot=np.array(slots, np.int64),
-        cosine=np.cos(2 * np.array(angles_rad)),
-        sine=np.sin(2 * np.array(angles_rad)),
-    )
+def plate_of(settings_rad: Sequence[tuple[int, float]]) -> Plate:
+    """The plate's settings: slots, increasing from 0, and by how much it turns light back from each on."""
+    slots, angles_rad = zip(*settings_rad, strict=True)
+    doubled_rad = 2 * np.array(angles_rad, np.float64)
+    return Plate(np.array(slots, np.int64), np.cos(doubled_rad), np.sin(doubled_rad))
 
 
 def clock_wander_s(clock: Clock, n: int, step_s: float, *, seed: int) -> Floats:

@@ -29,13 +29,14 @@ from satqkd.devices.nature import (
     noise_hz_of,
     path_of,
     pieces_of,
+    plate_of,
     pulses_of,
     response_of,
-    turned_of,
 )
 from satqkd.errors import DataFormatError, LocalProtocolError
 from satqkd.header import PublicHeader
-from satqkd.kernels.clicks_plain import LARGEST_DEVIATE, Pieces, slot_ps
+from satqkd.kernels.click_inputs import Pieces
+from satqkd.kernels.clicks_plain import LARGEST_DEVIATE, slot_ps
 from satqkd.kernels.response_plain import NEVER_PS, new_memory
 from satqkd.records import BEACON_CHANNEL, LinkSeries, Settings, Tags
 
@@ -84,17 +85,16 @@ class TwinReceiver:
         Raises DataFormatError when the series does not cover the slots or is not physical.
         """
         # Here, so that a satellite process never loads numba.
-        from satqkd.kernels import clicks, response, turned
+        from satqkd.kernels import clicks, response
 
-        self._kernels, self._turned_keys, self._respond = clicks, turned.pulse_keys, response.respond
+        self._kernels, self._respond = clicks, response.respond
         self._slots = slots
         self._pulses = pulses_of(satellite.source, key, header_of(satellite))
         self._detection = detection_of(station.receiver, satellite.source, seed)
         self._response = response_of(station.receiver, seed)
         self._path = path_of(series, station, seed)
         self._light = light_of(series)
-        self._series, self._plate = series, [(0, 0.0)]
-        self._turned = turned_of(series) if series.turns else None
+        self._plate_rad = [(0, 0.0)]
         self._start_ps, self._end_ps = int(self._path.grid_ps[0]), int(self._path.grid_ps[-1])
         self._check_covered()
         self._pieces = pieces_of(slots, self._pulses, self._light, self._detection, self._path)
@@ -136,13 +136,14 @@ class TwinReceiver:
         Raises LocalProtocolError when light of that slot is made, or a later setting given, already.
         """
         first = slot_ps(np.array([from_slot]), self._pulses.period_ps, self._pulses.period_fraction_ps)
-        if int(first[0]) < self._made_until_ps or from_slot <= self._plate[-1][0]:
+        last_turn = self._plate_rad[-1][0]
+        if int(first[0]) < self._made_until_ps or from_slot <= last_turn:
             raise LocalProtocolError(
-                f"receiver: expected to turn the plate for a slot after {self._plate[-1][0]} whose light is "
+                f"receiver: expected to turn the plate for a slot after {last_turn} whose light is "
                 f"not made yet, got slot {from_slot}; turn it earlier"
             )
-        self._plate.append((from_slot, angle_rad))
-        self._turned = turned_of(self._series, self._plate[1:])
+        self._plate_rad.append((from_slot, angle_rad))
+        self._detection = self._detection._replace(plate=plate_of(self._plate_rad))
 
     def _limit_ps(self, until_s: float) -> float:
         """Station time before which tags are given."""
@@ -192,20 +193,12 @@ class TwinReceiver:
         """Fill the scratch array; the number of keys there are, which may be more than it holds."""
         kernels, nature, out = self._kernels, (self._light, self._detection, self._path), self._out
         number = segment % 2**32
-        count = self._fill_pulses(self._pieces_of(segment), number, out)
+        count = kernels.pulse_keys(self._pieces_of(segment), number, self._pulses, *nature, out, 0)
         bound_hz = self._largest_noise_hz(low_ps, high_ps)
         count = kernels.noise_keys(low_ps, high_ps, number, bound_hz, *nature, out, count)
         first_beacon, times = self._beacons.near(low_ps, high_ps)
         stretch = (first_beacon, times, low_ps, high_ps, BEACON_CHANNEL)
         return int(kernels.beacon_keys(*stretch, *nature, out, count))
-
-    def _fill_pulses(self, pieces: Pieces, number: int, out: NDArray[np.int64]) -> int:
-        """Photons; the kernel that looks up angles only where there are any."""
-        path = self._detection, self._path
-        if self._turned is None:
-            return int(self._kernels.pulse_keys(pieces, number, self._pulses, self._light, *path, out, 0))
-        light = self._light, self._turned
-        return int(self._turned_keys(pieces, number, self._pulses, *light, *path, out, 0))
 
     def _pieces_of(self, segment: int) -> Pieces:
         """Those of one segment; none before slot 0."""

@@ -13,25 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.header import SECTION_SHIFT
-from satqkd.kernels.clicks_plain import (
-    PHOTONS_MAX,
-    STREAM_BEACON,
-    STREAM_NOISE,
-    STREAM_PULSES,
-    Detection,
-    Floats,
-    Ints,
-    Light,
-    Path,
-    Pieces,
-    Pulses,
-)
+from satqkd.kernels.click_inputs import Detection, Floats, Ints, Light, Path, Pieces, Pulses
+from satqkd.kernels.clicks_plain import PHOTONS_MAX, STREAM_BEACON, STREAM_NOISE, STREAM_PULSES
 from satqkd.kernels.jit import njit
 from satqkd.kernels.philox import words, words_block
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32
 
 U64 = np.uint64
-_ZERO = U64(0)
+_ZERO, _ONE = U64(0), U64(1)
 _BLOCK = 128  # candidates whose random numbers are drawn together
 _PULSES, _NOISE, _BEACON = U64(STREAM_PULSES), U64(STREAM_NOISE), U64(STREAM_BEACON)
 
@@ -126,6 +115,25 @@ def click_probability(mean: float) -> float:
 
 
 @njit
+def setting_of(slot: int, from_slot: Ints) -> int:
+    """The plate's setting that holds for a slot; mostly the last."""
+    setting = from_slot.size - 1
+    while slot < from_slot[setting]:
+        setting -= 1
+    return setting
+
+
+@njit
+def flip_probabilities(
+    basis: int, error: float, crossed: float, cosine: float, sine: float
+) -> tuple[float, float]:
+    """Probability that a photon gives the other bit: measured in its own basis, and in the other one."""
+    wrong = error * cosine + (1.0 - cosine - crossed * sine) / 2.0
+    left = crossed * cosine - (1.0 - 2.0 * error) * sine
+    return wrong, (1.0 - left) / 2.0 if basis == 0 else (1.0 + left) / 2.0
+
+
+@njit
 def pulse_keys(
     pieces: Pieces,
     segment: int,
@@ -139,7 +147,7 @@ def pulse_keys(
     """Keys of all photons detected from the slots of the pieces, candidates taken in blocks."""
     k0, k1, part = U64(detection.key_0), U64(detection.key_1), U64(segment)
     low, high = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.uint64)
-    draws, settings = np.empty((4, _BLOCK), np.uint64), np.empty((4, _BLOCK), np.uint64)
+    draws, settings = np.empty((8, _BLOCK), np.uint64), np.empty((4, _BLOCK), np.uint64)
     slots = np.empty(_BLOCK, np.int64)
     index = _ZERO
     for row in range(pieces.bound.size):
@@ -150,7 +158,8 @@ def pulse_keys(
             first = index
             for i in range(_BLOCK):
                 low[i], high[i] = first + U64(i), part
-            words_block(low, high, _ZERO, _PULSES, k0, k1, _BLOCK, draws)
+            words_block(low, high, _ZERO, _PULSES, k0, k1, _BLOCK, draws[:4])
+            words_block(low, high, _ONE, _PULSES, k0, k1, _BLOCK, draws[4:])
             n = 0
             while n < _BLOCK and not ended:
                 gap = -math.log(uniform_53(draws[0, n], draws[1, n])) / bound
@@ -186,7 +195,11 @@ def photon_keys(
     out: Ints,
     count: int,
 ) -> int:
-    """Keys of the photons of n candidate slots, the first of which is candidate `first`."""
+    """Keys of the photons of n candidate slots, the first of which is candidate `first`.
+
+    draws: words of each candidate in rows 0-3, of its first photon in rows 4-7; few clicks have a second.
+    settings: words of the dice of each slot.
+    """
     # Arrays by their own names, and calls with numbers alone: one that hands the tuples on would copy all of
     # them for each photon.
     k0, k1, passive = U64(detection.key_0), U64(detection.key_1), detection.passive
@@ -195,6 +208,8 @@ def photon_keys(
     transmittance, fading, skew_ps = light.transmittance, light.fading, pulses.skew_ps
     header_slots, interval_slots = pulses.header_slots, pulses.interval_slots
     first_code, second_code = pulses.first_code, pulses.second_code
+    error_z, error_x, crossed_z, crossed_x = light.error_z, light.error_x, light.crossed_z, light.crossed_x
+    from_slot, cosine, sine = detection.plate.from_slot, detection.plate.cosine, detection.plate.sine
     best, largest = efficiency.max(), -math.expm1(-bound)
     for i in range(n):
         slot = slots[i]
@@ -217,16 +232,23 @@ def photon_keys(
             continue
         basis = 0 if settings[1, i] < U64(pulses.below_z) else 1
         bit = 1 if settings[2, i] & U64(1) else 0
-        wrong = linear(light.error_z, cell, u) if basis == 0 else linear(light.error_x, cell, u)
+        if basis == 0:
+            error, crossed = linear(error_z, cell, u), linear(crossed_z, cell, u)
+        else:
+            error, crossed = linear(error_x, cell, u), linear(crossed_x, cell, u)
+        setting = setting_of(slot, from_slot)
+        wrong, crossed_wrong = flip_probabilities(basis, error, crossed, cosine[setting], sine[setting])
         h = float(grid_ps[cell + 1] - grid_ps[cell])
         way = cubic(u, delay_ps[cell], delay_ps[cell + 1], slope[cell] * h, slope[cell + 1] * h)
         clock = path.offset_ps + linear(wander_ps, cell, u)
         measured = 0
         for photon in range(photon_number(uniform_32(draws[3, i]), mean)):
-            w0, w1, w2, w3 = words(first + U64(i), part, U64(1 + 2 * photon), _PULSES, k0, k1)
+            w0, w1, w2, w3 = draws[4, i], draws[5, i], draws[6, i], draws[7, i]
+            if photon > 0:
+                w0, w1, w2, w3 = words(first + U64(i), part, U64(1 + 2 * photon), _PULSES, k0, k1)
             if photon == 0 or passive:
                 measured = 0 if w0 < U64(detection.below_z) else 1
-            flip = uniform_32(w1) < (wrong if measured == basis else 0.5)
+            flip = uniform_32(w1) < (wrong if measured == basis else crossed_wrong)
             detector = 2 * measured + (bit ^ (1 if flip else 0))
             jitter = detection.sigma_ps[detector] * normal(w2, w3)
             jitter += skew_ps[2 * basis + bit]

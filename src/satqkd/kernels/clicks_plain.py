@@ -17,16 +17,27 @@ detector's efficiency (a Poisson number split at random is independent Poisson n
 clicks right). Exact in distribution up to the 2^-32 grain of the words. Tags are int64 keys
 `time_ps * 8 + channel`, so that one sort orders them. How detectors answer is `response_plain`.
 
-Knows no settings file, no clock and no random generator. Source: the thinning of a Poisson process,
-Lewis and Shedler, Naval Res. Logistics Quart. 26 (1979) 403.
+Polarisation: a state of contrast v that arrives turned by psi, from H toward +, has the Stokes parameters
+(v cos 2psi, v sin 2psi) along its own basis and along the other one. A photon sent as bit b
+
+    in its own basis               gives b with probability (1 + v cos 2psi) / 2
+    sent in Z, measured in X       gives b with probability (1 + v sin 2psi) / 2
+    sent in X, measured in Z       gives b with probability (1 - v sin 2psi) / 2
+
+and a half-wave plate that turns all light back by delta rotates that pair by -2 delta.
+
+Knows no settings file, no clock and no random generator. Sources: the thinning of a Poisson process,
+Lewis and Shedler, Naval Res. Logistics Quart. 26 (1979) 403; Stokes parameters as in
+`satqkd.optics.polarisation`.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.header import PublicHeader, is_bright, is_public
+from satqkd.kernels.click_inputs import Detection, Light, Path, Pieces, Plate, Pulses
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32, Column, columns
 from satqkd.records import SIGNAL, VACUUM
 
@@ -39,98 +50,8 @@ PHOTONS_MAX: Final = 64
 LARGEST_DEVIATE: Final = 6.77
 """No jitter exceeds this many standard deviations: sqrt(2 * 33 * ln 2), from the 32-bit uniforms."""
 
-NO_CODE: Final = np.zeros(1, np.uint8)
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-class Path(NamedTuple):
-    """Light time on a grid of emission times, and the station's clock at the end of it."""
-
-    grid_ps: Ints
-    steps_per_ps: float
-    """Inverse of the mean step: a first guess of the cell."""
-    delay_ps: Floats
-    delay_slope: Floats
-    """Time derivative of the delay, dimensionless: range rate over the speed of light."""
-    wander_ps: Floats
-    """What the station's clock has walked at random, on the grid; linear between."""
-    offset_ps: float
-    drift: float
-    """Station clock = arrival * (1 + drift) + offset + wander."""
-
-
-class Light(NamedTuple):
-    """What arrives, by emission time: slow columns on the path's grid, fast ones on an even grid of their
-    own that begins and ends with it; all are linear between grid points."""
-
-    transmittance: Floats
-    """Mean fraction of exit photons at a detector's face, shape (n,)."""
-    background_hz: Floats
-    """Background and crosstalk counts, all four detectors, shape (n,)."""
-    error_z: Floats
-    """Error probability of basis Z, shape (n,)."""
-    error_x: Floats
-    fading: Floats
-    """Instantaneous over mean transmittance, shape (m,)."""
-    beacon_seen: Floats
-    """Probability that a beacon is tagged, shape (m,)."""
-    fast_steps_per_ps: float
-    """Inverse step of the fast grid."""
-
-
-class Pieces(NamedTuple):
-    """A stretch of slots cut where the largest click probability changes."""
-
-    first_slot: Ints
-    """Shape (k + 1,): piece i is slots first_slot[i]..first_slot[i + 1] - 1."""
-    bound: Floats
-    """At least the largest mean number of photons of a pulse, detected at the best efficiency; shape (k,)."""
-
-
-class Pulses(NamedTuple):
-    """The source and its dice: `satqkd.devices.dice` says how words become settings."""
-
-    period_ps: int
-    period_fraction_ps: float
-    """Slot i leaves at i * period_ps + round(i * period_fraction_ps)."""
-    intensities: Floats
-    """True mean photon number of signal, decoy, vacuum at the exit; shape (3,)."""
-    spread: Floats
-    """Half width of the uniform fluctuation of each, relative; shape (3,)."""
-    skew_ps: Floats
-    """How late the diodes of H, V, +, - fire; shape (4,)."""
-    key_0: int
-    key_1: int
-    below_signal: int
-    below_decoy: int
-    below_z: int
-    header_slots: int = 0
-    """Of each header, `satqkd.header`; 0: none."""
-    interval_slots: int = 1
-    first_code: NDArray[np.uint8] = NO_CODE
-    second_code: NDArray[np.uint8] = NO_CODE
-
-
-class Detection(NamedTuple):
-    """The receiver: where a photon goes, and nature's own key. Arrays are by detector, shape (4,)."""
-
-    below_z: int
-    """Threshold in 0..2^32."""
-    passive: bool
-    """True: each photon chooses its basis. False: all photons of a pulse share one choice."""
-    efficiency: Floats
-    sigma_ps: Floats
-    """Standard deviation of the Gaussian part of a photon tag's jitter."""
-    tail_fraction: Floats
-    """Probability of a late tag."""
-    tail_ps: Floats
-    """Mean of the exponential time by which it is late."""
-    dark_hz: Floats
-    beacon_sigma_ps: float
-    key_0: int
-    key_1: int
 
 
 def cell_of(emission_ps: Ints, path: Path) -> tuple[NDArray[np.intp], Floats]:
@@ -194,6 +115,24 @@ def normal(radius_word: Column, angle_word: Column) -> Floats:
     return result
 
 
+def flip_probabilities(
+    slots: Ints, basis: Ints, emission_ps: Ints, light: Light, plate: Plate, path: Path
+) -> tuple[Floats, Floats]:
+    """Probability that a photon gives the other bit: measured in its own basis, and in the other one.
+
+    All arrays of shape (n,). With nothing turned exactly the error of the basis, and 1/2.
+    """
+    cell, is_z = cell_of(emission_ps, path), basis == 0
+    error = np.where(is_z, linear(light.error_z, *cell), linear(light.error_x, *cell))
+    crossed = np.where(is_z, linear(light.crossed_z, *cell), linear(light.crossed_x, *cell))
+    setting = np.searchsorted(plate.from_slot, slots, "right") - 1
+    cosine, sine = plate.cosine[setting], plate.sine[setting]
+    # (1 - (own cos + crossed sin)) / 2 with own = 1 - 2 error: so written, rounding spares a plate at rest.
+    wrong = error * cosine + (1.0 - cosine - crossed * sine) / 2.0
+    left = crossed * cosine - (1.0 - 2.0 * error) * sine
+    return wrong, (1.0 - np.where(is_z, left, -left)) / 2.0
+
+
 def pulse_keys(
     pieces: Pieces, segment: int, pulses: Pulses, light: Light, detection: Detection, path: Path
 ) -> Ints:
@@ -234,7 +173,7 @@ def _photon_keys(
     words = _draw(index, segment, 0, STREAM_PULSES, detection)
     clicked = uniform_32(words[2]) * -np.expm1(-bound) < -np.expm1(-mean)
     photons = np.where(clicked, _photon_number(uniform_32(words[3]), mean), 0)
-    wrong = np.where(basis == 0, linear(light.error_z, *cell), linear(light.error_x, *cell))
+    wrong, crossed_wrong = flip_probabilities(slots, basis, emission, light, detection.plate, path)
     first_choice = _draw(index, segment, 1, STREAM_PULSES, detection)[0]
     keys = []
     for photon in range(int(photons.max(initial=0))):
@@ -243,7 +182,7 @@ def _photon_keys(
         more = _draw(index[here], segment, 2 + 2 * photon, STREAM_PULSES, detection)
         choice = words[0] if detection.passive else first_choice[here]
         measured = np.where(choice < detection.below_z, 0, 1)
-        flip = uniform_32(words[1]) < np.where(measured == basis[here], wrong[here], 0.5)
+        flip = uniform_32(words[1]) < np.where(measured == basis[here], wrong[here], crossed_wrong[here])
         detector = 2 * measured + (bit[here] ^ flip)
         kept = uniform_32(more[0]) * best < detection.efficiency[detector]
         late = detection.sigma_ps[detector] * normal(words[2], words[3])
