@@ -367,13 +367,17 @@ def _cascade(
     variant = rules.reconciliation.removeprefix("cascade-")
     schedule = CascadeSchedule(lengths, round(high, 5), variant=variant)
     require(len(parities) == len(differences), "a difference for each parity")
+    crossed = 0
     for one, other in zip(parities, differences, strict=True):
         require(not schedule.done, "it ends when nothing is asked")
+        crossed += schedule.asked
         require(len(one) == len(other) == (schedule.asked + 7) // 8, "a bit for each block asked")
         schedule.take(bits_of(other)[: schedule.asked])
     require(schedule.done, "all differences are told")
     bad = set(np.flatnonzero(schedule.given_up).tolist())
-    return schedule.frame_parities.tolist(), bad, schedule.parities
+    told = schedule.frame_parities.tolist()
+    require(sum(told) == crossed, "every parity belongs to a frame")
+    return told, bad, crossed
 
 
 def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], int]:

@@ -9,6 +9,7 @@ from satqkd.config import Protocol
 from satqkd.distill import codes, reconcile
 from satqkd.distill.leak_class import choose_class
 from satqkd.distill.reconciliation import class_of, correction_of, qber_of, reference_of
+from satqkd.errors import RemoteProtocolError
 from satqkd.security.tails import binary_entropy
 
 POLICIES = ("ldpc", "cascade-least-leak", "cascade-fewest-rounds")
@@ -172,13 +173,72 @@ def test_leak_over_entropy_is_what_is_required(n_bits, qber, required):
     assert np.mean(told) / n_bits / binary_entropy(qber) <= required
 
 
-def test_no_single_shot_lies_below_the_one_way_floor():
-    """n h + z sqrt(n v) at failure 10^-2 (facts: reconciliation, 2c), of every size and rate of the table
-    asked."""
-    for n_bits in (8192, 65_536, 262_144):
-        for qber in (0.003, 0.01, 0.03, 0.05, 0.11):
-            chosen = choose_class(qber, frame_length=n_bits, sample_bits=10**12, further_rounds=0)
-            leak = reconcile.syndrome_bits(n_bits, chosen) / n_bits
-            slope = np.log2((1 - qber) / qber)
-            floor = binary_entropy(qber) + 2.326 * slope * np.sqrt(qber * (1 - qber) / n_bits)
-            assert leak > floor, (n_bits, qber)
+@pytest.mark.parametrize(("n_bits", "qber"), [(8192, 0.02), (65_536, 0.005), (65_536, 0.03), (262_144, 0.11)])
+def test_one_shot_decodes_above_the_one_way_floor_and_nothing_below_the_entropy(n_bits, qber):
+    """Floor n h + z sqrt(n v) at failure 10^-2 (facts: reconciliation, 2c). A decoder that knew more than
+    it was told would succeed below."""
+    chosen = choose_class(qber, frame_length=n_bits, sample_bits=10**12, further_rounds=0)
+    slope = np.log2((1 - qber) / qber)
+    floor = binary_entropy(qber) + 2.326 * slope * np.sqrt(qber * (1 - qber) / n_bits)
+    assert reconcile.syndrome_bits(n_bits, chosen) / n_bits > floor
+    below = int(np.searchsorted(codes.LEAK_FRACTIONS, 0.97 * binary_entropy(qber))) - 1
+    for seed in range(3):
+        sent, received = strings(n_bits, qber, seed)
+        for leak_class, reaches in ((chosen, True), (below, False)):
+            told = reconcile.syndrome(sent, leak_class)
+            found = reconcile.decode(received, told, leak_class, qber)
+            assert (found is not None and np.array_equal(found, sent)) == reaches
+
+
+@pytest.mark.parametrize("policy", POLICIES[1:])
+def test_a_frame_that_cascade_gives_up_is_charged_whole_and_revealed(policy):
+    """The second frame of two is noise: its parities would outgrow it."""
+    rules = protocol(policy, frame_bits=4096)
+    rng = np.random.default_rng(8)
+    sent = rng.integers(0, 2, 8192, dtype=np.uint8)
+    order = reference_of(sent, 60, rules).order
+    wrong = np.zeros(8192, np.uint8)
+    wrong[order[:4096]] = rng.random(4096) < 0.01
+    wrong[order[4096:]] = rng.random(4096) < 0.4
+    leak_class = choose_class(0.01, frame_length=4096, further_rounds=5)
+    above, below, down, up = held(sent, sent ^ wrong, leak_class, rules)
+    assert above.failed.tolist() == [False, True]
+    np.testing.assert_array_equal(above.bits, below.bits)
+    first = above._schedule.frame_parities[0]
+    assert above.account.parity_bits == first + 4096
+    assert above.account.verdict_bits == up == down
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_no_end_takes_what_it_does_not_await(policy, data):
+    """Other lengths, types and values are refused before anything changes; the dialogue then goes on."""
+    sent, received = strings(3000, 0.02, 1)
+    rules, leak_class = protocol(policy, frame_bits=1500), 80
+    above, below = reference_of(sent, leak_class, rules), correction_of(received, leak_class, 0.02, rules)
+    parities = above.opening()
+    wrong = data.draw(
+        st.sampled_from([parities[:-1], np.append(parities, 0), parities.astype(bool), parities + 2])
+    )
+    before = below.account
+    with pytest.raises(RemoteProtocolError):
+        below.take(np.asarray(wrong, wrong.dtype if wrong.dtype == bool else np.uint8))
+    assert below.account == before
+    verdicts = below.take(parities)
+    for bad in (verdicts[:-1], np.append(verdicts, 1).astype(np.uint8), verdicts + 2):
+        with pytest.raises(RemoteProtocolError):
+            above.take(np.asarray(bad, np.uint8))
+    while above.verdicts_awaited:
+        parities = above.take(verdicts)
+        verdicts = below.take(parities) if above.verdicts_awaited else verdicts
+    if not above.failed.any():
+        np.testing.assert_array_equal(above.bits, below.bits)
+    with pytest.raises(RemoteProtocolError):
+        below.replace_failed(np.zeros(below.failed_bits + 1, np.uint8))
+
+
+def test_a_string_without_bits_is_over_at_once():
+    above, below, down, up = held(np.empty(0, np.uint8), np.empty(0, np.uint8), 50, protocol("ldpc"))
+    assert (above.account.leaked_bits, above.account.rounds, down, up) == (0, 0, 0, 0)
+    assert below.account == above.account

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satqkd.distill import gaps, messages
+from satqkd.distill import gaps, messages, reconcile
 from satqkd.distill.authenticate import MAXIMUM_SKIPPED_PASSES, pass_key_bits
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.session import Session
@@ -474,3 +474,54 @@ def test_a_dropped_last_word_leaves_the_satellite_unconfirmed() -> None:
     assert (mine.confirmed(UP), mine.confirmed(DOWN)) == ({0}, set())
     assert mine.reports(DOWN) == []
     assert not mine.satellite.finished
+
+
+def waiting(kind: str, agreed: Parameters) -> tuple[Pair, bytes]:
+    """A pair of two blocks stopped where the satellite says its first message of a kind, and that message."""
+    mine = pair(agreed)
+    caught: list[bytes] = []
+
+    def hook(direction: str, data: bytes) -> bytes | None:
+        if kind_of(data) == kind and not caught:
+            caught.append(data)
+            return None
+        return data
+
+    mine.hook = hook
+    mine.greet()
+    for block in range(2):
+        mine.announce(block)
+    mine.station.end_block(0, mine.end_s(1))
+    mine.exchange(mine.end_s(1))
+    return mine, caught[0]
+
+
+@pytest.mark.parametrize("block", [1, 2, 77])
+def test_a_sift_answer_to_bases_that_were_not_said_is_not_kept(block: int) -> None:
+    """Neither of a block that still collects while another is open, nor of one that does not exist."""
+    mine, sift = waiting("Sift", parameters(slots=150_000, blocks=2))
+    forged = with_message(mine.satellite, sift, lambda each: msgspec.structs.replace(each, block=block))
+    with pytest.raises(RemoteProtocolError, match=r"cannot take Sift|not open"):
+        mine.station.receive(forged, mine.end_s(1))
+    assert mine.station._held == {}
+
+
+def test_failed_frames_are_revealed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = reconcile.Attempt.run
+    monkeypatch.setattr(
+        reconcile.Attempt, "run", lambda *args: msgspec.structs.replace(true(*args), converged=False)
+    )
+    mine = pair()
+    said: list[bytes] = []
+
+    def hook(direction: str, data: bytes) -> bytes | None:
+        if kind_of(data) == "Reveal":
+            said.append(data)
+        if kind_of(data) == "Verify":
+            again = with_message(mine.satellite, data, lambda _: messages.decode(said[0][:-16]).message)
+            mine.station.receive(again, mine.end_s(0))
+        return data
+
+    mine.hook = hook
+    with pytest.raises(RemoteProtocolError, match=r"no failed frames in basis . awaited"):
+        mine.fly()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from satqkd.bits import Bits
 from satqkd.distill.cascade import CascadeEnd, CascadeSchedule
-from satqkd.distill.dialogue import Account, Correction, Reference
+from satqkd.distill.dialogue import Account, Correction, Reference, require_bits
 from satqkd.distill.frames import frame_sizes, interleaved_order
 
 
@@ -57,7 +57,9 @@ class CascadeReference(_Half, Reference):
         return self._end.parities()
 
     def take(self, verdicts: Bits) -> Bits:
-        """The parities of the next round; none when the schedule is done."""
+        """The parities of the next round; none when the schedule is done. Raises RemoteProtocolError for
+        another number of differences, or impossible ones."""
+        require_bits(verdicts, self.verdicts_awaited, "differences")
         self._schedule.take(verdicts)
         self.verdicts_awaited = self._schedule.asked
         return self._end.parities() if self.verdicts_awaited else np.empty(0, np.uint8)
@@ -71,7 +73,8 @@ class CascadeCorrection(_Half, Correction):
         self.parities_awaited = self._schedule.asked
 
     def take(self, parities: Bits) -> Bits:
-        """Where this side's parities differ."""
+        """Where this side's parities differ. Raises RemoteProtocolError for another number of parities."""
+        require_bits(parities, self.parities_awaited, "parities")
         differences = self._end.parities() ^ parities
         self._schedule.take(differences)
         self.parities_awaited = self._schedule.asked

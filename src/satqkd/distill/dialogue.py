@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits
+from satqkd.errors import RemoteProtocolError
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -31,6 +32,16 @@ class Account(msgspec.Struct, frozen=True):
     def leaked_bits(self) -> int:
         """All of it, both ways."""
         return self.parity_bits + self.verdict_bits
+
+
+def require_bits(bits: Bits, awaited: int, what: str) -> None:
+    """Raise RemoteProtocolError, before anything changes, unless these are `awaited` bits: uint8 of 0 and
+    1."""
+    if bits.dtype != np.uint8 or bits.shape != (awaited,) or bits.max(initial=0) > 1:
+        raise RemoteProtocolError(
+            f"{what}: expected {awaited} bits, 0 or 1, as uint8, got {bits.dtype} of shape {bits.shape}; the "
+            f"dialogue cannot go on"
+        )
 
 
 class Dialogue(ABC):
@@ -61,7 +72,9 @@ class Dialogue(ABC):
         return self.bits[np.repeat(self.failed, self.lengths)]
 
     def replace_failed(self, values: Bits) -> None:
-        """Take the revealed bits of the frames that failed, uint8 (failed_bits,)."""
+        """Take the revealed bits of the frames that failed, uint8 (failed_bits,); others raise
+        RemoteProtocolError."""
+        require_bits(values, self.failed_bits, "revealed frames")
         self.bits = self.bits.copy()
         self.bits[np.repeat(self.failed, self.lengths)] = values
 

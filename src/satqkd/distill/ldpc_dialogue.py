@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from satqkd.bits import Bits
 from satqkd.distill import codes
-from satqkd.distill.dialogue import Account, Correction, Reference
+from satqkd.distill.dialogue import Account, Correction, Reference, require_bits
 from satqkd.distill.frames import frame_sizes, interleaved_order, joined, split
 from satqkd.distill.reconcile import (
     QUICK,
@@ -50,6 +50,8 @@ class _Frames:
     def judged(self, verdicts: Bits) -> None:
         """Close the frames that decoded, and those without a further round left as failed."""
         asked = self.indices()
+        if not asked:
+            return
         self.verdict_bits += len(asked)
         for index, decoded in zip(asked, verdicts.tolist(), strict=True):
             last = self.rounds >= len(self.plans[index])
@@ -99,7 +101,9 @@ class LdpcReference(Reference):
         return joined([syndrome_of(part, matrix) for part, matrix in pairs])
 
     def take(self, verdicts: Bits) -> Bits:
-        """The next rows of the frames that did not decode."""
+        """The next rows of the frames that did not decode. Raises RemoteProtocolError for another number of
+        verdicts."""
+        require_bits(verdicts, self.verdicts_awaited, "verdicts")
         self._frames.judged(verdicts)
         asked, parts = self._frames.indices(), split(self.bits, self.lengths)
         self.verdicts_awaited = len(asked)
@@ -136,7 +140,9 @@ class LdpcCorrection(Correction):
         return self._frames.failed
 
     def take(self, parities: Bits) -> Bits:
-        """A bit for each frame that was open, 1 where it is decoded now."""
+        """A bit for each frame that was open, 1 where it is decoded now. Raises RemoteProtocolError for
+        another number of parities."""
+        require_bits(parities, self.parities_awaited, "parities")
         asked = self._frames.indices()
         if self._frames.rounds == 0:
             self._begin(parities)

@@ -22,7 +22,8 @@ further rounds begins (`benchmarks/reconciliation.py`)."""
 GAP: Final = 1.075
 """Leak over entropy at which all but few of the longest frames decode: what one shot starts from."""
 ONE_SHOT_SIGMAS: Final = 4.5
-"""One shot's margin for chance, in standard deviations: fewer than one frame in a hundred fails."""
+"""One shot's margin for chance, in standard deviations: about one frame in a hundred fails at 8192 bits,
+far fewer of longer ones."""
 SIGMAS: Final = (2.0, 1.5, 0.5, 0.0, 0.0)
 """Where a string begins, in standard deviations above BEGIN, by how many further rounds may follow, from
 1."""
@@ -46,6 +47,8 @@ def choose_class(
     class of a frame, with all its rows, holds the leak of one shot. The larger of the shortest code and the
     frame counts as its length. Raises LocalProtocolError for rates out of range.
     """
+    if not 0 <= further_rounds <= len(SIGMAS):
+        raise LocalProtocolError(f"choose_class: expected 0 to {len(SIGMAS)} rounds, got {further_rounds}")
     given = np.atleast_1d(np.asarray(rates, np.float64))
     if given.size == 0 or not ((given >= 0) & (given <= 0.5)).all():
         raise LocalProtocolError(f"choose_class: expected rates in [0, 0.5], at least one, got {rates!r}")

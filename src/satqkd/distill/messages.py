@@ -97,7 +97,7 @@ class Sift(BlockMessage, frozen=True, array_like=True):
 
 
 class ChooseCodes(BlockMessage, frozen=True, array_like=True):
-    """Station: the code class for each keyed basis, chosen from revealed rounds alone."""
+    """Station: the code class for each keyed basis, chosen from revealed rounds and closed blocks."""
 
     code_classes: Annotated[tuple[Small, ...], Meta(max_length=2)]
 
@@ -248,9 +248,12 @@ def encode_one(message: Message) -> bytes:
 
 
 def bits_of(data: bytes, n_bits: int, what: str) -> Bits:
-    """A peer's bit string; raises RemoteProtocolError unless it has just the bytes for its bits."""
+    """A peer's bit string; raises RemoteProtocolError unless it has just the bytes for its bits, the rest
+    zero."""
     if len(data) != (n_bits + 7) // 8:
         raise RemoteProtocolError(
             f"{what}: expected {(n_bits + 7) // 8} bytes for {n_bits} bits, got {len(data)}; the session ends"
         )
+    if n_bits % 8 and data[-1] >> n_bits % 8:
+        raise RemoteProtocolError(f"{what}: expected zeros behind {n_bits} bits; the session ends")
     return from_bytes(data, n_bits)

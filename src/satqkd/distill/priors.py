@@ -8,7 +8,8 @@ share e is wrong in all slices and classes alike:
 
 v_i the vacuum class's clicks of both bases, halved, a mean over as many slices as hold enough of them; e is
 fitted to the revealed decoys' errors, and to what the last closed block taught. Where fewer than 200 decoys
-are revealed, the expected QBER agreed in hello stands for all. Knows no code; sources: none but arithmetic.
+are revealed, and no block is closed yet, the expected QBER agreed in hello stands for all. Knows no code;
+sources: none but arithmetic.
 
 """
 

@@ -69,6 +69,8 @@ def further_rows(matrix: Code, rounds: int = MOST_ROUNDS) -> tuple[tuple[int, ..
     """Which block rows are divided in each of at most `rounds` further rounds: the last units of FURTHER,
     then all rows that are left, a last class of twice the leak. A unit is about two thirds of the spread of
     the number of errors in a frame, at least one row."""
+    if not 0 <= rounds <= MOST_ROUNDS:
+        raise LocalProtocolError(f"further rows: expected 0 to {MOST_ROUNDS} rounds, got {rounds}")
     unit = max(1, isqrt(2 * matrix.rows // matrix.lift))
     order = matrix.division_order.tolist()
     units = FURTHER[len(FURTHER) + 1 - rounds :] if rounds else ()

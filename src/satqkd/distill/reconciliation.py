@@ -13,6 +13,7 @@ from satqkd.config import Protocol
 from satqkd.distill.cascade_dialogue import CascadeCorrection, CascadeReference
 from satqkd.distill.codes import LEAK_FRACTIONS
 from satqkd.distill.dialogue import Correction, Reference
+from satqkd.distill.frames import frame_sizes
 from satqkd.distill.ldpc_dialogue import LdpcCorrection, LdpcReference
 from satqkd.distill.leak_class import BEGIN, SIGMAS, choose_class
 from satqkd.security.tails import binary_entropy
@@ -43,12 +44,12 @@ def class_of(rates: ArrayLike, n_bits: int, revealed: int | None, protocol: Prot
     """The class that a string of n_bits begins in; the largest where none is large enough.
 
     rates: estimated error rate, one number or one for each bit; revealed: how many rounds told it, None
-    where it was expected beforehand. Cascade needs no margin: what its class says wrongly costs some
-    parities.
+    where it was expected beforehand. Cascade begins where LDPC with all its
+    rounds does.
     """
     found = choose_class(
         rates,
-        frame_length=min(n_bits, protocol.frame_bits),
+        frame_length=min(frame_sizes(n_bits, frame_bits=protocol.frame_bits), default=1),
         sample_bits=revealed,
         further_rounds=protocol.further_rounds if protocol.reconciliation == "ldpc" else len(SIGMAS),
     )

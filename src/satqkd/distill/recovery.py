@@ -207,11 +207,6 @@ class Recovery(ABC):
         ):
             self._best = fit
 
-    def _predicting(self, time_ps: int) -> Fit | None:
-        """The fit of earlier stretches, where it still tells the slot at this time."""
-        near = self._best is not None and bound_at(self._best, time_ps) <= self._tolerance_ps
-        return self._best if near else None
-
     @property
     def _tolerance_ps(self) -> float:
         return TOLERATED_PERIODS * self._period_ps

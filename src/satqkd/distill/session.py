@@ -30,6 +30,7 @@ from satqkd.distill.block import BlockHalf
 from satqkd.distill.outcome import BlockFinished, BlockReport, Event
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.satellite_block import SatelliteBlock
+from satqkd.distill.station_block import State as StationState
 from satqkd.distill.station_block import StationBlock
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
 from satqkd.randomness import RandBytes
@@ -302,7 +303,9 @@ class StationSession(Session):
     def _on_block_message(self, message: messages.BlockMessage, now_s: float) -> None:
         """A block's code classes are chosen when all blocks before it are finished: what they taught is then
         known, whatever the link's delays."""
-        if isinstance(message, messages.Sift):
+        block = self._blocks.get(message.block)
+        waits = isinstance(block, StationBlock) and block.state is StationState.ANNOUNCED
+        if isinstance(message, messages.Sift) and waits:
             if message.block in self._held:
                 raise RemoteProtocolError(f"block {message.block}: a second Sift; the session ends")
             self._held[message.block] = message

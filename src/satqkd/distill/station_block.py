@@ -1,7 +1,7 @@
 """The station's half of a block: it corrects its string to the satellite's and closes the block.
 
 It tells slot numbers while the block lasts, bases after the block's last slot, code classes from
-revealed rounds alone. See `block.py` for what both halves share.
+revealed rounds and what closed blocks taught. See `block.py` for what both halves share.
 """
 
 from enum import Enum
@@ -74,6 +74,7 @@ class StationBlock(BlockHalf):
         self._bases: list[Bits] = [np.empty(0, dtype=np.uint8)]
         self._bits: list[Bits] = [np.empty(0, dtype=np.uint8)]
         self._open: dict[int, Correction] = {}
+        self._unrevealed: set[int] = set()
         self._priors: dict[int, Prior] = {}
         self.earlier: dict[int, Lesson] = {}
         self._length: KeyLength | None = None
@@ -160,12 +161,16 @@ class StationBlock(BlockHalf):
         self._say(messages.Verdicts(self.index, message.basis, to_bytes(verdicts)))
         if not correction.parities_awaited:
             del self._open[message.basis]
+            self._unrevealed |= {message.basis} if correction.failed_bits else set()
         return State.CHOSEN if self._open else State.RECONCILED
 
     def _on_reveal(self, message: messages.Reveal) -> State:
-        dialogue = self.dialogues.get(message.basis)
-        if dialogue is None or message.basis in self._open or not dialogue.failed_bits:
-            raise RemoteProtocolError(f"block {self.index}: no failed frames in basis {message.basis}")
+        if message.basis not in self._unrevealed:
+            raise RemoteProtocolError(
+                f"block {self.index}: no failed frames in basis {message.basis} awaited"
+            )
+        self._unrevealed.discard(message.basis)
+        dialogue = self.dialogues[message.basis]
         dialogue.replace_failed(messages.bits_of(message.values, dialogue.failed_bits, "revealed frames"))
         state: State = self.state  # type: ignore[assignment]
         return state
@@ -250,6 +255,7 @@ class StationBlock(BlockHalf):
     def _abandon(self, outcome: GivenUp, reason: str) -> State:
         self._outcome, self._reason = outcome, reason
         self.errors *= ~self._keyed_table()
+        self.errors_known = False
         self._say(messages.Abandon(self.index, outcome, reason))
         return State.ABANDONED
 

@@ -20,7 +20,9 @@ from satqkd.kernels.jit import njit
 
 LANES: Final = v.LANES
 """Lifts must be a multiple of this."""
-AHEAD = 96
+AHEAD: Final = 96
+"""Lanes by which posteriors are fetched beforehand: a row reads a stream a circulant, too many for the
+hardware to foresee. Beyond a column's end it fetches in vain."""
 LLR_SCALE: Final = 128 / np.log(2)
 """Units of a log-likelihood ratio in a nat."""
 LLR_LIMIT: Final = 1920
