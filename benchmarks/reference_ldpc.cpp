@@ -3,9 +3,8 @@
 //
 // Sixteen 16-bit lanes in a 256-bit register: AVX-512 (BW, VL) where the compiler has it, else AVX2. Layout,
 // mirrored tails, order of messages, prefetch and stopping rule are the kernel's; so is every result, bit for bit.
-// Two steps are told to the machine in another way than the kernel's, because they are faster so: a shift right
-// by lane is a high product with a power of two (AVX2 has no such shift), and leading zeros with the bits behind
-// the leading one are exponent and fraction of the number as a float.
+// One step is told to the machine in another way than the kernel's, because it is faster so: a power of two by
+// lane is looked up by its bytes (AVX2 has no shift by lane).
 
 #include <cstdint>
 #include <immintrin.h>
@@ -38,7 +37,7 @@ inline V choose_at_least(V a, V b, V c, V d) {
     return _mm256_mask_blend_epi16(_mm256_cmpge_epu16_mask(a, b), d, c);
 }
 inline Index negatives(V a) { return __builtin_popcount(_mm256_movepi16_mask(a)); }
-inline V shift_right(V a, V octave) { return _mm256_srlv_epi16(a, octave); }
+inline V power_of_two(V zeros) { return _mm256_sllv_epi16(splat(1), zeros); }
 inline V exponent_and_fraction(V s) {
     const __m512i bits = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(s)));
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
@@ -52,14 +51,14 @@ inline V choose_at_least(V a, V b, V c, V d) {
 inline Index negatives(V a) {
     return __builtin_popcount(static_cast<unsigned>(_mm256_movemask_epi8(a)) & 0xAAAAAAAAu);
 }
-// a < 2^15, octave < 16: the high half of 2 a times 2^(15 - octave), whose two bytes are looked up by octave.
-inline V shift_right(V a, V octave) {
+// 2^(15 - octave), octave < 16: its two bytes are looked up.
+inline V power_below(V octave) {
     const V bytes = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, -128, 64, 32, 16, 8, 4, 2, 1));
     const V both = _mm256_or_si256(octave, _mm256_slli_epi16(octave, 8));
-    const V power = _mm256_shuffle_epi8(bytes, _mm256_xor_si256(both, splat(0x0800)));
-    return _mm256_mulhi_epu16(_mm256_add_epi16(a, a), power);
+    return _mm256_shuffle_epi8(bytes, _mm256_xor_si256(both, splat(0x0800)));
 }
+inline V power_of_two(V zeros) { return power_below(_mm256_sub_epi16(splat(15), zeros)); }
 inline V exponent_and_fraction(V s) {
     const V zero = _mm256_setzero_si256();
     const V low = _mm256_castps_si256(_mm256_cvtepi32_ps(_mm256_unpacklo_epi16(s, zero)));
@@ -69,21 +68,31 @@ inline V exponent_and_fraction(V s) {
 
 #endif
 
+// The inverse of exponent_and_fraction, to whole numbers.
+inline V exponential(V upper) {
+    const V zero = _mm256_setzero_si256();
+    const V low = _mm256_cvttps_epi32(_mm256_castsi256_ps(_mm256_unpacklo_epi16(zero, upper)));
+    const V high = _mm256_cvttps_epi32(_mm256_castsi256_ps(_mm256_unpackhi_epi16(zero, upper)));
+    return _mm256_packus_epi32(low, high);
+}
+
 inline V phi(V a) {
-    const V octave = _mm256_min_epu16(_mm256_srli_epi16(a, 7), splat(15));
-    const V part = _mm256_and_si256(a, splat(127));
-    const V far = shift_right(_mm256_sub_epi16(splat(32767), _mm256_slli_epi16(part, 7)), octave);
+    const V far = exponential(_mm256_subs_epu16(splat(142 * 128), a));
     const V near = _mm256_slli_epi16(_mm256_subs_epu16(splat(150), a), 6);
     const V nearest = _mm256_slli_epi16(_mm256_subs_epu16(splat(38), a), 9);
     return _mm256_add_epi16(far, _mm256_add_epi16(near, nearest));
 }
 
 // The float of s >= 1 has 142 less the leading zeros of 16 bits as its exponent.
-inline V phi_back(V s) {
-    s = _mm256_max_epu16(s, splat(1));
-    const V log = exponent_and_fraction(s);
-    const V part = _mm256_and_si256(log, splat(127));
-    const V bow = _mm256_mullo_epi16(_mm256_mullo_epi16(part, _mm256_sub_epi16(splat(128), part)), splat(11));
+struct Logarithm {
+    V s, log, part, bow;
+    explicit Logarithm(V sum)
+        : s(_mm256_max_epu16(sum, splat(1))), log(exponent_and_fraction(s)), part(_mm256_and_si256(log, splat(127))),
+          bow(_mm256_mullo_epi16(_mm256_mullo_epi16(part, _mm256_sub_epi16(splat(128), part)), splat(11))) {}
+};
+
+inline V phi_back(const Logarithm &of) {
+    const V s = of.s, log = of.log, bow = of.bow;
     const V lacks = _mm256_srli_epi16(_mm256_subs_epu16(s, splat(8192)), 9);
     const V near = _mm256_sub_epi16(_mm256_sub_epi16(_mm256_add_epi16(splat(142 * 128), lacks), log),
                                     _mm256_srli_epi16(bow, 12));
@@ -91,6 +100,13 @@ inline V phi_back(V s) {
     const V steep = _mm256_subs_epu16(splat(50), _mm256_srli_epi16(over, 9));
     const V flat = _mm256_sub_epi16(splat(26), _mm256_srli_epi16(over, 11));
     return choose_at_least(s, splat(-32768), _mm256_max_epi16(steep, flat), near);
+}
+
+// What a term t adds when it is taken out of the sum: (t 2^zeros slope) / 2^16.
+inline V slope(const Logarithm &of) {
+    const V inverse = _mm256_sub_epi16(_mm256_sub_epi16(splat(256), of.part), _mm256_srli_epi16(of.bow, 11));
+    const V scaled = _mm256_add_epi16(inverse, _mm256_srli_epi16(_mm256_mullo_epi16(inverse, splat(113)), 8));
+    return _mm256_mulhi_epu16(scaled, _mm256_sub_epi16(splat(-1), of.s));
 }
 
 inline Index rotated(Index lane, Int shift, Index lift) {
@@ -123,12 +139,16 @@ Index row(Short *__restrict posterior, Short *__restrict messages, const Int *__
         }
         wrong += negatives(parity);
         const V with_second = _mm256_adds_epu16(rest, t2);
-        const V of_all = phi_back(_mm256_adds_epu16(with_second, t1));
-        const V without_first = phi_back(with_second);
-        const V without_second = phi_back(_mm256_adds_epu16(rest, t1));
+        const Logarithm total(_mm256_adds_epu16(with_second, t1));
+        const V of_all = phi_back(total), steepness = slope(total);
+        const V power = power_of_two(_mm256_sub_epi16(splat(142), _mm256_srli_epi16(total.log, 7)));
+        const V without_first = phi_back(Logarithm(with_second));
+        const V without_second = phi_back(Logarithm(_mm256_adds_epu16(rest, t1)));
         for (Index edge = 0; edge < weight; ++edge) {
             const V value = load(incoming + edge * LANES), t = load(incoming + half + edge * LANES);
-            const V size = choose_at_least(t, t1, without_first, choose_at_least(t, t2, without_second, of_all));
+            const V own = _mm256_mulhi_epu16(_mm256_mullo_epi16(t, power), steepness);
+            const V without = choose_at_least(t, t2, without_second, _mm256_add_epi16(of_all, own));
+            const V size = choose_at_least(t, t1, without_first, without);
             const V message = _mm256_sign_epi16(size, _mm256_or_si256(_mm256_xor_si256(sign, value), splat(1)));
             store(here + edge * LANES, message);
             store(posterior + column[edge] * stride + rotated(lane, shift[edge], lift),

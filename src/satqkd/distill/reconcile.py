@@ -213,7 +213,7 @@ def _channel(received_bits: Bits, crossover: NDArray[np.float64]) -> NDArray[np.
         )
     rate = np.clip(crossover, *CROSSOVER_RANGE)
     ratios = np.minimum(np.rint(np.log((1 - rate) / rate) * LLR_SCALE), LLR_LIMIT).astype(np.int16)
-    return np.asarray(np.where(received_bits, -ratios, ratios))
+    return np.asarray(ratios * (1 - 2 * received_bits.astype(np.int16)))
 
 
 def _check(what: str, bits: Bits, size: int) -> None:

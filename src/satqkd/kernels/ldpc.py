@@ -3,11 +3,11 @@
 The rows of one block row are independent, so the inner loop runs over the lanes of the circulants, sixteen
 at a time (`shorts`). A check adds up phi(a) = -ln tanh(a / 2) of its edges and maps sums back by the same
 function, which is its own inverse (Gallager 1963, chapter 4). With log-likelihood ratios in units of 1/128
-octave, phi of a large argument is a shift; of a sum, exponent and fraction of a float. The two least
-reliable edges of a check get the exact sum of the others; all further edges that of the whole row (A-min*;
-Jones, Valles, Smith, Villasenor, MILCOM 2003) and what taking their own term out adds to first order. So
-sums are mapped back three times a check, not once an edge. Knows arrays alone: no code construction, no
-frame, no key length. `ldpc_plain` is the twin, bit for bit.
+octave, phi is exponent and fraction of a float read as a number, and back the number read as a float. The
+two least reliable edges of a check get the exact sum of the others; all further edges that of the whole row
+(A-min*; Jones, Valles, Smith, Villasenor, MILCOM 2003) and what taking their own term out adds to first
+order. So sums are mapped back three times a check, not once an edge. Knows arrays alone: no code
+construction, no frame, no key length. `ldpc_plain` is the twin, bit for bit.
 """
 
 from typing import Any, Final
@@ -36,12 +36,10 @@ Ints = NDArray[np.int32]
 
 @njit
 def _phi(a: Any) -> Any:
-    """phi of magnitudes in units of 1/128 octave, in units of 2^-14: 2^15 - 1 halved each octave, with the
-    chord of an octave for the curve; below an octave and a bit two lines stand for what the shift lacks."""
-    octave = v.least_unsigned(v.shift_right(a, v.splat(np.int16(7))), v.splat(np.int16(15)))
-    part = v.both(a, v.splat(np.int16(127)))
-    chord = v.subtract(v.splat(np.int16(32767)), v.shift_left(part, v.splat(np.int16(7))))
-    far = v.shift_right(chord, octave)
+    """phi of magnitudes in units of 1/128 octave, in units of 2^-14: 2^15 halved each octave, with the
+    chord of an octave for the curve, which is what a float's exponent and fraction make of it; below an
+    octave and a bit two lines stand for what the power lacks."""
+    far = v.exponential(v.subtract_unsigned_saturated(v.splat(np.int16(142 * 128)), a))
     near = v.shift_left(v.subtract_unsigned_saturated(v.splat(np.int16(150)), a), v.splat(np.int16(6)))
     nearest = v.shift_left(v.subtract_unsigned_saturated(v.splat(np.int16(38)), a), v.splat(np.int16(9)))
     return v.add(far, v.add(near, nearest))

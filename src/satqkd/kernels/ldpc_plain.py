@@ -15,9 +15,9 @@ _MOST = 65535  # of an unsigned sum
 
 def phi(magnitude: Whole) -> Whole:
     """-ln tanh(a / 2) of a in units of 1/128 octave (0 to 32768), in units of 2^-14."""
-    octave, part = np.minimum(magnitude >> 7, 15), magnitude & 127
+    octave, part = np.minimum(magnitude >> 7, 16), magnitude & 127
     lines = (np.maximum(150 - magnitude, 0) << 6) + (np.maximum(38 - magnitude, 0) << 9)
-    return np.asarray(((32767 - (part << 7)) >> octave) + lines)
+    return np.asarray(((32768 - (part << 7)) >> octave) + lines)
 
 
 def phi_back(total: Whole) -> Whole:

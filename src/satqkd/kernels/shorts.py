@@ -113,6 +113,27 @@ def _build_exponent_and_fraction(_c: Any, builder: Any, _s: Any, values: Any) ->
     return builder.trunc(upper, _VECTOR)
 
 
+def _build_exponential(_c: Any, builder: Any, _s: Any, values: Any) -> Any:
+    """The value as the upper half of a float, in whole numbers; by halves, as registers interleave them."""
+    zero, half, number = _constant(0), ir.VectorType(ir.IntType(32), LANES // 2), ir.IntType(32)
+    first = [lane for lane in range(LANES) if lane % 8 < 4]
+    parts = []
+    for lanes in (first, [lane + 4 for lane in first]):
+        pairs = ir.Constant(ir.VectorType(number, LANES), [i for lane in lanes for i in (lane, LANES + lane)])
+        floats = builder.bitcast(
+            builder.shuffle_vector(zero, values[0], pairs), ir.VectorType(ir.FloatType(), LANES // 2)
+        )
+        whole = builder.and_(builder.fptosi(floats, half), ir.Constant(half, [0xFFFF] * (LANES // 2)))
+        parts.append(builder.bitcast(whole, _VECTOR))
+    even = [
+        start + step
+        for start in (0, 8)
+        for part in (0, LANES)
+        for step in (part, part + 2, part + 4, part + 6)
+    ]
+    return builder.shuffle_vector(*parts, ir.Constant(ir.VectorType(number, LANES), even))
+
+
 def _nullary_of(single: Callable[..., Any]) -> Any:
     return intrinsic(lambda _context, a: (_shorts(types.int16), single))
 
@@ -165,6 +186,8 @@ magnitude: Any = _unary(_build_magnitude)
 exponent_and_fraction: Any = _unary(_build_exponent_and_fraction)
 """Upper half of the value, unsigned, as a 32-bit float: seven bits behind its highest one, and above them 142
 less the zeros above that one; of 0 it is 0."""
+exponential: Any = _unary(_build_exponential)
+"""The inverse of that for values up to 142 * 128, 2^15: whole part of the float whose upper half it is."""
 toggle: Any = _binary(_build_toggle)
 """The first value, negated where the second is negative."""
 choose_at_least: Any = intrinsic(
