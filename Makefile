@@ -36,6 +36,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/passes.py
 	$(BIN)/python benchmarks/twin.py
 	$(BIN)/python benchmarks/whole_pass.py
+	$(BIN)/python benchmarks/amplification.py
+	$(BIN)/python benchmarks/cascade.py
+	$(BIN)/python benchmarks/chain.py
 	mkdir -p $(PICTURES)
 	$(BIN)/python benchmarks/reconciliation.py --plot $(PICTURES)/reconciliation.png
 
