@@ -126,11 +126,6 @@ class LinkSeries(msgspec.Struct, frozen=True, eq=False, kw_only=True):
                 raise DataFormatError(f"LinkSeries.{name}: expected values in [0, 1]")
 
     @property
-    def turns(self) -> bool:
-        """Whether the axes are turned anywhere."""
-        return self.crossed_z is not None or self.crossed_x is not None
-
-    @property
     def step_s(self) -> float:
         """Step of the slow grid."""
         return float((self.t_s[-1] - self.t_s[0]) / (self.t_s.size - 1))

@@ -4,7 +4,6 @@ Both ends run one public schedule (`cascade`); the satellite says a parity for e
 answers how its own differs. All frames advance in one message. The account is two-way: each parity and each
 difference is charged (`docs/design/bounds.md`). A frame whose parities would outgrow it fails. The
 satellite runs the schedule in numpy, the station with the kernel. No message, no clock, no random source.
-
 """
 
 import numpy as np

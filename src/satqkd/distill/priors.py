@@ -10,7 +10,6 @@ v_i the vacuum class's clicks of both bases, halved, a mean over as many slices 
 fitted to the revealed decoys' errors, and to what the last closed block taught. Where fewer than 200 decoys
 are revealed, and no block is closed yet, the expected QBER agreed in hello stands for all. Knows no code;
 sources: none but arithmetic.
-
 """
 
 from typing import Final
