@@ -123,6 +123,21 @@ def test_reliabilities_reach_the_decoder():
     assert told[1] > 1.2 * told[0]
 
 
+def test_reliabilities_follow_their_bits_into_the_frames():
+    """Every other bit bad, three frames: given to the wrong bits, the rates would do harm."""
+    rng, n_bits = np.random.default_rng(7), 3 * 16_384
+    rates = np.where(np.arange(n_bits) % 2 == 0, 0.06, 0.003)
+    sent, _ = strings(n_bits, 0, 7)
+    received = sent ^ (rng.random(n_bits) < rates).astype(np.uint8)
+    rules = protocol("ldpc", frame_bits=16_384)
+    leak_class = choose_class(rates, frame_length=16_384, sample_bits=10**9, further_rounds=5)
+    above, below, _, _ = held(sent, received, leak_class, rules, rates=rates)
+    np.testing.assert_array_equal(above.bits, below.bits)
+    entropy = (binary_entropy(0.06) + binary_entropy(0.003)) / 2
+    assert not above.failed.any()
+    assert above.account.leaked_bits < 1.25 * entropy * n_bits
+
+
 @given(st.integers(0, len(codes.LEAK_FRACTIONS) - 1))
 def test_a_class_stands_for_one_error_rate(leak_class):
     rate = qber_of(leak_class)
