@@ -37,7 +37,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/twin.py
 	$(BIN)/python benchmarks/whole_pass.py
 	$(BIN)/python benchmarks/amplification.py
-	$(BIN)/python benchmarks/cascade.py
+	$(BIN)/python benchmarks/cascade.py --sizes 131072 --frames 8
 	$(BIN)/python benchmarks/chain.py
 	mkdir -p $(PICTURES)
 	$(BIN)/python benchmarks/reconciliation.py --plot $(PICTURES)/reconciliation.png
