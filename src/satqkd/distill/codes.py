@@ -117,8 +117,14 @@ def code(n_bits: int, leak_class: int, *, seed: int = 0) -> Code:
     if rows * lift >= n_bits:
         zero = np.zeros(1, np.int32)
         return Code(n_bits, 1, n_bits, np.array([0, 1], np.int32), zero, zero)
+    return msgspec.structs.replace(_full(rows, columns, lift, leak_class, seed), n_bits=n_bits)
+
+
+@lru_cache(maxsize=32)
+def _full(rows: int, columns: int, lift: int, leak_class: int, seed: int) -> Code:
+    """The code of a frame that fills this shape: frames that differ by a few bits share it."""
     label = f"satqkd/ldpc/2/{rows}/{columns}/{lift}/{leak_class}/{seed}"
-    return _Construction(rows, columns, lift, leak, label).build(n_bits)
+    return _Construction(rows, columns, lift, LEAK_FRACTIONS[leak_class], label).build()
 
 
 def _shape(n_bits: int, leak: float) -> tuple[int, int, int]:
@@ -163,13 +169,13 @@ class _Construction:
         self.used = np.zeros((rows, rows, lift), np.uint8)
         self.edges: list[tuple[int, int, int]] = []
 
-    def build(self, n_bits: int) -> Code:
+    def build(self) -> Code:
         for index, degree in enumerate(self.degrees):
             self._place(index, [index, index + 1] if degree == 2 else self._choose_rows(index, degree))
         table = np.array(sorted(self.edges), np.int32)
         row_start = np.searchsorted(table[:, 0], np.arange(self.rows + 1)).astype(np.int32)
         column, shift = (np.ascontiguousarray(table[:, part]) for part in (1, 2))
-        return Code(n_bits, self.columns, self.lift, row_start, column, shift)
+        return Code(self.columns * self.lift, self.columns, self.lift, row_start, column, shift)
 
     def _choose_rows(self, index: int, degree: int) -> list[int]:
         """Rows one by one: least weight, then least often together with those chosen, then by the draw."""
