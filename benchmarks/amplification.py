@@ -11,8 +11,6 @@ libgf2x3) where one is found. The last column but one is the time as a multiple 
 import argparse
 import ctypes
 import ctypes.util
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from compiled import compiled
 from scipy import fft
 
 from satqkd.bits import Bits, from_bytes, pack, unpack, words_needed
@@ -47,20 +46,6 @@ def one_cyclic_fft(diagonal: Bits, tail: Bits, rows: int) -> Bits:
     size = fft.next_fast_len(diagonal.size, real=True)
     product = fft.irfft(fft.rfft(diagonal.astype(float), size) * fft.rfft(tail.astype(float), size), size)
     return (np.rint(product[tail.size - 1 : tail.size - 1 + rows]).astype(np.int64) & 1).astype(np.uint8)
-
-
-def compiled_reference(folder: str) -> ctypes.CDLL | None:
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        print("no C++ compiler: PCLMUL Karatsuba skipped")
-        return None
-    library = str(Path(folder) / "reference.so")
-    command = [compiler, "-O3", "-march=native", "-shared", "-fPIC", str(SOURCE), "-o", library]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"reference_clmul.cpp does not compile here, PCLMUL Karatsuba skipped: {done.stderr[:200]}")
-        return None
-    return ctypes.CDLL(library)
 
 
 def pointer(words: np.ndarray) -> ctypes.c_void_p:
@@ -142,7 +127,7 @@ def main() -> None:
         print("no libgf2x: skipped")
     gf2x = ctypes.CDLL(given.gf2x) if given.gf2x else None
     with tempfile.TemporaryDirectory() as folder:
-        reference = compiled_reference(folder)
+        reference = compiled(SOURCE, folder)
         print("         n method                      seconds    Mbit/s  /product")
         for n in given.sizes:
             measure(int(n), reference, gf2x, yardsticks=True)

@@ -10,8 +10,6 @@ Mbit/s are key bits times sweeps.
 
 import argparse
 import ctypes
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+from compiled import compiled
 
 from satqkd.distill import codes, reconcile
 from satqkd.distill.leak_class import choose_class
@@ -46,20 +45,11 @@ Run = Callable[[np.ndarray, np.ndarray], int]
 """Decodes in place: posterior, messages."""
 
 
-def compiled_reference(folder: str) -> ctypes.CDLL | None:
-    """The C++ decoder, or None and a printed line that says why not."""
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        print("no C++ compiler: C++ decoder skipped")
-        return None
-    library = str(Path(folder) / "reference.so")
-    command = [compiler, "-O3", "-march=native", "-shared", "-fPIC", str(SOURCE), "-o", library]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"reference_ldpc.cpp does not compile here, C++ decoder skipped: {done.stderr[:200]}")
-        return None
-    reference = ctypes.CDLL(library)
-    reference.sweeps.restype = ctypes.c_int64
+def reference_decoder(folder: str) -> ctypes.CDLL | None:
+    """The C++ decoder, or None."""
+    reference = compiled(SOURCE, folder)
+    if reference is not None:
+        reference.sweeps.restype = ctypes.c_int64
     return reference
 
 
@@ -155,7 +145,7 @@ def plain_seconds(given: Task, sweeps: int) -> tuple[float, bool]:
 def print_kernel(sizes: Sequence[int] = SIZES, *, repeats: int = 15) -> None:
     """The table of all sizes; the plain twin at the first."""
     with tempfile.TemporaryDirectory() as folder:
-        reference = compiled_reference(folder)
+        reference = reference_decoder(folder)
         width = "" if reference is None else " AVX-512" if reference.wide_masks() else " AVX2"
         print(f"Kernel, {SWEEPS} sweeps, QBER {100 * QBER:g} %: Mbit/s times sweeps")
         print(f"        n   kernel C++{width:8s}  ratio required met  results")
