@@ -16,7 +16,9 @@ from satqkd.config import Protocol, Source
 from satqkd.distill import messages
 from satqkd.distill.outcome import BlockFinished, BlockReport, Event, SecretConfirmed, SecretReady
 from satqkd.distill.parameters import Parameters
-from satqkd.distill.session import SatelliteSession, Session, StationSession
+from satqkd.distill.satellite_session import SatelliteSession
+from satqkd.distill.session import Session
+from satqkd.distill.station_session import StationSession
 from satqkd.errors import KeyExhausted
 from satqkd.randomness import stream, stream_bytes
 from satqkd.records import Settings

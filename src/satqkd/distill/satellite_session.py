@@ -1,0 +1,124 @@
+"""The satellite's end of a pass: it answers for the slots it sent, and refuses to before they are past.
+
+See `session` for what both roles share: envelope, online code, sequence, hello, routing to blocks.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.distill import gaps, messages
+from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, AuthenticationKeys
+from satqkd.distill.parameters import Parameters
+from satqkd.distill.satellite_block import SatelliteBlock
+from satqkd.distill.session import Session
+from satqkd.errors import RemoteProtocolError
+from satqkd.randomness import RandBytes
+from satqkd.records import Settings
+
+
+class SettingsSource(Protocol):
+    """What the satellite's session needs of its transmitter."""
+
+    @property
+    def horizon_slots(self) -> int | None:
+        """How many of the latest slots are remembered; None when all are."""
+
+    def settings(self, slots: NDArray[np.int64]) -> Settings:
+        """What was sent in these slots."""
+
+
+class SatelliteSession(Session):
+    """The satellite's end: reference string, syndromes, seeds."""
+
+    SENDS, RECEIVES = TO_STATION, TO_SATELLITE
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        keys: AuthenticationKeys,
+        transmitter: SettingsSource,
+        randbytes: RandBytes,
+    ) -> None:
+        super().__init__(parameters, parameters.satellite, parameters.station, keys)
+        self._transmitter, self._randbytes = transmitter, randbytes
+        self._next_slot = 0
+        self.lock_report: messages.LockReport | None = None
+
+    def _on_running(self) -> None:
+        self._send(
+            messages.BeaconSchedule(self.parameters.beacon_rate_hz, self.parameters.beacon_code_shift_s)
+        )
+
+    def _on_link_message(self, message: messages.Message) -> None:
+        if isinstance(message, messages.LockReport):
+            self.lock_report = message
+        else:
+            super()._on_link_message(message)
+
+    def _on_block_message(self, message: messages.BlockMessage, now_s: float) -> None:
+        if isinstance(message, messages.Announce):
+            self._on_announce(message, now_s)
+            return
+        if isinstance(message, messages.Bases):
+            self._require_past(message.block, now_s)
+            self._open_block(message.block)
+        super()._on_block_message(message, now_s)
+
+    def _on_announce(self, message: messages.Announce, now_s: float) -> None:
+        first, end = (self.parameters.first_slot(message.block + step) for step in (0, 1))
+        if (
+            message.start_slot < max(self._next_slot, first)
+            or message.block >= self.parameters.protocol.blocks
+        ):
+            raise RemoteProtocolError(
+                f"announcement of block {message.block} starts at slot {message.start_slot}, which is told "
+                f"already or outside its block; the session ends"
+            )
+        block = self._open_block(message.block)
+        block.expect(message.detections)
+        sent = int(now_s * self.parameters.source.pulse_rate_hz)
+        slots = gaps.decode(
+            message.gaps,
+            start_slot=message.start_slot,
+            maximum_count=message.detections,
+            end_slot=min(end, sent),
+        )
+        if slots.size != message.detections:
+            raise RemoteProtocolError(f"expected {message.detections} slots, got {slots.size}")
+        if slots.size == 0:
+            return
+        self._require_remembered(int(slots[0]), sent)
+        self._next_slot = int(slots[-1]) + 1
+        block.announced(message, self._transmitter.settings(slots))
+
+    def _require_remembered(self, slot: int, sent: int) -> None:
+        horizon = self._transmitter.horizon_slots
+        if horizon is not None and slot < sent - horizon:
+            raise RemoteProtocolError(
+                f"slot {slot} is announced, the source remembers {horizon} slots and has sent {sent}: "
+                f"the link was interrupted too long; the session ends"
+            )
+
+    def _open_block(self, index: int) -> SatelliteBlock:
+        if index not in self._blocks:
+            if index >= self.parameters.protocol.blocks:
+                raise RemoteProtocolError(
+                    f"block {index} of a pass of {self.parameters.protocol.blocks} blocks"
+                )
+            self._blocks[index] = SatelliteBlock(
+                index, self.parameters, self._require_keys(), self._opening, self._randbytes
+            )
+        block = self._blocks[index]
+        assert isinstance(block, SatelliteBlock)
+        return block
+
+    def _require_past(self, block: int, now_s: float) -> None:
+        """Nothing is told of a block before its last pulse has reached the ground."""
+        past_s = self.parameters.end_s(block) + self.parameters.maximum_light_time_s
+        if now_s < past_s:
+            raise RemoteProtocolError(
+                f"bases of block {block} came at {now_s:.3f} s, before its last slot is past "
+                f"({past_s:.3f} s): the station's clock or the peer is wrong; the session ends"
+            )

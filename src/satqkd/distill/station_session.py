@@ -1,0 +1,109 @@
+"""The station's end of a pass: it announces detections, opens blocks in order, holds answers that must wait.
+
+See `session` for what both roles share: envelope, online code, sequence, hello, routing to blocks.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.bits import Bits
+from satqkd.distill import gaps, messages
+from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, AuthenticationKeys
+from satqkd.distill.parameters import Parameters
+from satqkd.distill.session import Session, SessionState
+from satqkd.distill.station_block import State as StationState
+from satqkd.distill.station_block import StationBlock
+from satqkd.errors import LocalProtocolError, RemoteProtocolError
+
+
+class StationSession(Session):
+    """The station's end: detections, decoding, the closing of blocks."""
+
+    SENDS, RECEIVES = TO_SATELLITE, TO_STATION
+
+    def __init__(self, parameters: Parameters, keys: AuthenticationKeys) -> None:
+        super().__init__(parameters, parameters.station, parameters.satellite, keys)
+        self._next_slot = 0
+        self._held: dict[int, messages.Sift] = {}
+
+    def _on_block_message(self, message: messages.BlockMessage, now_s: float) -> None:
+        """A block's code classes are chosen when all blocks before it are finished: what they taught is then
+        known, whatever the link's delays."""
+        block = self._blocks.get(message.block)
+        waits = isinstance(block, StationBlock) and block.state is StationState.ANNOUNCED
+        if isinstance(message, messages.Sift) and waits:
+            if message.block in self._held:
+                raise RemoteProtocolError(f"block {message.block}: a second Sift; the session ends")
+            self._held[message.block] = message
+        else:
+            super()._on_block_message(message, now_s)
+        while self._held and self._is_next(min(self._held)):
+            index = min(self._held)
+            self._teach(index)
+            super()._on_block_message(self._held.pop(index), now_s)
+
+    def _is_next(self, index: int) -> bool:
+        return all(block.reported for number, block in self._blocks.items() if number < index)
+
+    def _teach(self, index: int) -> None:
+        for number in sorted(self._blocks):
+            earlier, block = self._blocks[number], self._blocks.get(index)
+            if number < index and isinstance(earlier, StationBlock) and isinstance(block, StationBlock):
+                block.earlier |= earlier.lessons()
+
+    def _on_link_message(self, message: messages.Message) -> None:
+        if not isinstance(message, messages.BeaconSchedule):
+            super()._on_link_message(message)
+        expected = messages.BeaconSchedule(
+            self.parameters.beacon_rate_hz, self.parameters.beacon_code_shift_s
+        )
+        if message != expected:
+            raise RemoteProtocolError(f"expected {expected}, the satellite sends {message}")
+
+    def report_lock(self, *, locked: bool, beacons_seen: int) -> None:
+        """Tell the satellite whether the beacons are followed."""
+        if self.state is SessionState.RUNNING:
+            self._send(messages.LockReport(locked, beacons_seen))
+
+    def announce(self, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
+        """Tell the slots of detections (increasing, after all told before), keep bases and bits.
+
+        Slots outside the pass are no detections: they are cut. Messages end at block edges.
+        """
+        blocks = self.parameters.protocol.blocks
+        edges = np.searchsorted(slots, [self.parameters.first_slot(block) for block in range(blocks + 1)])
+        for index in range(blocks):
+            for start in range(int(edges[index]), int(edges[index + 1]), messages.MAXIMUM_ANNOUNCED):
+                part = slice(start, min(start + messages.MAXIMUM_ANNOUNCED, int(edges[index + 1])))
+                self._announce_in(index, slots[part], bases[part], bits[part])
+
+    def end_block(self, index: int, now_s: float) -> None:
+        """All detections of the block are told and its last slot is past: say its bases.
+
+        Raises LocalProtocolError before the last slot can have arrived: bases said are said.
+        """
+        if now_s < self.parameters.end_s(index) + self.parameters.maximum_light_time_s:
+            raise LocalProtocolError(f"block {index} is still in flight at {now_s:.3f} s: bases must wait")
+        block = self._open_block(index)
+        for message in block.end():
+            self._send(message)
+        self._collect(block)
+
+    def _announce_in(self, index: int, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
+        """One message; a block that is full is cut here, whatever comes after."""
+        block = self._open_block(index)
+        room = messages.MAXIMUM_BLOCK_DETECTIONS - block.detections
+        slots, bases, bits = slots[:room], bases[:room], bits[:room]
+        if slots.size == 0:
+            return
+        start = max(self._next_slot, self.parameters.first_slot(index))
+        message = messages.Announce(index, start, slots.size, gaps.encode(slots, start_slot=start))
+        self._send(block.collect(message, slots, bases, bits))
+        self._next_slot = int(slots[-1]) + 1
+
+    def _open_block(self, index: int) -> StationBlock:
+        if index not in self._blocks:
+            self._blocks[index] = StationBlock(index, self.parameters, self._require_keys(), self._opening)
+        block = self._blocks[index]
+        assert isinstance(block, StationBlock)
+        return block
