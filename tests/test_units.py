@@ -23,7 +23,8 @@ DIMENSIONLESS = {
     # probabilities and shares
     "afterpulse", "basis_z_probability", "beacon_seen", "class_error",
     "class_gain", "crossover", "depolarisation", "detector_efficiency", "efficiency", "epsilon",
-    "epsilon_at", "epsilon_correctness", "epsilon_event", "epsilon_pa", "epsilon_secrecy", "error",
+    "epsilon_at", "epsilon_authentication", "epsilon_correctness", "epsilon_event", "epsilon_pa",
+    "epsilon_secrecy", "error",
     "error_rate", "error_x", "error_z", "expected_qber", "fraction", "frame_error", "frame_loss", "gain",
     "leak", "live_fraction", "matched_gain", "matched_probability", "maximum_qber",
     "optical_error_x", "optical_error_z", "optics_transmittance", "others", "outage", "own", "place",

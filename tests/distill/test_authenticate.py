@@ -112,3 +112,13 @@ def test_a_message_shorter_than_its_code_is_refused() -> None:
     assert split_online_code(b"m" + bytes(16)) == (b"m", bytes(16))
     with pytest.raises(RemoteProtocolError):
         split_online_code(bytes(16))
+
+
+def test_forgery_bounds_of_all_tags_add_up() -> None:
+    """8 ceil(L / 16) / 2^106 each (Bernstein 2005, theorem 3.3): 1, 7 and 63 blocks of 16 bytes."""
+    keys = PassKeys(bytes(pass_key_bits(1) // 8), 1)
+    assert keys.epsilon == 0.0
+    keys.one_time_tag(0, TagUse.CLOSE, b"x")
+    keys.one_time_tag(0, TagUse.AMPLIFY, b"x" * 100, b"")
+    keys.one_time_tag(0, TagUse.CONFIRM, b"x" * 500, b"x" * 500)
+    assert keys.epsilon == 8 * (1 + 7 + 63) / 2**106

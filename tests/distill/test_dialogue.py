@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satqkd.config import Protocol
-from satqkd.distill import codes, reconcile
+from satqkd.distill import codes, reconcile, verify
 from satqkd.distill.leak_class import choose_class
 from satqkd.distill.reconciliation import class_of, correction_of, qber_of, reference_of
 from satqkd.errors import RemoteProtocolError
@@ -161,6 +161,24 @@ def test_many_frames_fail_less_than_once_in_a_thousand_and_never_unnoticed(n_bit
         unnoticed += not np.array_equal(above.bits, below.bits)
     assert failed <= count / 1000
     assert unnoticed == 0
+
+
+@pytest.mark.soak
+def test_wrong_words_of_short_codes_never_pass_verification():
+    """10 000 frames of 8192 bits, whose codes have low-weight words: some decode wrong, the tags tell all of
+    them."""
+    rules = protocol("ldpc", frame_bits=8192)
+    leak_class = choose_class(0.005, frame_length=8192, sample_bits=10**12, further_rounds=5)
+    wrong = passed = 0
+    for seed in range(10_000):
+        above, below, _, _ = held(*strings(8192, 0.005, seed), leak_class, rules, rates=0.005)
+        fresh = np.random.default_rng([seed, 1]).bytes(verify.seed_bytes(1e-15))
+        same = verify.matches(*(verify.tag(end.bits, fresh, 1e-15) for end in (above, below)))
+        wrong += not np.array_equal(above.bits, below.bits)
+        passed += same and not np.array_equal(above.bits, below.bits)
+        assert same == np.array_equal(above.bits, below.bits)
+    assert passed == 0
+    assert wrong > 0  # power: there was something to catch
 
 
 @pytest.mark.parametrize(

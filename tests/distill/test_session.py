@@ -296,3 +296,14 @@ def test_a_block_waits_for_the_blocks_before_it_not_for_the_clock() -> None:
     assert max(sifts) < min(closes)  # power: it did come while the first was open
     assert classes(late) == classes(calm)
     assert [report.outcome for report in late.reports(UP)] == ["key", "key"]
+
+
+def test_both_ends_sum_the_forgery_bounds_of_the_same_tags() -> None:
+    """Close and Amplify cover the whole block so far, Confirm and Confirmed the key: four tags a block."""
+    agreed = parameters(slots=400_000, blocks=2)
+    pair = checked(flown(agreed))
+    total = pair.satellite.epsilon_authentication
+    assert total == pair.station.epsilon_authentication
+    said = sum(len(data) for _, _, data in pair.said)
+    assert 2 * 2 * 8 * 100 / 2**106 < total < 2 * 4 * 8 * (said // 16 + 1) / 2**106
+    assert Pair(agreed, Table(agreed)).station.epsilon_authentication == 0.0

@@ -54,6 +54,7 @@ CONTRACT = [
     "secret_bits",
     "epsilon_secrecy",
     "epsilon_correctness",
+    "epsilon_authentication",
     "bound",
     "announcement",
     "keys_match",

@@ -73,6 +73,7 @@ def pass_dict(**changes: Any) -> dict[str, Any]:
         "secret_bits": 1_070_043,
         "epsilon_secrecy": 1e-9,
         "epsilon_correctness": 1e-15,
+        "epsilon_authentication": 1e-25,
         "bound": "variable-sharp",
         "announcement": "deferred",
         "keys_match": True,

@@ -23,6 +23,7 @@ TO_SATELLITE: Final = b"sta>sat"
 ONLINE_KEY_BITS: Final = 256
 TAG_KEY_BITS: Final = 256
 ONLINE_CODE_BYTES: Final = 16
+_R_FREE_BITS: Final = 106
 MAXIMUM_SKIPPED_PASSES: Final = 16
 """How many passes' key a peer's hello may skip: what lost, jammed or forged hellos can burn at once."""
 
@@ -52,6 +53,12 @@ def pass_key_bits(blocks: int) -> int:
     return ONLINE_KEY_BITS + blocks * len(TagUse) * TAG_KEY_BITS
 
 
+def forgery_bound(n_bytes: int) -> float:
+    """8 ceil(n_bytes / 16) / 2^106: probability bound that a changed message of so many bytes keeps its
+    Poly1305 tag, and that two messages of at most so many share one under a fresh r (Bernstein 2005, 3.3)."""
+    return 8.0 * -(-n_bytes // 16) / 2.0**_R_FREE_BITS
+
+
 def agreed_position(ours: int, theirs: int, blocks: int) -> int:
     """The later of both positions; raises RemoteProtocolError or AuthenticationError for an odd one."""
     if theirs % 8:
@@ -69,13 +76,18 @@ def agreed_position(ours: int, theirs: int, blocks: int) -> int:
 
 
 class PassKeys:
-    """The authentication key of one pass, drawn whole when the hellos agree."""
+    """The authentication key of one pass, drawn whole when the hellos agree.
+
+    epsilon: forgery bounds of all one-time tags made or checked so far, summed; both ends handle the same
+    tags.
+    """
 
     def __init__(self, key: bytes, blocks: int) -> None:
         if len(key) * 8 != pass_key_bits(blocks):
             raise AuthenticationError(f"expected {pass_key_bits(blocks)} key bits, got {len(key) * 8}")
         self._key = key
         self._used: set[tuple[int, TagUse]] = set()
+        self.epsilon = 0.0
 
     def __repr__(self) -> str:
         return "PassKeys(...)"
@@ -89,6 +101,7 @@ class PassKeys:
         if (block, use) in self._used:
             raise AuthenticationError(f"one-time key {use.name} of block {block} is spent already")
         self._used.add((block, use))
+        self.epsilon += forgery_bound(sum(len(part) for part in parts))
         start = (ONLINE_KEY_BITS + (block * len(TagUse) + use) * TAG_KEY_BITS) // 8
         code = Poly1305(self._key[start : start + TAG_KEY_BITS // 8])
         for part in parts:

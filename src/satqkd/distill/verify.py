@@ -25,12 +25,12 @@ import numpy as np
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from satqkd.bits import Bits, from_bytes, to_bytes
+from satqkd.distill.authenticate import forgery_bound
 from satqkd.errors import LocalProtocolError
 
 _POLY_KEY_BYTES: Final = 32
 _POLY_TAG_BITS: Final = 128
 _LENGTH_BYTES: Final = 8
-_R_FREE_BITS: Final = 106
 MAXIMUM_BITS: Final = 100_000_000
 """Longest block; with it the smallest epsilon that `tag_bits` accepts is 1.6e-25."""
 
@@ -91,8 +91,7 @@ def _toeplitz(seed: bytes, digest: Bits, t: int) -> Bits:
 
 
 def _polynomial_bound(n_bits: int) -> float:
-    length = _LENGTH_BYTES + (n_bits + 7) // 8
-    return 8.0 * math.ceil(length / 16) / 2.0**_R_FREE_BITS
+    return forgery_bound(_LENGTH_BYTES + (n_bits + 7) // 8)
 
 
 def _check_length(n_bits: int) -> None:

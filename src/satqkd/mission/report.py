@@ -45,6 +45,7 @@ class NodeReport(msgspec.Struct, frozen=True):
     stage_s: dict[str, float]
     """Pass time at which `block.stage` was entered."""
     authentication_bits_spent: int
+    epsilon_authentication: float
     link: LinkCounts
     polarisation: tuple[BlockAngle, ...] = ()
     """Of the station."""
@@ -79,6 +80,7 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     secret_bits: int
     epsilon_secrecy: float
     epsilon_correctness: float
+    epsilon_authentication: float
     bound: str
     announcement: str
     keys_match: bool
@@ -132,6 +134,7 @@ def pass_report(
         secret_bits=sum(block.secret_bits for block in blocks),
         epsilon_secrecy=keys * parameters.protocol.epsilon_secrecy,
         epsilon_correctness=keys * parameters.protocol.epsilon_correctness,
+        epsilon_authentication=max(satellite.epsilon_authentication, station.epsilon_authentication),
         bound=parameters.protocol.bound,
         announcement=parameters.protocol.announcement,
         keys_match=any(block.keys_match for block in blocks)

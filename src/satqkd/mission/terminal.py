@@ -33,7 +33,9 @@ from satqkd.distill.outcome import (
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import plate_setting_rad
 from satqkd.distill.readiness import warm_up
-from satqkd.distill.session import SatelliteSession, Session, SessionState, StationSession
+from satqkd.distill.satellite_session import SatelliteSession
+from satqkd.distill.session import Session, SessionState
+from satqkd.distill.station_session import StationSession
 from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction, Endpoint
@@ -116,6 +118,7 @@ class Terminal(ABC):
             confirmed_s=self.confirmed_s,
             stage_s=self.stage_s,
             authentication_bits_spent=self.session.authentication_bits_spent,
+            epsilon_authentication=self.session.epsilon_authentication,
             link=self._link.counts,
             polarisation=tuple(self.angles),
         )

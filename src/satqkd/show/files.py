@@ -73,6 +73,7 @@ class PassView(msgspec.Struct, frozen=True, kw_only=True):
     secret_bits: int
     epsilon_secrecy: float
     epsilon_correctness: float
+    epsilon_authentication: float
     bound: str
     announcement: str
     keys_match: bool

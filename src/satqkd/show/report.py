@@ -129,6 +129,7 @@ def _about(reports: Sequence[PassView], evidence: Sequence[EvidenceRow]) -> list
         points.append(element("li", _ASYMPTOTIC))
     secrecy = max(report.epsilon_secrecy for report in reports)
     correctness = max(report.epsilon_correctness for report in reports)
+    forged = max(report.epsilon_authentication for report in reports)
     return [
         element("h2", "What this is, and what it is not"),
         element("p", _WHAT),
@@ -136,7 +137,8 @@ def _about(reports: Sequence[PassView], evidence: Sequence[EvidenceRow]) -> list
         element(
             "p",
             f"Secret lengths are by the bound {bounds}, for a secrecy error of at most {secrecy:g} and a "
-            f"correctness error of at most {correctness:g} per pass.",
+            f"correctness error of at most {correctness:g} per pass; that a forged one-time tag was taken "
+            f"adds at most {forged:.1g}.",
         ),
     ]
 
