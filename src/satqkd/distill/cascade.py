@@ -236,7 +236,7 @@ class CascadeEnd:
         return f"CascadeEnd({self._bits.size} bits, round {self._schedule.rounds})"
 
     def parities(self) -> Bits:
-        """Own parities of what the schedule asks for now, uint8 (schedule.asked,)."""
+        """Own parities of what the schedule asks for in this round, uint8 (schedule.asked,)."""
         low, end = self._schedule._low, self._schedule._end
         of_blocks = self._prefix[low] ^ self._prefix[end]
         if not self._schedule._checks.asked:

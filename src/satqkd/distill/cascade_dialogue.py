@@ -11,17 +11,14 @@ from numpy.typing import NDArray
 
 from satqkd.bits import Bits
 from satqkd.distill.cascade import CascadeEnd, CascadeSchedule
-from satqkd.distill.dialogue import Account, Correction, Reference, require_bits
-from satqkd.distill.frames import frame_sizes, interleaved_order
+from satqkd.distill.dialogue import Account, Correction, Dialogue, Reference, require_bits
 
 
-class _Half:
-    """What both ends do alike: frames, schedule, account. bits: uint8 (n,), in order of slot."""
+class _Half(Dialogue):
+    """What both ends do alike: schedule, account. bits: uint8 (n,), in order of slot."""
 
     def __init__(self, bits: Bits, qber: float, *, frame_bits: int, variant: str, compiled: bool) -> None:
-        self.lengths = frame_sizes(bits.size, frame_bits=frame_bits)
-        self.order = interleaved_order(self.lengths)
-        self.bits = bits[self.order]
+        super().__init__(bits, frame_bits)
         self._schedule = CascadeSchedule(self.lengths, qber, variant=variant, compiled=compiled)
         self._end = CascadeEnd(self._schedule, self.bits)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits
+from satqkd.distill.frames import frame_sizes, interleaved_order
 from satqkd.errors import RemoteProtocolError
 
 
@@ -48,9 +49,11 @@ class Dialogue(ABC):
     """What both ends of a dialogue share. `bits` is in the order of the frames; `order` says which bit of the
     string is where."""
 
-    bits: Bits
-    lengths: list[int]
-    order: NDArray[np.int64]
+    def __init__(self, bits: Bits, frame_bits: int) -> None:
+        """bits: uint8 (n,), in order of slot; cut into frames of at most frame_bits."""
+        self.lengths = frame_sizes(bits.size, frame_bits=frame_bits)
+        self.order: NDArray[np.int64] = interleaved_order(self.lengths)
+        self.bits: Bits = bits[self.order]
 
     @property
     @abstractmethod

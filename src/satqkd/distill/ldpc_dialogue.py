@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from satqkd.bits import Bits
 from satqkd.distill import codes
-from satqkd.distill.dialogue import Account, Correction, Reference, require_bits
-from satqkd.distill.frames import frame_sizes, interleaved_order, joined, split
+from satqkd.distill.dialogue import Account, Correction, Dialogue, Reference, require_bits
+from satqkd.distill.frames import joined, split
 from satqkd.distill.reconcile import (
     QUICK,
     THOROUGH,
@@ -26,8 +26,8 @@ from satqkd.distill.reconcile import (
 class _Frames:
     """What both ends know of the frames: codes, who is open, in which round, what was said."""
 
-    def __init__(self, n_bits: int, leak_class: int, frame_bits: int, further_rounds: int) -> None:
-        self.lengths = frame_sizes(n_bits, frame_bits=frame_bits)
+    def __init__(self, lengths: list[int], leak_class: int, further_rounds: int) -> None:
+        self.lengths = lengths
         self.matrices = [codes.code(length, leak_class) for length in self.lengths]
         self.open = np.ones(len(self.lengths), dtype=np.bool_)
         self.failed = np.zeros(len(self.lengths), dtype=np.bool_)
@@ -75,15 +75,12 @@ class _Frames:
         )
 
 
-class LdpcReference(Reference):
-    """The satellite's end of LDPC reconciliation. bits: uint8 (n,), in order of slot."""
+class _Half(Dialogue):
+    """What both ends do alike."""
 
     def __init__(self, bits: Bits, leak_class: int, *, frame_bits: int, further_rounds: int) -> None:
-        self._frames = _Frames(bits.size, leak_class, frame_bits, further_rounds)
-        self.lengths = self._frames.lengths
-        self.order = interleaved_order(self.lengths)
-        self.bits = bits[self.order]
-        self.verdicts_awaited = len(self.lengths)
+        super().__init__(bits, frame_bits)
+        self._frames = _Frames(self.lengths, leak_class, further_rounds)
 
     @property
     def account(self) -> Account:
@@ -94,6 +91,14 @@ class LdpcReference(Reference):
     def failed(self) -> NDArray[np.bool_]:
         """(frames,) which frames have no further round left."""
         return self._frames.failed
+
+
+class LdpcReference(_Half, Reference):
+    """The satellite's end of LDPC reconciliation. bits: uint8 (n,), in order of slot."""
+
+    def __init__(self, bits: Bits, leak_class: int, *, frame_bits: int, further_rounds: int) -> None:
+        super().__init__(bits, leak_class, frame_bits=frame_bits, further_rounds=further_rounds)
+        self.verdicts_awaited = len(self.lengths)
 
     def opening(self) -> Bits:
         """The syndromes of all frames."""
@@ -111,7 +116,7 @@ class LdpcReference(Reference):
         return joined([further_syndrome(parts[i], matrices[i], rows(i)) for i in asked])
 
 
-class LdpcCorrection(Correction):
+class LdpcCorrection(_Half, Correction):
     """The station's end of LDPC reconciliation.
 
     bits: uint8 (n,), as measured, in order of slot. crossover: estimated error rate, one number or (n,).
@@ -120,24 +125,11 @@ class LdpcCorrection(Correction):
     def __init__(
         self, bits: Bits, leak_class: int, crossover: ArrayLike, *, frame_bits: int, further_rounds: int
     ) -> None:
-        self._frames = _Frames(bits.size, leak_class, frame_bits, further_rounds)
-        self.lengths = self._frames.lengths
-        self.order = interleaved_order(self.lengths)
-        self.bits = bits[self.order]
+        super().__init__(bits, leak_class, frame_bits=frame_bits, further_rounds=further_rounds)
         rates = np.broadcast_to(np.asarray(crossover, np.float64), bits.shape)
         self._rates = rates[self.order]
         self._attempts: list[Attempt] = []
         self.parities_awaited = int(self._frames.said.sum())
-
-    @property
-    def account(self) -> Account:
-        """What was said so far."""
-        return self._frames.account
-
-    @property
-    def failed(self) -> NDArray[np.bool_]:
-        """(frames,) which frames have no further round left."""
-        return self._frames.failed
 
     def take(self, parities: Bits) -> Bits:
         """A bit for each frame that was open, 1 where it is decoded now. Raises RemoteProtocolError for
