@@ -9,11 +9,21 @@ import msgspec
 import numpy as np
 import pytest
 
+from satqkd.config import Protocol
 from satqkd.devices import RecordedReceiver, RecordingReceiver, Stretch, tag_record
 from satqkd.distill.authenticate import pass_key_bits
 from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import KeyStore
-from satqkd.mission import Contact, NodeReport, contact_of, ensure_authentication, fly, open_store, run_pass
+from satqkd.mission import (
+    Contact,
+    NodeReport,
+    contact_of,
+    ensure_authentication,
+    fly,
+    open_store,
+    run_pass,
+    terminal,
+)
 from satqkd.mission.run_pass import station_terminal, twin_receiver
 from satqkd.mission.terminal import TICKS_PER_S
 from satqkd.randomness import stream_bytes
@@ -352,3 +362,18 @@ def test_authentication_key_moves_on_from_pass_to_pass(tmp_path: Path) -> None:
             assert store.auth_position(peer) == 2 * pass_key_bits(1)
             assert store.check().faults == ()
             assert store.check().balanced
+
+
+def test_the_station_makes_its_kernels_ready_before_the_first_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the satellite does not: it never loads them."""
+    asked: list[Protocol] = []
+    monkeypatch.setattr(terminal, "warm_up", asked.append)
+
+    def before(one: object, other: object) -> None:
+        assert asked == [PROTOCOL]
+        raise InterruptedError("seen enough")
+
+    with pytest.raises(InterruptedError):
+        fly_toy(tmp_path, before=before)
