@@ -70,7 +70,7 @@ def test_micius_2017_row_v5():
 @pytest.mark.parametrize("background", [1e-8, 3e-7, 1e-6])
 def test_micius_2017_sharp_band(background):
     counts = micius_counts(background=background)
-    assert 360_000 < bits(counts) < 393_000
+    assert 361_392 < bits(counts) < 1.05 * 391_864
     assert 1.3 < bits(counts, classes=("signal", "decoy")) / 300_939 < 1.55
 
 
@@ -84,8 +84,8 @@ def test_micius_2017_published_variable_form():
 def test_streamed_announcement_table_deferred_column(n_sifted, deferred):
     """facts/streamed-announcement.md 6, 30 dB, one basis keyed, all classes, epsilon_secrecy 1e-10.
 
-    That column counts 13 statements, here 11 are used, and it lacks the cap on test errors (which only
-    shortens the table below 1e6): never less, within one per cent.
+    That column counts 13 statements and spends half of the epsilon on amplification; here 7 are used and
+    a 64th is spent, and vacuum counts enter once: longer, by what that is worth.
     """
     reference, _ = channel(
         SourceModel((0.5, 0.1, 0.0), (0.5, 0.25, 0.25)), transmittance=1e-3, background=5e-7, optical_error=0
@@ -97,7 +97,7 @@ def test_streamed_announcement_table_deferred_column(n_sifted, deferred):
     counts = expected_counts(pulses=pulses, source=MICIUS, gain=gain, error=error, matched_probability=HALVES)
     every = ("signal", "decoy", "vacuum")
     got = bits(counts, classes=every, bases=("Z",), targets=SecurityTargets(1e-10, 1e-15))
-    assert deferred < got < deferred * 1.01
+    assert deferred * 1.002 < got < deferred * 1.02
 
 
 def test_test_errors_are_capped_by_those_that_were_seen():
@@ -114,8 +114,8 @@ def test_the_terms_are_the_formula(bound):
     result = key_length(counts, None, TARGETS, leaked_bits=leak(counts), bound=bound)
     for basis, terms in result.terms["bases"].items():
         entropy = terms["keyed_single_photons"] * secret_fraction(terms["phase_error_rate"])
-        # epsilon_pa is a quarter of 1e-9: half for the basis, half of that for privacy amplification.
-        spent = 2 * math.log2(1 / (2 * 0.25e-9)) + math.log2(2 / 0.5e-15)
+        # epsilon_pa: half of 1e-9 for the basis, a 64th of that for privacy amplification.
+        spent = 2 * math.log2(1 / (2 * 0.5e-9 / 64)) + math.log2(2 / 0.5e-15)
         assert terms["secret_bits"] == math.floor(entropy - leak(counts)[basis] - spent)
 
 
@@ -311,7 +311,7 @@ def problem_of(mu3, keyed) -> BasisProblem:
     key = np.array([4e5, 25e3, 500.0])
     return BasisProblem(
         source=SourceModel((0.8, 0.1, mu3), (0.5, 0.25, 0.25)),
-        key=key,
+        key=BasisCounts(key, np.zeros(3)),
         test=BasisCounts(key, np.array([4e3, 400.0, 200.0])),
         keyed=keyed,
         leaked_bits=0.0,

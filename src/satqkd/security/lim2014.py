@@ -12,9 +12,10 @@ import math
 
 import numpy as np
 
-from satqkd.security import decoy, tails
-from satqkd.security.decoy import Expectations, Floats
+from satqkd.security import tails
 from satqkd.security.problem import BasisProblem, Terms
+from satqkd.security.published import single_photon_errors_upper, single_photons_lower, vacuum_lower
+from satqkd.security.source import Floats
 
 _TERMS = 21
 
@@ -23,17 +24,17 @@ def lim2014(problem: BasisProblem) -> Terms:
     """Terms of the length for one keyed basis; never raises for counts of zero."""
     split = problem.keyed_share(1) < 1.0
     eps = problem.epsilon_secrecy / (_TERMS + split)
-    key = _hoeffding(problem.key, eps)
-    vacuum = decoy.vacuum_lower(problem.source, key) if problem.keyed_share(0) == 1.0 else 0.0
-    singles = decoy.single_photons_lower(problem.source, key)
+    key = _hoeffding(problem.key.detections, eps)
+    vacuum = vacuum_lower(problem.source, *key) if problem.keyed_share(0) == 1.0 else 0.0
+    singles = single_photons_lower(problem.source, *key)
     keyed = singles
     if split:
         width = tails.hoeffding_width(singles, epsilon=eps)
         keyed = max(0.0, problem.keyed_share(1) * singles - width)
-    test_singles = decoy.single_photons_lower(problem.source, _hoeffding(problem.test.detections, eps))
-    if problem.contradicts(keyed_singles=keyed, test_singles=test_singles):
+    test_singles = single_photons_lower(problem.source, *_hoeffding(problem.test.detections, eps))
+    if problem.contradicts(keyed=keyed, test_singles=test_singles):
         keyed = vacuum = 0.0
-    test_errors = decoy.single_photon_errors_upper(problem.source, _hoeffding(problem.test.errors, eps))
+    test_errors = single_photon_errors_upper(problem.source, *_hoeffding(problem.test.errors, eps))
     rate = phase_error_rate(test_errors, test_singles, keyed, epsilon=eps)
     entropy = vacuum + keyed * tails.secret_fraction(rate)
     amplification = 6 * math.log2(1 / eps)
@@ -77,6 +78,6 @@ def phase_error_rate(
     return b + math.sqrt(spread * math.log2(tail)) if tail > 1 else 0.5
 
 
-def _hoeffding(counts: Floats, eps: float) -> Expectations:
+def _hoeffding(counts: Floats, eps: float) -> tuple[Floats, Floats]:
     width = tails.hoeffding_width(float(counts.sum()), epsilon=eps)
-    return Expectations(np.maximum(0.0, counts - width), counts + width)
+    return np.maximum(0.0, counts - width), counts + width
