@@ -18,6 +18,7 @@ import satqkd.cli.encryption as encryption
 import satqkd.cli.fly as fly
 import satqkd.cli.keylength as keylength
 import satqkd.cli.keys as keys
+import satqkd.cli.optimise as optimise
 import satqkd.cli.passes as passes
 import satqkd.cli.presets as presets
 import satqkd.cli.processes as processes
@@ -41,6 +42,7 @@ app.command("distill")(distill.distill)
 app.command("passes")(passes.passes)
 app.command("budget")(budget.budget)
 app.command("keylength")(keylength.keylength)
+app.command("optimise")(optimise.optimise)
 app.add_typer(keys.app, name="keys")
 app.command("encrypt")(encryption.encrypt)
 app.command("decrypt")(encryption.decrypt)

@@ -1,0 +1,110 @@
+"""What the optimiser tells: best settings for passes to come, what they are worth, and what depends on what.
+
+Numbers of bits are expectations over loss and weather where those are uncertain. No counts of real passes.
+"""
+
+import msgspec
+
+from satqkd.security.channel import SourceSettings
+
+
+class LossRow(msgspec.Struct, frozen=True):
+    """One loss that a pass may have, of all passes together."""
+
+    loss_db: float
+    """On top of the budget's."""
+    weight: float
+    """Probability."""
+    before_bits: float
+    """Secret bits with the preset's settings, weather included."""
+    after_bits: float
+    """With the best settings."""
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """Best settings under another rule, to choose between rules beforehand."""
+
+    keyed_bases: tuple[str, ...]
+    keyed_classes: tuple[str, ...]
+    decoys: int
+    expected_bits: float
+    settings: SourceSettings
+
+
+class ElevationCut(msgspec.Struct, frozen=True):
+    """What the passes give when the quantum link runs above an elevation only."""
+
+    elevation_deg: float
+    expected_bits: float
+    sifted_bits: float
+    qber: float | None
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """One pass cut into two blocks, the first closed at a time."""
+
+    close_s: float
+    """Pass time."""
+    first_bits: float
+    """Key of the first block, there to be used while the pass goes on."""
+    rest_bits: float
+    secret_bits: float
+    """Of both."""
+
+
+class Splitting(msgspec.Struct, frozen=True):
+    """One pass cut into blocks of equal numbers of slots, as `protocol.blocks` does."""
+
+    blocks: int
+    first_key_s: float | None
+    """Pass time at which the first block with key is over; None where none has any."""
+    first_bits: float
+    secret_bits: float
+    """Of all blocks."""
+
+
+class PlannedPass(msgspec.Struct, frozen=True):
+    """One pass that was planned for."""
+
+    start_utc: str
+    duration_s: float
+    max_elevation_deg: float
+    clear_sky: float
+    before_bits: float
+    after_bits: float
+    """Expected, with this pass's probability of a clear sky."""
+
+
+class SourceOptimum(msgspec.Struct, frozen=True, kw_only=True):
+    """Best settings, and every table that belongs to them; fields as `satqkd optimise --json` prints them."""
+
+    satellite: str
+    station: str
+    bound: str
+    keyed_bases: tuple[str, ...]
+    keyed_classes: tuple[str, ...]
+    loss_spread_db: float
+    fixed: tuple[str, ...]
+    before: SourceSettings
+    """The presets' settings."""
+    before_bits: float
+    after: SourceSettings
+    """The best found, rounded to four decimals."""
+    after_bits: float
+    fixed_length_bits: float | None
+    """Expectation with the best length fixed beforehand, at its own best settings; None for a known loss."""
+    one_decoy_bits: float | None
+    """Best expectation with signal and decoy only; None where that was not asked."""
+    evaluations: int
+    missing_factor: float | None
+    """Where no settings give key: how many times the pulses would be enough, if any number is."""
+    reason: str
+    """In words, where there is no key; else empty."""
+    passes: tuple[PlannedPass, ...]
+    losses: tuple[LossRow, ...]
+    alternatives: tuple[Alternative, ...]
+    elevation_cuts: tuple[ElevationCut, ...]
+    best_elevation_deg: float | None
+    closings: tuple[Closing, ...]
+    """Of the pass with the most key."""
+    splittings: tuple[Splitting, ...]

@@ -1,0 +1,155 @@
+"""Best settings of sender and receiver for links to come: intensities, class probabilities, basis biases.
+
+Maximises the expected key over scenarios and their priors of loss. The inside may take a quick bound; what
+is told of the answer is computed by `key_length`. Where no settings near the starts give key, the pulses are
+multiplied until some do, and taken back step by step along the best settings: so a search never begins on
+the plateau at 0, and a link without key is told how many times its pulses would be enough. Deterministic.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+
+from satqkd.errors import ConfigError
+from satqkd.security.bounds import BOUNDS
+from satqkd.security.channel import SourceSettings
+from satqkd.security.plan import (
+    Bits,
+    Policy,
+    Scenario,
+    exact_bits,
+    fixed_length,
+    quick_bits,
+    variable_length,
+)
+from satqkd.security.settings_space import Limits, SettingsSpace
+from satqkd.security.simplex import climb
+from satqkd.security.source import Floats
+
+Gain = Callable[[Floats, "Scenario"], float]
+
+_GROWTH = 4.0
+_MOST_GROWTH = 4.0**12
+_LEAST_STEP = 1.01
+"""Pulses are not taken back by smaller steps than this."""
+_STARTS = 2
+"""Of all starts, so many of the best are climbed from."""
+
+
+class Optimum(msgspec.Struct, frozen=True, eq=False):
+    """Best settings found, and what they are worth."""
+
+    settings: SourceSettings
+    expected_bits: float
+    """Secret bits of all scenarios, weighted, by `key_length`."""
+    bits: tuple[Floats, ...]
+    """Of each scenario by loss of its prior."""
+    evaluations: int
+    """Settings tried."""
+    missing_factor: float | None = None
+    """Where no settings give key: how many times the pulses would be enough; None if some do, or none would."""
+
+
+def optimise(
+    scenarios: Sequence[Scenario],
+    policy: Policy,
+    limits: Limits | None = None,
+    *,
+    fixed: bool = False,
+    starts: Sequence[SourceSettings] = (),
+    bits: Bits | None = None,
+    tolerance: float = 1e-5,
+) -> Optimum:
+    """Settings with the most expected key over all scenarios.
+
+    fixed: for the best length fixed beforehand in each scenario instead of one that follows the counts.
+    starts: settings to begin from besides the usual ones; the answer is never worse than those within the
+    limits, by the quick bound.  bits: the bound inside the search.  tolerance: relative, of the key.
+    Raises ConfigError for a bound that is none, or limits that leave nothing.
+    """
+    if policy.bound not in BOUNDS:
+        raise ConfigError(f"bound: expected one of {', '.join(BOUNDS)}, got {policy.bound!r}")
+    if not scenarios:
+        raise ConfigError("scenarios: expected at least one block to plan for, got none")
+    space = SettingsSpace(Limits() if limits is None else limits)
+    search = _Search(space, scenarios, policy, fixed, quick_bits if bits is None else bits)
+    best, factor = search.run([space.coordinates(each) for each in (*space.usual, *starts)], tolerance)
+    settings = space.settings(best)
+    found = tuple(exact_bits(settings, each, policy) for each in scenarios)
+    return Optimum(
+        settings=settings,
+        expected_bits=expected_key_of(found, scenarios, fixed=fixed),
+        bits=found,
+        evaluations=search.evaluations,
+        missing_factor=factor,
+    )
+
+
+def expected_key_of(bits: Sequence[Floats], scenarios: Sequence[Scenario], *, fixed: bool = False) -> float:
+    """Weighted sum over scenarios of the expected key.  bits: of each by loss."""
+    gain = fixed_length if fixed else variable_length
+    return sum(each.weight * gain(row, each.prior) for row, each in zip(bits, scenarios, strict=True))
+
+
+class _Search:
+    """One search: objective, its count, and the way from many pulses to those there are."""
+
+    def __init__(
+        self, space: SettingsSpace, scenarios: Sequence[Scenario], policy: Policy, fixed: bool, bits: Bits
+    ) -> None:
+        self.evaluations = 0
+        self._space, self._policy, self._bits = space, policy, bits
+        self._scenarios = sorted(scenarios, key=_order)
+        self._fixed = fixed
+
+    def value(self, place: Floats, factor: float = 1.0) -> float:
+        """Expected key for a multiple of the pulses."""
+        self.evaluations += 1
+        settings = self._space.settings(place)
+        rows = []
+        for each in self._scenarios:
+            tables = each.channel.counts(settings, each.prior.losses_db)
+            rows.append(self._bits(settings, factor * tables[0], factor * tables[1], self._policy))
+        return expected_key_of(rows, self._scenarios, fixed=self._fixed)
+
+    def run(self, starts: Sequence[Floats], tolerance: float) -> tuple[Floats, float | None]:
+        """Best place, and the factor of pulses it needs for any key where that is above 1."""
+        factor = 1.0
+        values = self._values(starts, factor)
+        while max(values) <= 0 and factor < _MOST_GROWTH:
+            factor *= _GROWTH
+            values = self._values(starts, factor)
+        order = np.argsort(-np.array(values), kind="stable")
+        if values[order[0]] <= 0:
+            return np.asarray(starts[0]), None
+        if factor > 1:
+            place, factor = self._taken_back(np.asarray(starts[order[0]]), factor)
+            return (place, factor) if factor > 1 else (self._climb([place], tolerance), None)
+        return self._climb([np.asarray(starts[k]) for k in order[:_STARTS]], tolerance), None
+
+    def _values(self, starts: Sequence[Floats], factor: float) -> list[float]:
+        return [self.value(start, factor) for start in starts]
+
+    def _climb(self, starts: Sequence[Floats], tolerance: float) -> Floats:
+        peaks = [climb(self.value, start, tolerance=tolerance) for start in starts]
+        return max(peaks, key=lambda peak: peak.value).place
+
+    def _taken_back(self, place: Floats, factor: float) -> tuple[Floats, float]:
+        """Along the best settings to as few pulses as still give key, 1 time at best."""
+        step = 2.0
+        while factor > 1 and step > _LEAST_STEP:
+            at = factor
+            place = climb(lambda x: self.value(x, at), place, tolerance=1e-3, evaluations=150, rounds=1).place
+            while step > _LEAST_STEP and self.value(place, max(1.0, factor / step)) <= 0:
+                step = step**0.5
+            if step > _LEAST_STEP:
+                factor = max(1.0, factor / step)
+        return place, factor
+
+
+def _order(scenario: Scenario) -> tuple[float, ...]:
+    """Sums are taken in this order, so that the order of passes makes no difference."""
+    channel = scenario.channel
+    light = float((channel.pulses * channel.transmittance.sum(axis=0)).sum())
+    return (light, float(channel.noise.sum()), scenario.weight, *scenario.prior.losses_db)
