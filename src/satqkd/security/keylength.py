@@ -8,6 +8,8 @@ that the leak holds every key-dependent bit of its basis, announced error counts
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from satqkd.errors import ConfigError, DataFormatError
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
 from satqkd.results import ClassCounts, KeyLength
@@ -70,6 +72,12 @@ def key_length(
         bound=bound,
         terms={
             "bases": bases,
+            "counts": {
+                basis: {"detections": table.detections.tolist(), "errors": table.errors.tolist()}
+                for basis, table in tables.items()
+            },
+            "source": msgspec.to_builtins(model),
+            "receiver": msgspec.to_builtins(receiver),
             "keyed_classes": [name for name in CLASS_NAMES if name in keyed_classes],
             "epsilon_secrecy": security.epsilon_secrecy,
             "epsilon_correctness": security.epsilon_correctness,
