@@ -54,7 +54,7 @@ def optimise(
         season_days=season,
         loss_spread_db=loss_spread,
         clear_sky=clear_sky,
-        fixed=fix or (),
+        keep=fix or (),
     )
     if json:
         print_json(found)

@@ -84,7 +84,8 @@ class SourceOptimum(msgspec.Struct, frozen=True, kw_only=True):
     keyed_bases: tuple[str, ...]
     keyed_classes: tuple[str, ...]
     loss_spread_db: float
-    fixed: tuple[str, ...]
+    kept: tuple[str, ...]
+    """What was not to be chosen."""
     before: SourceSettings
     """The presets' settings."""
     before_bits: float
@@ -93,8 +94,6 @@ class SourceOptimum(msgspec.Struct, frozen=True, kw_only=True):
     after_bits: float
     fixed_length_bits: float | None
     """Expectation with the best length fixed beforehand, at its own best settings; None for a known loss."""
-    one_decoy_bits: float | None
-    """Best expectation with signal and decoy only; None where that was not asked."""
     evaluations: int
     missing_factor: float | None
     """Where no settings give key: how many times the pulses would be enough, if any number is."""

@@ -1,49 +1,46 @@
 """What one gives up for another: counts for a lower QBER by starting later, key for earlier key by cutting.
 
-Each table takes settings that are chosen already and works on the channels of contacts. No search, no dice.
+Each table takes settings that are chosen already, and the channels of a plan's passes. No search, no dice.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from satqkd.mission.contact import Contact
 from satqkd.mission.link_channel import link_channel
 from satqkd.mission.optimum import Closing, ElevationCut, Splitting
-from satqkd.records import CLASS_NAMES
-from satqkd.results import KeyLength
-from satqkd.security.channel import Channel, SourceSettings
-from satqkd.security.plan import Policy, Prior, Scenario, exact_bits, exact_key, variable_length
+from satqkd.mission.pass_plan import PassPlan
+from satqkd.records import BASIS_NAMES
+from satqkd.security.channel import SourceSettings
+from satqkd.security.optimise import expected_key_of
+from satqkd.security.plan import Policy, Prior, Scenario, exact_bits, exact_key
 
 CUTS: Final = 15
-"""Rows of a table of elevations at most."""
-CLOSINGS: Final = 20
+"""Rows of a table of elevations, about."""
+CLOSINGS: Final = 24
 """Times at which the first of two blocks may be closed."""
 MOST_BLOCKS: Final = 8
+_NODES: Final = 9
 
 
-def elevation_cuts(
-    contacts: Sequence[Contact], weights: Sequence[float], prior: Prior, settings: SourceSettings, policy: Policy
-) -> tuple[ElevationCut, ...]:
-    """Expected key of all contacts by the elevation below which nothing is sent.
+def elevation_cuts(plan: PassPlan, settings: SourceSettings) -> tuple[ElevationCut, ...]:
+    """Expected key by the elevation below which nothing is sent; the first row is the station's own mask.
 
-    weights: of each contact.  The first row is the station's own mask.
+    Of a plan of many passes, those that stand for all are looked at.
     """
-    return tuple(
-        _cut(float(each), contacts, weights, prior, settings, policy) for each in _elevations_deg(contacts)
-    )
+    few = plan.thinned()
+    return tuple(_cut(elevation_deg, few, settings) for elevation_deg in _elevations_deg(few))
 
 
 def closings(contact: Contact, settings: SourceSettings, policy: Policy) -> tuple[Closing, ...]:
     """A contact cut in two at times spread evenly over it, at the budget's loss."""
-    t_s = contact.look.t_s[contact.quantum_rows]
+    t_s = _t_s(contact)
     rows = []
-    for close_s in np.linspace(0.0, contact.quantum_end_s, CLOSINGS + 1)[1:]:
-        first, rest = (
-            _bits(contact, part, settings, policy) for part in (t_s < close_s, t_s >= close_s)
-        )
-        rows.append(Closing(float(close_s), first, rest, first + rest))
+    for close_s in np.linspace(0.0, contact.quantum_end_s, CLOSINGS + 1)[1:].tolist():
+        first, rest = (_bits(contact, part, settings, policy) for part in (t_s < close_s, t_s >= close_s))
+        rows.append(Closing(close_s, first, rest, first + rest))
     return tuple(rows)
 
 
@@ -52,45 +49,37 @@ def splittings(contact: Contact, settings: SourceSettings, policy: Policy) -> tu
     return tuple(_splitting(contact, blocks, settings, policy) for blocks in range(1, MOST_BLOCKS + 1))
 
 
-def _cut(
-    elevation_deg: float,
-    contacts: Sequence[Contact],
-    weights: Sequence[float],
-    prior: Prior,
-    settings: SourceSettings,
-    policy: Policy,
-) -> ElevationCut:
-    expected, sifted, wrong = 0.0, 0.0, 0.0
-    for contact, weight in zip(contacts, weights, strict=True):
-        above = np.degrees(contact.look.elevation_rad[contact.quantum_rows]) >= elevation_deg - 1e-6
-        if not above.any():
-            continue
-        channel = link_channel(contact, above)
-        expected += weight * variable_length(exact_bits(settings, Scenario(channel, 1.0, prior), policy), prior)
-        n, m = _sifted(channel, settings, policy)
-        sifted, wrong = sifted + weight * n, wrong + weight * m
-    return ElevationCut(elevation_deg, expected, sifted, wrong / sifted if sifted else None)
+def _cut(elevation_deg: float, plan: PassPlan, settings: SourceSettings) -> ElevationCut:
+    rows = [_elevation_deg(contact) >= elevation_deg - 1e-9 for contact in plan.contacts]
+    scenarios = plan.scenarios(Prior.even(plan.loss_spread_db, nodes=_NODES), rows)
+    bits = [exact_bits(settings, each, plan.policy) for each in scenarios]
+    n, m = np.sum([_sifted(each, settings, plan.policy) for each in scenarios], axis=0)
+    return ElevationCut(
+        elevation_deg=elevation_deg,
+        expected_bits=expected_key_of(bits, scenarios),
+        sifted_bits=float(n),
+        qber=float(m / n) if n else None,
+    )
 
 
-def _elevations_deg(contacts: Sequence[Contact]) -> list[float]:
-    low = float(np.degrees(contacts[0].station.minimum_elevation_rad))
-    top = max(float(np.degrees(each.look.elevation_rad[each.quantum_rows].max())) for each in contacts)
+def _elevations_deg(plan: PassPlan) -> list[float]:
+    low = round(float(np.degrees(plan.station.minimum_elevation_rad)), 6)
+    top = max(float(_elevation_deg(contact).max()) for contact in plan.contacts)
     step = max(1.0, np.ceil((top - low) / CUTS))
     return [low, *np.arange(np.floor(low / step + 1) * step, top, step).tolist()]
 
 
-def _sifted(channel: Channel, settings: SourceSettings, policy: Policy) -> tuple[float, float]:
-    """Sifted bits and errors among them, at the channel's own loss."""
-    bases = [("Z", "X").index(basis) for basis in policy.keyed_bases]
-    classes = [k for k, name in enumerate(CLASS_NAMES[: len(settings.intensities)]) if name in policy.keyed_classes]
-    n, m = (float(table[np.ix_(bases, classes)].sum()) for table in channel.counts(settings))
-    return n, m
+def _sifted(scenario: Scenario, settings: SourceSettings, policy: Policy) -> tuple[float, float]:
+    """Sifted bits and errors among them at the channel's own loss, weighted."""
+    bases = [BASIS_NAMES.index(basis) for basis in policy.keyed_bases]
+    keyed = np.array(policy.keyed(settings))
+    n, m = (float(table[bases][:, keyed].sum()) for table in scenario.channel.counts(settings))
+    return scenario.weight * n, scenario.weight * m
 
 
 def _splitting(contact: Contact, blocks: int, settings: SourceSettings, policy: Policy) -> Splitting:
-    t_s = contact.look.t_s[contact.quantum_rows]
     edges_s = np.linspace(0.0, contact.quantum_end_s, blocks + 1)
-    place = np.clip(np.searchsorted(edges_s, t_s, side="right") - 1, 0, blocks - 1)
+    place = np.clip(np.searchsorted(edges_s, _t_s(contact), side="right") - 1, 0, blocks - 1)
     bits = [_bits(contact, place == k, settings, policy) for k in range(blocks)]
     first = next((k for k, each in enumerate(bits) if each > 0), None)
     return Splitting(
@@ -101,11 +90,13 @@ def _splitting(contact: Contact, blocks: int, settings: SourceSettings, policy: 
     )
 
 
-def _bits(contact: Contact, rows: np.ndarray, settings: SourceSettings, policy: Policy) -> int:
-    if not rows.any():
-        return 0
-    return _key(link_channel(contact, rows), settings, policy).secret_bits
+def _bits(contact: Contact, rows: NDArray[np.bool_], settings: SourceSettings, policy: Policy) -> int:
+    return exact_key(settings, link_channel(contact, rows), policy).secret_bits if rows.any() else 0
 
 
-def _key(channel: Channel, settings: SourceSettings, policy: Policy) -> KeyLength:
-    return exact_key(settings, channel, policy)
+def _t_s(contact: Contact) -> NDArray[np.float64]:
+    return contact.look.t_s[contact.quantum_rows]
+
+
+def _elevation_deg(contact: Contact) -> NDArray[np.float64]:
+    return np.asarray(np.degrees(contact.look.elevation_rad[contact.quantum_rows]))

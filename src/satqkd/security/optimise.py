@@ -23,7 +23,7 @@ from satqkd.security.plan import (
     quick_bits,
     variable_length,
 )
-from satqkd.security.settings_space import Limits, SettingsSpace
+from satqkd.security.settings_space import SettingsLimits, SettingsSpace
 from satqkd.security.simplex import climb
 from satqkd.security.source import Floats
 
@@ -54,7 +54,7 @@ class Optimum(msgspec.Struct, frozen=True, eq=False):
 def optimise(
     scenarios: Sequence[Scenario],
     policy: Policy,
-    limits: Limits | None = None,
+    limits: SettingsLimits | None = None,
     *,
     fixed: bool = False,
     starts: Sequence[SourceSettings] = (),
@@ -72,10 +72,10 @@ def optimise(
         raise ConfigError(f"bound: expected one of {', '.join(BOUNDS)}, got {policy.bound!r}")
     if not scenarios:
         raise ConfigError("scenarios: expected at least one block to plan for, got none")
-    space = SettingsSpace(Limits() if limits is None else limits)
+    space = SettingsSpace(SettingsLimits() if limits is None else limits)
     search = _Search(space, scenarios, policy, fixed, quick_bits if bits is None else bits)
     best, factor = search.run([space.coordinates(each) for each in (*space.usual, *starts)], tolerance)
-    settings = space.settings(best)
+    settings = space.rounded(space.settings(best))
     found = tuple(exact_bits(settings, each, policy) for each in scenarios)
     return Optimum(
         settings=settings,

@@ -16,7 +16,8 @@ from satqkd.results import ClassCounts, KeyLength
 from satqkd.security.bounds import BOUNDS
 from satqkd.security.channel import Channel, SourceSettings
 from satqkd.security.keylength import key_length
-from satqkd.security.problem import IDEAL, BasisCounts, BasisProblem, SecurityTargets
+from satqkd.security.problem import IDEAL, BasisCounts, BasisProblem, SecurityTargets, Terms
+from satqkd.security.quick import QuickSharp
 from satqkd.security.receiver import ReceiverModel
 from satqkd.security.source import Floats
 from satqkd.security.tails import binary_entropy
@@ -30,6 +31,8 @@ class Prior(msgspec.Struct, frozen=True):
 
     weights: tuple[float, ...] = (1.0,)
     losses_db: tuple[float, ...] = (0.0,)
+    continuous: bool = False
+    """Whether each loss stands for those around it, so that half of its weight is better and half worse."""
 
     def __post_init__(self) -> None:
         whole = len(self.weights) == len(self.losses_db) and abs(sum(self.weights) - 1) < 1e-9
@@ -41,22 +44,25 @@ class Prior(msgspec.Struct, frozen=True):
 
     @classmethod
     def gaussian(cls, deviation_db: float, *, nodes: int = HERMITE_NODES) -> "Prior":
-        """Gauss-Hermite nodes of a normal distribution around 0; one node for a deviation of 0."""
+        """Gauss-Hermite nodes of a normal distribution around 0; one node for a deviation of 0.
+
+        Few and good for a smooth key; where a node's own loss decides, take `even`.
+        """
         if deviation_db == 0:
             return cls()
         places, weights = np.polynomial.hermite_e.hermegauss(nodes)
         share = weights / weights.sum()
-        return cls(tuple(share.tolist()), tuple((deviation_db * places).tolist()))
+        return cls(tuple(share.tolist()), tuple((deviation_db * places).tolist()), continuous=True)
 
     @classmethod
-    def even(cls, deviation_db: float, *, nodes: int = 65, reach: float = 4.0) -> "Prior":
+    def even(cls, deviation_db: float, *, nodes: int = 33, reach: float = 4.0) -> "Prior":
         """A normal distribution on an even grid over +-`reach` deviations: for what jumps with the loss."""
         if deviation_db == 0:
             return cls()
         places = np.linspace(-reach, reach, nodes)
         weights = np.exp(-0.5 * places**2)
         share = weights / weights.sum()
-        return cls(tuple(share.tolist()), tuple((deviation_db * places).tolist()))
+        return cls(tuple(share.tolist()), tuple((deviation_db * places).tolist()), continuous=True)
 
 
 class Scenario(msgspec.Struct, frozen=True, eq=False):
@@ -78,6 +84,33 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     reconciliation_efficiency: float = 1.1
     """Leak over the Shannon limit of the expected error rate."""
     receiver: ReceiverModel = IDEAL
+    """Its `x_share` follows from the settings and `basis_spread`."""
+    basis_spread: float = 0.0
+    """Largest deviation of the receiver's probability of basis Z from what is set."""
+
+    @property
+    def share(self) -> SecurityTargets:
+        """Of each keyed basis."""
+        bases = len(self.keyed_bases)
+        return SecurityTargets(
+            self.security.epsilon_secrecy / bases, self.security.epsilon_correctness / bases
+        )
+
+    def keyed(self, settings: SourceSettings) -> tuple[bool, ...]:
+        """Which of the source's classes are key."""
+        return tuple(name in self.keyed_classes for name in CLASS_NAMES[: len(settings.intensities)])
+
+    def leak(self, sifted: float, errors: float) -> float:
+        """Bits that reconciliation is expected to tell."""
+        return self.reconciliation_efficiency * sifted * binary_entropy(errors / sifted) if sifted else 0.0
+
+    def receiver_at(self, settings: SourceSettings) -> ReceiverModel:
+        """What is vouched for with these settings."""
+        shares = [
+            _x_share(settings.basis_z_probability, settings.station_basis_z_probability + spread)
+            for spread in (self.basis_spread, -self.basis_spread)
+        ]
+        return msgspec.structs.replace(self.receiver, x_share=(shares[0] - 1e-12, shares[1] + 1e-12))
 
 
 def expected_rows(settings: SourceSettings, channel: Channel, *, loss_db: float = 0.0) -> list[ClassCounts]:
@@ -105,7 +138,7 @@ def exact_key(
         bound=policy.bound,
         keyed_bases=policy.keyed_bases,
         keyed_classes=_present(settings, policy),
-        receiver=policy.receiver,
+        receiver=policy.receiver_at(settings),
     )
 
 
@@ -131,7 +164,9 @@ def fixed_length(bits: Floats, prior: Prior) -> float:
     A block is accepted where its loss lets it give as much.  bits: by loss, as `exact_bits`.
     """
     order = np.argsort(-bits, kind="stable")
-    return float(np.max(np.maximum(bits[order], 0.0) * np.cumsum(np.array(prior.weights)[order])))
+    weights = np.array(prior.weights)[order]
+    accepted = np.cumsum(weights) - (0.5 * weights if prior.continuous else 0.0)
+    return float(np.max(np.maximum(bits[order], 0.0) * accepted))
 
 
 Bits = Callable[[SourceSettings, Floats, Floats, Policy], Floats]
@@ -139,34 +174,66 @@ Bits = Callable[[SourceSettings, Floats, Floats, Policy], Floats]
 
 
 def quick_bits(settings: SourceSettings, detections: Floats, errors: Floats, policy: Policy) -> Floats:
-    """Secret bits before floor and cut at 0 for tables of expected counts, summed over the keyed bases."""
-    return np.array(
-        [_bits_of_table(settings, n, m, policy) for n, m in zip(detections, errors, strict=True)]
-    )
+    """Secret bits for tables of expected counts, summed over the keyed bases; below 0 where costs exceed them.
 
-
-def _bits_of_table(settings: SourceSettings, detections: Floats, errors: Floats, policy: Policy) -> float:
-    model = settings.model
-    keyed = tuple(name in policy.keyed_classes for name in CLASS_NAMES[: model.classes])
-    bits = 0.0
+    detections, errors: shape (losses, 2, classes).  Returns shape (losses,). The default bound has a quick
+    form that never gives more; others are computed as they are, of whole counts.
+    """
+    one_basis = _quick if policy.bound == "variable-sharp" else _plain
+    lengths = one_basis(settings, policy)
+    total = np.zeros(len(detections))
     for basis in policy.keyed_bases:
         key, test = (0, 1) if basis == "Z" else (1, 0)
-        sifted, wrong = (float(np.dot(table[key], keyed)) for table in (detections, errors))
-        leak = policy.reconciliation_efficiency * sifted * binary_entropy(wrong / sifted) if sifted else 0.0
+        total += [
+            lengths(n[key], m[key], n[test], m[test])
+            for n, m in zip(detections.tolist(), errors.tolist(), strict=True)
+        ]
+    return total
+
+
+Numbers = list[float]
+OneBasis = Callable[[Numbers, Numbers, Numbers, Numbers], float]
+"""Bits of one keyed basis: its detections and errors by class, then those of the test basis."""
+
+
+def _quick(settings: SourceSettings, policy: Policy) -> OneBasis:
+    keyed = policy.keyed(settings)
+    bound = QuickSharp(settings.model, keyed, policy.share, policy.receiver_at(settings))
+
+    def bits(key: Numbers, key_errors: Numbers, test: Numbers, test_errors: Numbers) -> float:
+        return bound.bits(key, key_errors, test, test_errors, _sifted_leak(key, key_errors, keyed, policy))
+
+    return bits
+
+
+def _plain(settings: SourceSettings, policy: Policy) -> OneBasis:
+    keyed, model, receiver = policy.keyed(settings), settings.model, policy.receiver_at(settings)
+
+    def bits(*tables: Numbers) -> float:
+        key, key_errors, test, test_errors = (np.round(each) for each in tables)
         problem = BasisProblem(
             source=model,
-            key=BasisCounts(np.round(detections[key]), np.round(errors[key])),
-            test=BasisCounts(np.round(detections[test]), np.round(errors[test])),
+            key=BasisCounts(key, key_errors),
+            test=BasisCounts(test, test_errors),
             keyed=keyed,
-            leaked_bits=leak,
-            epsilon_secrecy=policy.security.epsilon_secrecy / len(policy.keyed_bases),
-            epsilon_correctness=policy.security.epsilon_correctness / len(policy.keyed_bases),
-            receiver=policy.receiver,
+            leaked_bits=_sifted_leak(tables[0], tables[1], keyed, policy),
+            epsilon_secrecy=policy.share.epsilon_secrecy,
+            epsilon_correctness=policy.share.epsilon_correctness,
+            receiver=receiver,
         )
-        terms = BOUNDS[policy.bound].compute(problem)
-        costs = (terms.get(name, 0.0) for name in ("leaked_bits", "amplification_bits", "verification_bits"))
-        bits += max(0.0, terms["entropy_bits"] - sum(costs))
+        return _before_the_cut(BOUNDS[policy.bound].compute(problem))
+
     return bits
+
+
+def _sifted_leak(detections: Numbers, errors: Numbers, keyed: tuple[bool, ...], policy: Policy) -> float:
+    n, m = (sum(x for x, member in zip(each, keyed, strict=True) if member) for each in (detections, errors))
+    return policy.leak(n, m)
+
+
+def _before_the_cut(terms: Terms) -> float:
+    costs = ("leaked_bits", "amplification_bits", "verification_bits")
+    return float(terms["entropy_bits"] - sum(terms.get(name, 0.0) for name in costs))
 
 
 def _present(settings: SourceSettings, policy: Policy) -> tuple[str, ...]:
@@ -177,5 +244,10 @@ def _present(settings: SourceSettings, policy: Policy) -> tuple[str, ...]:
 
 def _leak(rows: Sequence[ClassCounts], basis: str, policy: Policy) -> int:
     keyed = [row for row in rows if row.basis == basis and row.class_name in policy.keyed_classes]
-    n, m = sum(row.detections for row in keyed), sum(row.errors for row in keyed)
-    return math.ceil(policy.reconciliation_efficiency * n * binary_entropy(m / n)) if n else 0
+    return math.ceil(policy.leak(sum(row.detections for row in keyed), sum(row.errors for row in keyed)))
+
+
+def _x_share(sent_z: float, measured_z: float) -> float:
+    """Probability that a matched round is in X."""
+    in_x, in_z = (1 - sent_z) * (1 - measured_z), sent_z * measured_z
+    return in_x / (in_x + in_z)

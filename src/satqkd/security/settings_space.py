@@ -15,11 +15,13 @@ from satqkd.errors import ConfigError
 from satqkd.security.channel import SourceSettings
 from satqkd.security.source import Floats, Interval
 
+DECIMALS = 4
+"""Of settings that are told."""
 _EDGE = 1e-6
 """Share of a range next to its ends where starts are not put: there a logistic function is flat."""
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class SettingsLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What may be chosen. What is given as a number is not. Raises ConfigError for limits that leave nothing."""
 
     decoys: int = 2
@@ -69,7 +71,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class SettingsSpace:
     """The free coordinates of some limits, all real numbers."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SettingsLimits) -> None:
         self.limits = limits
         self.classes = limits.decoys + 1
         self.dimension = len(list(self._names()))
@@ -85,6 +87,47 @@ class SettingsSpace:
             for given in (limits.basis_z_probability, limits.station_basis_z_probability)
         ]
         return SourceSettings(intensities, probabilities, *bases, self._intervals(intensities))
+
+    def rounded(self, settings: SourceSettings) -> SourceSettings:
+        """Settings of four decimals, which people can set, where the limits allow as much; else as they are."""
+        intensities = tuple(round(mu, DECIMALS) for mu in settings.intensities)
+        others = [round(p, DECIMALS) for p in settings.probabilities[1:]]
+        probabilities = (round(1.0 - sum(others), DECIMALS), *others)
+        limits = self.limits
+        plain = SourceSettings(
+            limits.intensities or intensities,
+            limits.probabilities or probabilities,
+            *(
+                value if given is not None else round(value, DECIMALS)
+                for given, value in (
+                    (limits.basis_z_probability, settings.basis_z_probability),
+                    (limits.station_basis_z_probability, settings.station_basis_z_probability),
+                )
+            ),
+            self._intervals(limits.intensities or intensities),
+        )
+        return plain if self.allows(plain) else settings
+
+    def allows(self, settings: SourceSettings) -> bool:
+        """Whether settings of as many classes lie within the limits."""
+        limits, mu, p = self.limits, settings.intensities, settings.probabilities
+        least, slack = limits.least_probability, 1e-12
+        vacuum = limits.vacuum_intensity
+        chosen = (
+            limits.intensity_range[0] <= mu[1] < mu[0] - vacuum and mu[0] <= limits.intensity_range[1]
+        )
+        bases = (
+            (limits.basis_z_probability, settings.basis_z_probability),
+            (limits.station_basis_z_probability, settings.station_basis_z_probability),
+        )
+        return (
+            (mu == limits.intensities if limits.intensities else chosen and mu[2:] == (vacuum,)[: len(mu) - 2])
+            and (p == limits.probabilities if limits.probabilities else min(p) >= least - slack)
+            and all(
+                value == given if given is not None else least - slack <= value <= 1 - least + slack
+                for given, value in bases
+            )
+        )
 
     def coordinates(self, settings: SourceSettings) -> Floats:
         """The point nearest to given settings, of as many classes; what lies outside the limits is put in."""

@@ -1,0 +1,175 @@
+"""Night passes to come, as the optimiser takes them: contacts, their weather, and how key is made of them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from satqkd.config import Protocol, Satellite, Station
+from satqkd.errors import NoPassError
+from satqkd.mission.contact import PLANNING_GRID_S, SEARCH_S, Contact, choose_pass, make_contact
+from satqkd.mission.course import site_of
+from satqkd.mission.flown import receiver_model
+from satqkd.mission.link_channel import link_channel
+from satqkd.mission.planning import PLANNING_EFFICIENCY
+from satqkd.security import SecurityTargets
+from satqkd.security.channel import SourceSettings
+from satqkd.security.plan import Policy, Prior, Scenario
+from satqkd.security.settings_space import SettingsLimits
+from satqkd.security.source import Interval
+from satqkd.sky import Pass, find_passes, format_utc, is_night, orbit_of
+
+REPRESENTATIVES: Final = 8
+"""Passes that stand for a season in a search; its answer is computed for all."""
+_TOLD_NODES: Final = 33
+_MOST_TOLD: Final = 400
+"""Passes times losses at which lengths are computed, about."""
+
+
+class PassPlan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Passes of one satellite over one station, each a block of its own."""
+
+    satellite: Satellite
+    station: Station
+    contacts: tuple[Contact, ...]
+    clear_sky: tuple[float, ...]
+    """Probability of each."""
+    loss_spread_db: float
+    """Standard deviation of each pass's loss around the budget's, independent."""
+    policy: Policy
+
+    @property
+    def settings(self) -> SourceSettings:
+        """What the presets say."""
+        source = self.satellite.source
+        return SourceSettings(
+            source.intensities,
+            source.probabilities,
+            source.basis_z_probability,
+            self.station.receiver.basis_z_probability,
+            source.intensity_intervals,
+        )
+
+    @property
+    def told_prior(self) -> Prior:
+        """Fine enough for what jumps with the loss."""
+        nodes = max(9, min(_TOLD_NODES, _MOST_TOLD // len(self.contacts)) | 1)
+        return Prior.even(self.loss_spread_db, nodes=nodes)
+
+    def scenarios(self, prior: Prior, rows: Sequence[NDArray[np.bool_]] | None = None) -> list[Scenario]:
+        """One for each contact, or for those rows of it that are true; contacts without any are left out."""
+        chosen = [None] * len(self.contacts) if rows is None else rows
+        return [
+            Scenario(link_channel(contact, mask), weight, prior)
+            for contact, weight, mask in zip(self.contacts, self.clear_sky, chosen, strict=True)
+            if mask is None or mask.any()
+        ]
+
+    def thinned(self) -> "PassPlan":
+        """Few passes that stand for all: of each group of like expected light the middle one, for all of it."""
+        light = [_light(contact) for contact in self.contacts]
+        order = np.lexsort(([contact.epoch.timestamp() for contact in self.contacts], light))
+        groups = np.array_split(order, min(REPRESENTATIVES, order.size))
+        middles = [int(group[group.size // 2]) for group in groups]
+        return msgspec.structs.replace(
+            self,
+            contacts=tuple(self.contacts[k] for k in middles),
+            clear_sky=tuple(float(sum(self.clear_sky[k] for k in group)) for group in groups),
+        )
+
+
+def pass_plan(
+    satellite: Satellite,
+    station: Station,
+    at: datetime,
+    *,
+    protocol: Protocol,
+    bound: str | None = None,
+    passes: int = 1,
+    season_days: float | None = None,
+    loss_spread_db: float = 0.0,
+    clear_sky: float = 1.0,
+) -> PassPlan:
+    """Passes by night from the one that contains `at` on. Raises NoPassError."""
+    contacts = _contacts(satellite, station, at, passes=passes, season_days=season_days)
+    return PassPlan(
+        satellite=satellite,
+        station=station,
+        contacts=tuple(contacts),
+        clear_sky=(clear_sky,) * len(contacts),
+        loss_spread_db=loss_spread_db,
+        policy=policy_of(satellite, station, protocol, bound),
+    )
+
+
+def policy_of(
+    satellite: Satellite, station: Station, protocol: Protocol, bound: str | None = None
+) -> Policy:
+    """How the protocol makes key between these two, under its bound or another."""
+    return Policy(
+        security=SecurityTargets(protocol.epsilon_secrecy, protocol.epsilon_correctness),
+        bound=protocol.bound if bound is None else bound,
+        keyed_bases=protocol.keyed_bases,
+        keyed_classes=protocol.keyed_classes,
+        reconciliation_efficiency=PLANNING_EFFICIENCY,
+        receiver=receiver_model(satellite, station),
+        basis_spread=station.receiver.limits.basis_spread,
+    )
+
+
+def limits_of(satellite: Satellite, station: Station, *, kept: Sequence[str], decoys: int) -> SettingsLimits:
+    """What may be chosen for this hardware: the vacuum stays as dark as it is, a passive receiver at 1/2.
+
+    kept: of `intensities`, `probabilities`, `basis`.
+    """
+    source, receiver = satellite.source, station.receiver
+    classes, intervals = decoys + 1, source.intensity_intervals
+    free_receiver = receiver.basis_choice == "active" and "basis" not in kept
+    return SettingsLimits(
+        decoys=decoys,
+        intensities=source.intensities[:classes] if "intensities" in kept else None,
+        vacuum_intensity=source.intensities[2],
+        probabilities=source.probabilities if "probabilities" in kept else None,
+        basis_z_probability=source.basis_z_probability if "basis" in kept else None,
+        station_basis_z_probability=None if free_receiver else receiver.basis_z_probability,
+        relative_intervals=None if intervals is None else _relative(intervals, source.intensities),
+        vacuum_interval=None if intervals is None else intervals[2],
+    )
+
+
+def _contacts(
+    satellite: Satellite, station: Station, at: datetime, *, passes: int, season_days: float | None
+) -> list[Contact]:
+    first = choose_pass(satellite, station, at)
+    if season_days is None and passes == 1:
+        return [make_contact(satellite, station, first, step_s=PLANNING_GRID_S)]
+    wanted = None if season_days is not None else passes
+    found = find_passes(
+        orbit_of(satellite.orbit),
+        site_of(station),
+        first.start,
+        duration_s=SEARCH_S * passes if season_days is None else season_days * 86_400.0,
+        minimum_elevation_rad=station.minimum_elevation_rad,
+    )
+    usable = [each for each in found if is_night(each) and _usable(station, each)][:wanted]
+    if len(usable) < (wanted or 1):
+        raise NoPassError(
+            f"expected {wanted or 1} night passes of {satellite.name} over {station.name} from "
+            f"{format_utc(at)} on, found {len(usable)}; ask for fewer, or for another time"
+        )
+    return [make_contact(satellite, station, each, step_s=PLANNING_GRID_S) for each in usable]
+
+
+def _usable(station: Station, each: Pass) -> bool:
+    return station.maximum_range_m is None or each.min_range_m < station.maximum_range_m
+
+
+def _light(contact: Contact) -> float:
+    return float(contact.losses.transmittance[contact.quantum_rows].sum())
+
+
+def _relative(intervals: Sequence[Interval], intensities: Sequence[float]) -> tuple[Interval, ...]:
+    return tuple((low / mu, high / mu) for (low, high), mu in zip(intervals[:2], intensities[:2], strict=True))
