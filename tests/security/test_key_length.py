@@ -192,7 +192,7 @@ def test_any_counts_give_a_plain_answer(detections, fractions, leaked, mu3):
 
 
 def plain_values(value):
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | tuple):
         for each in value.values() if isinstance(value, dict) else value:
             yield from plain_values(each)
     else:
