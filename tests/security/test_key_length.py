@@ -187,12 +187,12 @@ def test_any_counts_give_a_plain_answer(detections, fractions, leaked, mu3):
         result = key_length(counts, source, TARGETS, leaked_bits={"Z": leaked, "X": leaked}, bound=bound)
         assert 0 <= result.secret_bits <= detections[0] + detections[3]
         assert b"null" not in to_json(result)
-        assert all(type(v) in (int, float, str) for v in plain_values(result.terms))
+        assert all(type(v) in (int, float, str, bool) for v in plain_values(result.terms))
         assert all(math.isfinite(v) for v in plain_values(result.terms) if not isinstance(v, str))
 
 
 def plain_values(value):
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | tuple):
         for each in value.values() if isinstance(value, dict) else value:
             yield from plain_values(each)
     else:

@@ -35,6 +35,8 @@ class CountsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyed_classes: tuple[Literal["signal", "decoy", "vacuum"], ...] = ("signal",)
     vacuum_credit: bool = False
     """Whether `variable-sharp` counts keyed empty pulses as secret."""
+    note: str = ""
+    """Where the counts are from."""
 
     def __post_init__(self) -> None:
         if (self.leaked_bits is None) == (self.efficiency is None):
@@ -111,7 +113,7 @@ def key_length_of(counts: CountsFile, bound: str) -> KeyLength:
 
 
 def _settings(counts: CountsFile) -> CountsFile:
-    return msgspec.structs.replace(counts, counts=(), leaked_bits=0, efficiency=None)
+    return msgspec.structs.replace(counts, counts=(), leaked_bits=0, efficiency=None, note="")
 
 
 def _by_basis(counts: CountsFile) -> dict[str, int]:

@@ -20,7 +20,7 @@ def explain(result: KeyLength) -> list[str]:
 
 
 def _source(source: Terms) -> Iterator[str]:
-    intervals = source["intensity_intervals"] or [None] * len(source["intensities"])
+    intervals = source.get("intensity_intervals", [None] * len(source["intensities"]))
     for name, mean, probability, interval in zip(
         CLASS_NAMES, source["intensities"], source["probabilities"], intervals, strict=False
     ):

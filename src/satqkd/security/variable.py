@@ -16,7 +16,7 @@ import math
 import msgspec
 import numpy as np
 
-from satqkd.records import CLASS_NAMES
+from satqkd.records import CLASS_NAMES, DECOY
 from satqkd.security import decoy, tails
 from satqkd.security.problem import BasisCounts, BasisProblem, Terms
 from satqkd.security.receiver import ReceiverModel
@@ -89,7 +89,7 @@ def sharp_events(problem: BasisProblem) -> int:
     source = problem.source
     if source.classes == 2:
         _, empty = decoy.single_photon_weights_one_decoy(source)
-        per_set = 1 + 3 * (empty > 0)
+        per_set = 1 + 2 * (empty > 0)
     else:
         per_set = _statements(decoy.single_photon_weights(source))
     errors = _statements(decoy.single_photon_error_weights(source))
@@ -140,15 +140,13 @@ def _vacuum_lower(problem: BasisProblem, say: Statements) -> int:
 
 
 def _vacuum_upper(problem: BasisProblem, counts: BasisCounts, where: str, say: Statements) -> int:
-    r"""Empty pulses at most. A fair coin decides which are errors, and those lie within the errors seen.
+    r"""Empty pulses at most. A fair coin decides which are errors, and those lie within the decoy's errors.
 
-    Either class bounds the errors of empty pulses, :math:`m^*_k \ge q_{k|0} M_0`; the smaller is taken.
+    The decoy is not keyed, so its errors are of revealed rounds: :math:`m^*_2 \ge q_{2|0} M_0`.
     """
-    total = wrong = float(counts.errors.sum())
-    for k, name in enumerate(CLASS_NAMES[:2]):
-        only = tuple(k == other for other in range(2))
-        mean = say.mean_upper(f"errors in {where}, {name}", float(counts.errors[k]), total)
-        wrong = min(wrong, mean / problem.source.share_of(only, 0))
+    seen, of = float(counts.errors[DECOY]), float(counts.detections.sum())
+    mean = say.mean_upper(f"errors in {where}, decoy", seen, of)
+    wrong = mean / problem.source.share_of((False, True), 0)
     vacuum = say.trials_upper(f"empty pulses in {where}", math.floor(wrong), 0.5)
     return min(int(counts.detections.sum()), vacuum)
 
