@@ -6,7 +6,7 @@ their probabilities.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,16 +15,15 @@ from satqkd.config import Protocol, Satellite, Station
 from satqkd.errors import ConfigError
 from satqkd.mission import presets
 from satqkd.mission.optimum import Alternative, LossRow, PlannedPass, SourceOptimum
-from satqkd.mission.pass_plan import PassPlan, limits_of, pass_plan
+from satqkd.mission.pass_plan import KEEPABLE, PassPlan, pass_plan
+from satqkd.mission.sweeps import sweeps
 from satqkd.mission.tradeoffs import closings, elevation_cuts, splittings
+from satqkd.security.bounds import BOUNDS
 from satqkd.security.channel import SourceSettings
 from satqkd.security.optimise import Optimum, expected_key_of, optimise
 from satqkd.security.plan import Policy, Prior, Scenario, exact_bits, variable_length
 from satqkd.security.source import Floats
 from satqkd.sky import format_utc, parse_utc
-
-KEEPABLE: Final = ("intensities", "probabilities", "basis")
-"""What `keep` may name: mean photon numbers, class probabilities, basis biases of both ends."""
 
 
 class _Worth(NamedTuple):
@@ -51,7 +50,7 @@ def optimise_source(
     """Best settings for the pass that contains an instant, else the next by night, and for those after it.
 
     satellite, station: presets' names, TOML paths, or settings.  bound: instead of the protocol's, any name
-    of `satqkd.security.BOUNDS`.  passes: night passes in a row; season_days: all within so many days, instead.
+    of `satqkd.security.BOUNDS`.  passes: night passes in a row; season_days: instead, all in so many days.
     Each pass is a block of its own.  loss_spread_db: standard deviation of each pass's loss around the
     budget's.  clear_sky: probability of each pass.  keep: names of `KEEPABLE` that stay as the presets have
     them; a passive receiver's basis always does.  decoys: 2, or 1 for a source without vacuum.
@@ -59,7 +58,7 @@ def optimise_source(
     """
     craft = presets.satellite(satellite) if isinstance(satellite, str) else satellite
     ground = presets.station(station) if isinstance(station, str) else station
-    _check(passes, season_days, loss_spread_db, clear_sky, keep)
+    _check(passes, season_days, loss_spread_db, clear_sky, keep, decoys)
     plan = pass_plan(
         craft,
         ground,
@@ -70,52 +69,60 @@ def optimise_source(
         season_days=season_days,
         loss_spread_db=loss_spread_db,
         clear_sky=clear_sky,
+        keep=keep,
+        decoys=decoys,
     )
-    return optimise_plan(plan, keep=keep, decoys=decoys)
+    return optimise_plan(plan)
 
 
-def optimise_plan(plan: PassPlan, *, keep: Sequence[str] = (), decoys: int = 2) -> SourceOptimum:
+def optimise_plan(plan: PassPlan) -> SourceOptimum:
     """`optimise_source` for passes already chosen, each with its own probability of a clear sky."""
-    found = _best(plan, plan.policy, keep, decoys)
+    found = _best(plan)
     prior = plan.told_prior
     scenarios = plan.scenarios(prior)
     old, new = (_worth(each, scenarios, plan.policy) for each in (plan.settings, found.settings))
-    key = new.expected_bits > 0
-    richest = plan.contacts[int(np.argmax([variable_length(row, prior) for row in new.bits]))]
-    cuts = elevation_cuts(plan, found.settings) if key else ()
-    return SourceOptimum(
+    basic = SourceOptimum(
         satellite=plan.satellite.name,
         station=plan.station.name,
         bound=plan.policy.bound,
         keyed_bases=plan.policy.keyed_bases,
         keyed_classes=plan.policy.keyed_classes,
         loss_spread_db=plan.loss_spread_db,
-        kept=tuple(keep),
+        kept=plan.keep,
         before=plan.settings,
         before_bits=old.expected_bits,
         after=found.settings,
         after_bits=new.expected_bits,
-        fixed_length_bits=_fixed_length(plan, keep, decoys, found.settings) if key else None,
         evaluations=found.evaluations,
-        missing_factor=None if key else found.missing_factor,
-        reason="" if key else _reason(found),
         passes=_passes(plan, old, new, prior),
         losses=_losses(plan, old, new, prior),
-        alternatives=_alternatives(plan, keep, decoys, found.settings) if key else (),
-        elevation_cuts=cuts,
-        best_elevation_deg=max(cuts, key=lambda cut: cut.expected_bits).elevation_deg if cuts else None,
-        closings=closings(richest, found.settings, plan.policy) if key else (),
-        splittings=splittings(richest, found.settings, plan.policy) if key else (),
     )
+    if new.expected_bits == 0:
+        return msgspec.structs.replace(basic, missing_factor=found.missing_factor, reason=_reason(found))
+    return msgspec.structs.replace(basic, **_tables(plan, found.settings, new, prior))
 
 
-def _best(
-    plan: PassPlan, policy: Policy, keep: Sequence[str], decoys: int, start: SourceSettings | None = None
-) -> Optimum:
-    limits = limits_of(plan.satellite, plan.station, kept=keep, decoys=decoys)
-    scenarios = plan.thinned().scenarios(Prior.gaussian(plan.loss_spread_db))
-    starts = [each for each in (plan.settings, start) if each and len(each.intensities) == decoys + 1]
-    return optimise(scenarios, policy, limits, starts=starts)
+def _tables(plan: PassPlan, settings: SourceSettings, worth: _Worth, prior: Prior) -> dict[str, Any]:
+    """What depends on what, for a link with key."""
+    richest = plan.contacts[int(np.argmax([variable_length(row, prior) for row in worth.bits]))]
+    cuts = elevation_cuts(plan, settings)
+    fixed_bits, ratio = _fixed_length(plan, settings)
+    return {
+        "fixed_length_bits": fixed_bits,
+        "variable_over_fixed": ratio,
+        "alternatives": _alternatives(plan, settings),
+        "elevation_cuts": cuts,
+        "best_elevation_deg": max(cuts, key=lambda cut: cut.expected_bits).elevation_deg,
+        "closings": closings(richest, settings, plan.policy),
+        "splittings": splittings(richest, settings, plan.policy),
+        "sweeps": sweeps(plan, settings),
+    }
+
+
+def _best(plan: PassPlan, start: SourceSettings | None = None, *, fixed: bool = False) -> Optimum:
+    prior = Prior.even(plan.loss_spread_db, nodes=17) if fixed else Prior.gaussian(plan.loss_spread_db)
+    starts = [each for each in (plan.settings, start) if each and len(each.intensities) == plan.decoys + 1]
+    return optimise(plan.thinned().scenarios(prior), plan.policy, plan.limits, fixed=fixed, starts=starts)
 
 
 def _worth(settings: SourceSettings, scenarios: Sequence[Scenario], policy: Policy) -> _Worth:
@@ -123,40 +130,38 @@ def _worth(settings: SourceSettings, scenarios: Sequence[Scenario], policy: Poli
     return _Worth(bits, expected_key_of(bits, scenarios))
 
 
-def _fixed_length(
-    plan: PassPlan, keep: Sequence[str], decoys: int, start: SourceSettings
-) -> float | None:
-    """Expected key with the best length fixed beforehand for each pass, at settings chosen for that."""
+def _fixed_length(plan: PassPlan, settings: SourceSettings) -> tuple[float | None, float | None]:
+    """Expected key with the best length fixed beforehand for each pass, and what a variable one gives of it.
+
+    The fixed length has settings chosen for it; `settings` are those chosen for the variable one.
+    """
     if plan.loss_spread_db == 0:
-        return None
-    limits = limits_of(plan.satellite, plan.station, kept=keep, decoys=decoys)
-    few = plan.thinned()
-    search = few.scenarios(Prior.even(plan.loss_spread_db, nodes=17))
-    found = optimise(search, plan.policy, limits, fixed=True, starts=[start], tolerance=1e-4)
-    told = few.scenarios(Prior.even(plan.loss_spread_db))
-    bits = [
-        [exact_bits(settings, each, plan.policy) for each in told] for settings in (found.settings, start)
-    ]
-    return max(expected_key_of(rows, told, fixed=True) for rows in bits)
+        return None, None
+    told = plan.thinned().scenarios(Prior.even(plan.loss_spread_db))
+    other = _best(plan, settings, fixed=True).settings
+    rows = [_worth(each, told, plan.policy) for each in (settings, other)]
+    fixed_bits = max(expected_key_of(each.bits, told, fixed=True) for each in rows)
+    return fixed_bits, rows[0].expected_bits / fixed_bits if fixed_bits else None
 
 
-def _alternatives(
-    plan: PassPlan, keep: Sequence[str], decoys: int, start: SourceSettings
-) -> tuple[Alternative, ...]:
+def _alternatives(plan: PassPlan, settings: SourceSettings) -> tuple[Alternative, ...]:
     """Best settings where one rule is another: keyed bases, keyed classes, decoys. First the plan's own."""
     policy, few = plan.policy, plan.thinned()
     told = few.scenarios(Prior.even(plan.loss_spread_db, nodes=17))
-    rules = [(policy.keyed_bases, policy.keyed_classes, decoys)]
-    rules += [(bases, policy.keyed_classes, decoys) for bases in (("Z",), ("Z", "X"))]
-    rules += [(policy.keyed_bases, classes, decoys) for classes in (("signal",), ("signal", "decoy"))]
-    if "intensities" not in keep and "probabilities" not in keep:
-        rules += [(policy.keyed_bases, policy.keyed_classes, 3 - decoys)]
-    rows = []
-    for bases, classes, number in dict.fromkeys(rules):
+    own = (policy.keyed_bases, policy.keyed_classes, plan.decoys)
+    rules = [own] + [(bases, *own[1:]) for bases in (("Z",), ("Z", "X"))]
+    if plan.decoys == 2:
+        rules += [(own[0], classes, 2) for classes in (("signal",), ("signal", "decoy"))]
+    if not {"intensities", "probabilities"} & set(plan.keep) and 2 in BOUNDS[policy.bound].classes:
+        # With one decoy its errors tell the empty pulses, so it is revealed.
+        rules.append((own[0], ("signal",), 3 - plan.decoys))
+    rows: list[Alternative] = []
+    for bases, classes, decoys in dict.fromkeys(rules):
         other = msgspec.structs.replace(policy, keyed_bases=bases, keyed_classes=classes)
-        settings = _best(few, other, keep, number, start).settings if rows else start
-        worth = _worth(settings, told, other)
-        rows.append(Alternative(bases, classes, number, worth.expected_bits, settings))
+        ruled = msgspec.structs.replace(few, policy=other, decoys=decoys)
+        best = _best(ruled, settings).settings if rows else settings
+        worth = _worth(best, told, other)
+        rows.append(Alternative(bases, classes, decoys, worth.expected_bits, best))
     return tuple(rows)
 
 
@@ -190,22 +195,32 @@ def _reason(found: Optimum) -> str:
     if found.missing_factor is None:
         return "no settings give key on this link, however many pulses are sent: its error rate is too high"
     return (
-        f"no settings give key: {found.missing_factor:.2g} times the pulses would be enough; take a higher pass "
-        "or less loss, or pool passes into one block"
+        f"no settings give key: {found.missing_factor:.2g} times the pulses would be enough; take a higher "
+        "pass, less loss, or passes pooled into one block"
     )
 
 
 def _check(
-    passes: int, season_days: float | None, loss_spread_db: float, clear_sky: float, keep: Sequence[str]
+    passes: int,
+    season_days: float | None,
+    loss_spread_db: float,
+    clear_sky: float,
+    keep: Sequence[str],
+    decoys: int,
 ) -> None:
     for name, value, low, high in (
         ("passes", passes, 1, 1000),
         ("season_days", 1.0 if season_days is None else season_days, 0.01, 366),
         ("loss_spread_db", loss_spread_db, 0, 20),
         ("clear_sky", clear_sky, 1e-9, 1),
+        ("decoys", decoys, 1, 2),
     ):
         if not low <= value <= high:
             raise ConfigError(f"{name}: expected {low:g} to {high:g}, got {value}")
     unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
         raise ConfigError(f"keep: expected of {', '.join(KEEPABLE)}, got {', '.join(unknown)}")
+    if decoys == 1 and "probabilities" in keep:
+        raise ConfigError(
+            "keep: expected no probabilities with one decoy, got them; the presets' are of three classes"
+        )

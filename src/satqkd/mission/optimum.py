@@ -75,6 +75,16 @@ class PlannedPass(msgspec.Struct, frozen=True):
     """Expected, with this pass's probability of a clear sky."""
 
 
+class Sweep(msgspec.Struct, frozen=True):
+    """Expected key against one setting, the others kept, class probabilities in proportion."""
+
+    setting: str
+    values: tuple[float, ...]
+    """Increasing; the best one is among them."""
+    expected_bits: tuple[float, ...]
+    """By the quick bound, which is never above the exact one at the same counts."""
+
+
 class SourceOptimum(msgspec.Struct, frozen=True, kw_only=True):
     """Best settings, and every table that belongs to them; fields as `satqkd optimise --json` prints them."""
 
@@ -92,18 +102,24 @@ class SourceOptimum(msgspec.Struct, frozen=True, kw_only=True):
     after: SourceSettings
     """The best found, rounded to four decimals."""
     after_bits: float
-    fixed_length_bits: float | None
-    """Expectation with the best length fixed beforehand, at its own best settings; None for a known loss."""
     evaluations: int
-    missing_factor: float | None
-    """Where no settings give key: how many times the pulses would be enough, if any number is."""
-    reason: str
-    """In words, where there is no key; else empty."""
+    """Settings that the search tried."""
     passes: tuple[PlannedPass, ...]
     losses: tuple[LossRow, ...]
-    alternatives: tuple[Alternative, ...]
-    elevation_cuts: tuple[ElevationCut, ...]
-    best_elevation_deg: float | None
-    closings: tuple[Closing, ...]
+    fixed_length_bits: float | None = None
+    """Expectation with the best length fixed beforehand for each pass, at settings chosen for that, on the
+    passes that stand for all; None for a loss that is known."""
+    variable_over_fixed: float | None = None
+    """What lengths that follow the counts give of that, on the same passes."""
+    missing_factor: float | None = None
+    """Where no settings give key: how many times the pulses would be enough, if any number is."""
+    reason: str = ""
+    """In words, where there is no key; then the tables below are empty."""
+    alternatives: tuple[Alternative, ...] = ()
+    """The first is under the rules that were asked for; all on the passes that stand for all."""
+    elevation_cuts: tuple[ElevationCut, ...] = ()
+    best_elevation_deg: float | None = None
+    closings: tuple[Closing, ...] = ()
     """Of the pass with the most key."""
-    splittings: tuple[Splitting, ...]
+    splittings: tuple[Splitting, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()

@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.errors import NoPassError
@@ -16,12 +15,14 @@ from satqkd.mission.flown import receiver_model
 from satqkd.mission.link_channel import link_channel
 from satqkd.mission.planning import PLANNING_EFFICIENCY
 from satqkd.security import SecurityTargets
-from satqkd.security.channel import SourceSettings
+from satqkd.security.channel import Channel, SourceSettings
 from satqkd.security.plan import Policy, Prior, Scenario
 from satqkd.security.settings_space import SettingsLimits
 from satqkd.security.source import Interval
 from satqkd.sky import Pass, find_passes, format_utc, is_night, orbit_of
 
+KEEPABLE: Final = ("intensities", "probabilities", "basis")
+"""Mean photon numbers, class probabilities, basis biases of both ends."""
 REPRESENTATIVES: Final = 8
 """Passes that stand for a season in a search; its answer is computed for all."""
 _TOLD_NODES: Final = 33
@@ -35,11 +36,16 @@ class PassPlan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     satellite: Satellite
     station: Station
     contacts: tuple[Contact, ...]
+    channels: tuple[Channel, ...]
+    """Of each contact."""
     clear_sky: tuple[float, ...]
     """Probability of each."""
     loss_spread_db: float
     """Standard deviation of each pass's loss around the budget's, independent."""
     policy: Policy
+    keep: tuple[str, ...] = ()
+    """Of `KEEPABLE`: what stays as the presets have it."""
+    decoys: int = 2
 
     @property
     def settings(self) -> SourceSettings:
@@ -59,24 +65,40 @@ class PassPlan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         nodes = max(9, min(_TOLD_NODES, _MOST_TOLD // len(self.contacts)) | 1)
         return Prior.even(self.loss_spread_db, nodes=nodes)
 
-    def scenarios(self, prior: Prior, rows: Sequence[NDArray[np.bool_]] | None = None) -> list[Scenario]:
-        """One for each contact, or for those rows of it that are true; contacts without any are left out."""
-        chosen = [None] * len(self.contacts) if rows is None else rows
+    @property
+    def limits(self) -> SettingsLimits:
+        """What may be chosen: the vacuum stays as dark as it is, a passive receiver's basis at 1/2."""
+        source, receiver = self.satellite.source, self.station.receiver
+        classes, intervals = self.decoys + 1, source.intensity_intervals
+        free_receiver = receiver.basis_choice == "active" and "basis" not in self.keep
+        return SettingsLimits(
+            decoys=self.decoys,
+            intensities=source.intensities[:classes] if "intensities" in self.keep else None,
+            vacuum_intensity=source.intensities[2],
+            probabilities=source.probabilities if "probabilities" in self.keep else None,
+            basis_z_probability=source.basis_z_probability if "basis" in self.keep else None,
+            station_basis_z_probability=None if free_receiver else receiver.basis_z_probability,
+            relative_intervals=None if intervals is None else _relative(intervals, source.intensities),
+            vacuum_interval=None if intervals is None else intervals[2],
+        )
+
+    def scenarios(self, prior: Prior) -> list[Scenario]:
+        """One for each contact."""
         return [
-            Scenario(link_channel(contact, mask), weight, prior)
-            for contact, weight, mask in zip(self.contacts, self.clear_sky, chosen, strict=True)
-            if mask is None or mask.any()
+            Scenario(channel, weight, prior)
+            for channel, weight in zip(self.channels, self.clear_sky, strict=True)
         ]
 
     def thinned(self) -> "PassPlan":
-        """Few passes that stand for all: of each group of like expected light the middle one, for all of it."""
-        light = [_light(contact) for contact in self.contacts]
+        """Few passes that stand for all: the middle one of each group of like light, for the whole group."""
+        light = [float((each.pulses * each.transmittance.sum(axis=0)).sum()) for each in self.channels]
         order = np.lexsort(([contact.epoch.timestamp() for contact in self.contacts], light))
         groups = np.array_split(order, min(REPRESENTATIVES, order.size))
         middles = [int(group[group.size // 2]) for group in groups]
         return msgspec.structs.replace(
             self,
             contacts=tuple(self.contacts[k] for k in middles),
+            channels=tuple(self.channels[k] for k in middles),
             clear_sky=tuple(float(sum(self.clear_sky[k] for k in group)) for group in groups),
         )
 
@@ -92,6 +114,8 @@ def pass_plan(
     season_days: float | None = None,
     loss_spread_db: float = 0.0,
     clear_sky: float = 1.0,
+    keep: Sequence[str] = (),
+    decoys: int = 2,
 ) -> PassPlan:
     """Passes by night from the one that contains `at` on. Raises NoPassError."""
     contacts = _contacts(satellite, station, at, passes=passes, season_days=season_days)
@@ -99,15 +123,16 @@ def pass_plan(
         satellite=satellite,
         station=station,
         contacts=tuple(contacts),
+        channels=tuple(link_channel(each) for each in contacts),
         clear_sky=(clear_sky,) * len(contacts),
         loss_spread_db=loss_spread_db,
         policy=policy_of(satellite, station, protocol, bound),
+        keep=tuple(keep),
+        decoys=decoys,
     )
 
 
-def policy_of(
-    satellite: Satellite, station: Station, protocol: Protocol, bound: str | None = None
-) -> Policy:
+def policy_of(satellite: Satellite, station: Station, protocol: Protocol, bound: str | None = None) -> Policy:
     """How the protocol makes key between these two, under its bound or another."""
     return Policy(
         security=SecurityTargets(protocol.epsilon_secrecy, protocol.epsilon_correctness),
@@ -117,26 +142,6 @@ def policy_of(
         reconciliation_efficiency=PLANNING_EFFICIENCY,
         receiver=receiver_model(satellite, station),
         basis_spread=station.receiver.limits.basis_spread,
-    )
-
-
-def limits_of(satellite: Satellite, station: Station, *, kept: Sequence[str], decoys: int) -> SettingsLimits:
-    """What may be chosen for this hardware: the vacuum stays as dark as it is, a passive receiver at 1/2.
-
-    kept: of `intensities`, `probabilities`, `basis`.
-    """
-    source, receiver = satellite.source, station.receiver
-    classes, intervals = decoys + 1, source.intensity_intervals
-    free_receiver = receiver.basis_choice == "active" and "basis" not in kept
-    return SettingsLimits(
-        decoys=decoys,
-        intensities=source.intensities[:classes] if "intensities" in kept else None,
-        vacuum_intensity=source.intensities[2],
-        probabilities=source.probabilities if "probabilities" in kept else None,
-        basis_z_probability=source.basis_z_probability if "basis" in kept else None,
-        station_basis_z_probability=None if free_receiver else receiver.basis_z_probability,
-        relative_intervals=None if intervals is None else _relative(intervals, source.intensities),
-        vacuum_interval=None if intervals is None else intervals[2],
     )
 
 
@@ -167,9 +172,7 @@ def _usable(station: Station, each: Pass) -> bool:
     return station.maximum_range_m is None or each.min_range_m < station.maximum_range_m
 
 
-def _light(contact: Contact) -> float:
-    return float(contact.losses.transmittance[contact.quantum_rows].sum())
-
-
 def _relative(intervals: Sequence[Interval], intensities: Sequence[float]) -> tuple[Interval, ...]:
-    return tuple((low / mu, high / mu) for (low, high), mu in zip(intervals[:2], intensities[:2], strict=True))
+    return tuple(
+        (low / mu, high / mu) for (low, high), mu in zip(intervals[:2], intensities[:2], strict=True)
+    )

@@ -50,8 +50,12 @@ def splittings(contact: Contact, settings: SourceSettings, policy: Policy) -> tu
 
 
 def _cut(elevation_deg: float, plan: PassPlan, settings: SourceSettings) -> ElevationCut:
-    rows = [_elevation_deg(contact) >= elevation_deg - 1e-9 for contact in plan.contacts]
-    scenarios = plan.scenarios(Prior.even(plan.loss_spread_db, nodes=_NODES), rows)
+    prior = Prior.even(plan.loss_spread_db, nodes=_NODES)
+    scenarios = []
+    for contact, weight in zip(plan.contacts, plan.clear_sky, strict=True):
+        above = _elevation_deg(contact) >= elevation_deg - 1e-9
+        if above.any():
+            scenarios.append(Scenario(link_channel(contact, above), weight, prior))
     bits = [exact_bits(settings, each, plan.policy) for each in scenarios]
     n, m = np.sum([_sifted(each, settings, plan.policy) for each in scenarios], axis=0)
     return ElevationCut(

@@ -1,7 +1,7 @@
 r"""A link as the optimiser sees it: expected counts of any settings of sender and receiver, fast.
 
-Per bin of like transmittance, both ends in basis b, a pulse of mean photon number :math:`\mu` is detected, and
-detected wrongly, with probability
+Per bin of like transmittance, both ends in basis b, a pulse of mean photon number :math:`\mu` is detected,
+and detected wrongly, with probability
 
 .. math:: D = 1-(1-y_b)\,e^{-\mu\eta_b}, \qquad E = \tfrac12 y_b + e_b\,(1-y_b)(1-e^{-\mu\eta_b}), \qquad
     y_b = y^0_b + \bar\mu\,y^1_b,
@@ -89,7 +89,7 @@ class Channel(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         alike, or (2, n); errors in [0, 1/2].  more: further fields, arrays of samples likewise.
         Raises DataFormatError for what is no probability.
         """
-        n = np.atleast_1d(np.asarray(pulses, dtype=np.float64))
+        n: Floats = np.atleast_1d(np.asarray(pulses, dtype=np.float64))
         shape = (2, n.size)
         eta, error, y = (
             np.broadcast_to(np.asarray(each, dtype=np.float64), shape)
@@ -102,7 +102,7 @@ class Channel(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         )
         live = n > 0
         bin_of = _bins(n[live], eta.mean(axis=0)[live], bins)
-        total = np.bincount(bin_of, n[live])
+        total: Floats = np.bincount(bin_of, n[live]).astype(np.float64)
 
         def mean(values: Floats) -> Floats:
             rows = np.broadcast_to(values, shape)
@@ -149,7 +149,6 @@ class Channel(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         y = noisy * self.noise + chosen * crowd * self.noise_per_photon  # (L, 2, bins)
         live = self.pulses * np.exp(-(self.lost[:1] + crowd * self.lost[1:]))  # (L, 1, bins)
         hit = -np.expm1(-mu[:, None, None, None] * eta)  # (classes, L, 2, bins)
-        # Given light and noise in the mean of many slots, the noise of slots that light fills already is lost.
         lit = chosen * hit
         detections = (live * (lit + y * (1 - hit))).sum(axis=-1)
         share = np.divide(wrong, eta, out=np.zeros_like(eta), where=eta > 0)
@@ -168,7 +167,7 @@ class Channel(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return msgspec.structs.replace(self, pulses=factor * self.pulses)
 
     def _true_intensities(self, settings: SourceSettings) -> Floats:
-        mu = np.array(settings.intensities) * np.array(self.brightness[: len(settings.intensities)])
+        mu: Floats = np.array(settings.intensities) * np.array(self.brightness[: len(settings.intensities)])
         if mu.size == 3:
             mu[2] += self.vacuum_leak * mu[0]
         return mu
@@ -187,7 +186,9 @@ def _bins(pulses: Floats, transmittance: Floats, bins: int) -> NDArray[np.intp]:
     """Bin of each sample: equal shares of the light, in order of transmittance."""
     order = np.lexsort((pulses, transmittance))
     light = np.cumsum((pulses * transmittance)[order] + 1e-300)
-    place = np.minimum((bins * (light - 0.5 * np.diff(light, prepend=0.0)) / light[-1]).astype(np.intp), bins - 1)
+    place = np.minimum(
+        (bins * (light - 0.5 * np.diff(light, prepend=0.0)) / light[-1]).astype(np.intp), bins - 1
+    )
     bin_of = np.empty(pulses.size, dtype=np.intp)
     bin_of[order] = np.unique(place, return_inverse=True)[1]
     return bin_of

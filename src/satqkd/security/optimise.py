@@ -6,7 +6,8 @@ multiplied until some do, and taken back step by step along the best settings: s
 the plateau at 0, and a link without key is told how many times its pulses would be enough. Deterministic.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -23,11 +24,10 @@ from satqkd.security.plan import (
     quick_bits,
     variable_length,
 )
+from satqkd.security.problem import BasisCounts, BasisProblem
 from satqkd.security.settings_space import SettingsLimits, SettingsSpace
 from satqkd.security.simplex import climb
 from satqkd.security.source import Floats
-
-Gain = Callable[[Floats, "Scenario"], float]
 
 _GROWTH = 4.0
 _MOST_GROWTH = 4.0**12
@@ -48,7 +48,7 @@ class Optimum(msgspec.Struct, frozen=True, eq=False):
     evaluations: int
     """Settings tried."""
     missing_factor: float | None = None
-    """Where no settings give key: how many times the pulses would be enough; None if some do, or none would."""
+    """Where no settings give key: how many times the pulses would be enough; else, or if none would, None."""
 
 
 def optimise(
@@ -73,6 +73,7 @@ def optimise(
     if not scenarios:
         raise ConfigError("scenarios: expected at least one block to plan for, got none")
     space = SettingsSpace(SettingsLimits() if limits is None else limits)
+    _check_covered(space, policy)
     search = _Search(space, scenarios, policy, fixed, quick_bits if bits is None else bits)
     best, factor = search.run([space.coordinates(each) for each in (*space.usual, *starts)], tolerance)
     settings = space.rounded(space.settings(best))
@@ -90,6 +91,23 @@ def expected_key_of(bits: Sequence[Floats], scenarios: Sequence[Scenario], *, fi
     """Weighted sum over scenarios of the expected key.  bits: of each by loss."""
     gain = fixed_length if fixed else variable_length
     return sum(each.weight * gain(row, each.prior) for row, each in zip(bits, scenarios, strict=True))
+
+
+def _check_covered(space: SettingsSpace, policy: Policy) -> None:
+    """Refuse, before a search, what the bound would refuse after it."""
+    settings = space.settings(np.zeros(space.dimension))
+    nothing = BasisCounts(np.zeros(space.classes), np.zeros(space.classes))
+    problem = BasisProblem(
+        source=settings.model,
+        key=nothing,
+        test=nothing,
+        keyed=policy.keyed(settings),
+        leaked_bits=0.0,
+        epsilon_secrecy=policy.share.epsilon_secrecy,
+        epsilon_correctness=policy.share.epsilon_correctness,
+        receiver=policy.receiver_at(settings),
+    )
+    BOUNDS[policy.bound].check(policy.bound, problem)
 
 
 class _Search:
@@ -139,8 +157,8 @@ class _Search:
         """Along the best settings to as few pulses as still give key, 1 time at best."""
         step = 2.0
         while factor > 1 and step > _LEAST_STEP:
-            at = factor
-            place = climb(lambda x: self.value(x, at), place, tolerance=1e-3, evaluations=150, rounds=1).place
+            richer = partial(self.value, factor=factor)
+            place = climb(richer, place, tolerance=1e-3, evaluations=150, rounds=1).place
             while step > _LEAST_STEP and self.value(place, max(1.0, factor / step)) <= 0:
                 step = step**0.5
             if step > _LEAST_STEP:

@@ -1,4 +1,4 @@
-"""What settings are worth: expected key of a link, or of several with weights, under a bound, before the data.
+"""What settings are worth: expected key of links to come, with weights, under a bound, before the data.
 
 A plan is what the optimiser maximises and what its answer is recomputed with. Each scenario is a block of its
 own whose loss is not known beforehand, but for a prior. No orbit, no search.
@@ -174,7 +174,7 @@ Bits = Callable[[SourceSettings, Floats, Floats, Policy], Floats]
 
 
 def quick_bits(settings: SourceSettings, detections: Floats, errors: Floats, policy: Policy) -> Floats:
-    """Secret bits for tables of expected counts, summed over the keyed bases; below 0 where costs exceed them.
+    """Secret bits of tables of expected counts, the keyed bases together; below 0 where costs exceed them.
 
     detections, errors: shape (losses, 2, classes).  Returns shape (losses,). The default bound has a quick
     form that never gives more; others are computed as they are, of whole counts.

@@ -9,10 +9,11 @@ import math
 
 import numpy as np
 
+from satqkd.records import DECOY
 from satqkd.security import decoy, surrogate
 from satqkd.security.problem import SecurityTargets
 from satqkd.security.receiver import ReceiverModel
-from satqkd.security.source import Floats, SourceModel
+from satqkd.security.source import SourceModel
 from satqkd.security.tails import secret_fraction
 from satqkd.security.variable import budget
 
@@ -36,7 +37,7 @@ class QuickSharp:
         else:
             weights, self._empty = decoy.single_photon_weights_one_decoy(source)
             self._singles = weights.tolist()
-            self._empty_shares = [source.share_of((k == 0, k == 1), 0) for k in range(2)]
+            self._decoy_share = source.share_of((False, True), 0)
         shares = budget(security.epsilon_secrecy, events=self.events)
         self._eps = shares.epsilon_event
         verification = math.log2(2 / security.epsilon_correctness)
@@ -45,7 +46,7 @@ class QuickSharp:
     @property
     def events(self) -> int:
         """Statements, as `variable.sharp_events` counts them."""
-        per_set = 1 + 3 * (self._empty > 0) if len(self._singles) == 2 else _statements(self._singles)
+        per_set = 1 + 2 * (self._empty > 0) if len(self._singles) == 2 else _statements(self._singles)
         mismatch = 2 * (not self._receiver.matched)
         return 2 * per_set + _statements(self._errors) + 1 + (self._share < 1.0) + mismatch
 
@@ -70,10 +71,9 @@ class QuickSharp:
     def _single_photons(self, counts: Numbers, errors: Numbers) -> float:
         found = _at_least(self._singles, counts, self._eps) - 1.0
         if self._empty > 0:
-            total = wrong = sum(errors)
-            for share, seen in zip(self._empty_shares, errors, strict=True):
-                wrong = min(wrong, surrogate.mean_upper(seen, total, epsilon=self._eps) / share)
-            found -= self._empty * min(sum(counts), _fair_tosses(wrong, self._eps))
+            total = sum(counts)
+            wrong = surrogate.mean_upper(errors[DECOY], total, epsilon=self._eps) / self._decoy_share
+            found -= self._empty * min(total, _fair_tosses(wrong, self._eps))
         return max(0.0, found)
 
     def _with_mismatch(self, errors: float, rounds: float) -> float:
@@ -88,7 +88,10 @@ class QuickSharp:
 
 
 def _fair_tosses(heads: float, eps: float) -> float:
-    r"""At least `tails.trials_upper` of a fair coin, by Hoeffding: :math:`n/2 - x \le \sqrt{n\ln(1/\varepsilon)/2}`."""
+    r"""At least `tails.trials_upper` of a fair coin, by Hoeffding.
+
+    .. math:: n/2 - x \le \sqrt{n\ln(1/\varepsilon)/2}
+    """
     half_width = math.sqrt(-0.5 * math.log(eps))
     return (half_width + math.sqrt(half_width**2 + 2 * heads)) ** 2 + 1.0
 

@@ -22,7 +22,7 @@ _EDGE = 1e-6
 
 
 class SettingsLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be chosen. What is given as a number is not. Raises ConfigError for limits that leave nothing."""
+    """What may be chosen; what is given is not. Raises ConfigError for limits that leave nothing."""
 
     decoys: int = 2
     """2: signal, decoy, vacuum. 1: signal and decoy."""
@@ -82,52 +82,47 @@ class SettingsSpace:
         limits = self.limits
         intensities = limits.intensities or self._intensities(left)
         probabilities = limits.probabilities or self._probabilities(left)
-        bases = [
+        sent, measured = (
             given if given is not None else _between(next(left), *self._basis_range)
             for given in (limits.basis_z_probability, limits.station_basis_z_probability)
-        ]
-        return SourceSettings(intensities, probabilities, *bases, self._intervals(intensities))
+        )
+        return SourceSettings(intensities, probabilities, sent, measured, self._intervals(intensities))
 
     def rounded(self, settings: SourceSettings) -> SourceSettings:
-        """Settings of four decimals, which people can set, where the limits allow as much; else as they are."""
-        intensities = tuple(round(mu, DECIMALS) for mu in settings.intensities)
-        others = [round(p, DECIMALS) for p in settings.probabilities[1:]]
-        probabilities = (round(1.0 - sum(others), DECIMALS), *others)
+        """Settings of four decimals, which people can set, where the limits allow it; else as they are."""
         limits = self.limits
+        chosen = tuple(round(mu, DECIMALS) for mu in settings.intensities[:2])
+        others = [round(p, DECIMALS) for p in settings.probabilities[1:]]
+        sent, measured = settings.basis_z_probability, settings.station_basis_z_probability
+        intensities = limits.intensities or (*chosen, *settings.intensities[2:])
         plain = SourceSettings(
-            limits.intensities or intensities,
-            limits.probabilities or probabilities,
-            *(
-                value if given is not None else round(value, DECIMALS)
-                for given, value in (
-                    (limits.basis_z_probability, settings.basis_z_probability),
-                    (limits.station_basis_z_probability, settings.station_basis_z_probability),
-                )
-            ),
-            self._intervals(limits.intensities or intensities),
+            intensities,
+            limits.probabilities or (round(1.0 - sum(others), DECIMALS), *others),
+            round(sent, DECIMALS) if limits.basis_z_probability is None else sent,
+            round(measured, DECIMALS) if limits.station_basis_z_probability is None else measured,
+            self._intervals(intensities),
         )
         return plain if self.allows(plain) else settings
 
     def allows(self, settings: SourceSettings) -> bool:
         """Whether settings of as many classes lie within the limits."""
-        limits, mu, p = self.limits, settings.intensities, settings.probabilities
-        least, slack = limits.least_probability, 1e-12
+        limits, least = self.limits, self.limits.least_probability
+        (signal, decoy), others = settings.intensities[:2], settings.intensities[2:]
+        low, high = limits.intensity_range
         vacuum = limits.vacuum_intensity
-        chosen = (
-            limits.intensity_range[0] <= mu[1] < mu[0] - vacuum and mu[0] <= limits.intensity_range[1]
+        bright = low <= decoy < signal - vacuum and signal <= high and set(others) <= {vacuum}
+        given = (
+            (limits.intensities, settings.intensities, bright),
+            (limits.probabilities, settings.probabilities, min(settings.probabilities) >= least),
+            *(
+                (kept, value, least <= value <= 1 - least)
+                for kept, value in (
+                    (limits.basis_z_probability, settings.basis_z_probability),
+                    (limits.station_basis_z_probability, settings.station_basis_z_probability),
+                )
+            ),
         )
-        bases = (
-            (limits.basis_z_probability, settings.basis_z_probability),
-            (limits.station_basis_z_probability, settings.station_basis_z_probability),
-        )
-        return (
-            (mu == limits.intensities if limits.intensities else chosen and mu[2:] == (vacuum,)[: len(mu) - 2])
-            and (p == limits.probabilities if limits.probabilities else min(p) >= least - slack)
-            and all(
-                value == given if given is not None else least - slack <= value <= 1 - least + slack
-                for given, value in bases
-            )
-        )
+        return all(inside if kept is None else value == kept for kept, value, inside in given)
 
     def coordinates(self, settings: SourceSettings) -> Floats:
         """The point nearest to given settings, of as many classes; what lies outside the limits is put in."""
@@ -138,7 +133,9 @@ class SettingsSpace:
             place.append(_place_between(signal, *self._signal_range))
             place.append(_place_between(decoy, *self._decoy_range(_between(place[0], *self._signal_range))))
         if limits.probabilities is None:
-            spare = np.maximum(np.array(settings.probabilities[: self.classes]) - limits.least_probability, 1e-4)
+            spare = np.maximum(
+                np.array(settings.probabilities[: self.classes]) - limits.least_probability, 1e-4
+            )
             place += np.log(spare[:-1] / spare[-1]).tolist()
         for given, value in (
             (limits.basis_z_probability, settings.basis_z_probability),
@@ -153,7 +150,8 @@ class SettingsSpace:
         """Settings to start from: the best of blocks of several sizes."""
         tables = _USUAL_TWO if self.classes == 3 else _USUAL_ONE
         return tuple(
-            SourceSettings((*mu, self.limits.vacuum_intensity)[: self.classes], p, z, z) for z, mu, p in tables
+            SourceSettings((*mu, self.limits.vacuum_intensity)[: self.classes], p, z, z)
+            for z, mu, p in tables
         )
 
     def _names(self) -> Iterator[str]:

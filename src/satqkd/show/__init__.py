@@ -4,6 +4,7 @@ from satqkd.show.budget_picture import plot_budget
 from satqkd.show.files import Columns, PassFiles, PassView, Scene, pass_view, read_pass
 from satqkd.show.folder import report_of_folder
 from satqkd.show.image import as_noise, demo_image, fitted_image, from_ppm, to_ppm
+from satqkd.show.optimum_picture import plot_optimum
 from satqkd.show.pictures import geometry_picture, image_picture, loss_picture, rate_picture
 from satqkd.show.report import IMAGE_PICTURE, pass_report, write_pictures, write_report
 from satqkd.show.tables import Table, pass_table
@@ -26,6 +27,7 @@ __all__ = [
     "pass_table",
     "pass_view",
     "plot_budget",
+    "plot_optimum",
     "rate_picture",
     "read_pass",
     "report_of_folder",

@@ -1,0 +1,97 @@
+"""Key against each setting by itself, the others kept at their best: how sharp an optimum is. No search."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from satqkd.errors import DataFormatError
+from satqkd.mission.optimum import Sweep
+from satqkd.mission.pass_plan import PassPlan
+from satqkd.security.channel import SourceSettings
+from satqkd.security.optimise import expected_key_of
+from satqkd.security.plan import Prior, quick_bits
+from satqkd.security.settings_space import SettingsLimits
+
+POINTS: Final = 25
+_REACH: Final = 3.0
+"""Intensities from a third to three times the best."""
+
+
+def sweeps(plan: PassPlan, settings: SourceSettings) -> tuple[Sweep, ...]:
+    """One for each setting that the plan leaves to choose, by the quick bound."""
+    few = plan.thinned()
+    scenarios = few.scenarios(Prior.gaussian(plan.loss_spread_db))
+    found = []
+    for name, values in _ranges(settings, plan.limits):
+        kept, bits = [], []
+        for value in values:
+            other = _changed(settings, name, value)
+            if other is None:
+                continue
+            rows = [
+                quick_bits(other, *each.channel.counts(other, each.prior.losses_db), few.policy)
+                for each in scenarios
+            ]
+            kept.append(value)
+            bits.append(expected_key_of(rows, scenarios))
+        found.append(Sweep(name, tuple(kept), tuple(bits)))
+    return tuple(found)
+
+
+def _ranges(settings: SourceSettings, limits: SettingsLimits) -> Iterator[tuple[str, list[float]]]:
+    least = limits.least_probability
+    if limits.intensities is None:
+        low, high = limits.intensity_range
+        for k, name in enumerate(("signal intensity", "decoy intensity")):
+            best = settings.intensities[k]
+            yield name, _with(np.geomspace(max(low, best / _REACH), min(high, best * _REACH), POINTS), best)
+    if limits.probabilities is None:
+        for k, name in enumerate(("signal probability", "decoy probability")[: limits.decoys]):
+            best = settings.probabilities[k]
+            yield (
+                name,
+                _with(np.linspace(max(least, best - 0.3), min(1 - 2 * least, best + 0.3), POINTS), best),
+            )
+    for name, given, best in (
+        ("sender's probability of Z", limits.basis_z_probability, settings.basis_z_probability),
+        (
+            "receiver's probability of Z",
+            limits.station_basis_z_probability,
+            settings.station_basis_z_probability,
+        ),
+    ):
+        if given is None:
+            yield name, _with(np.linspace(max(0.02, best - 0.4), min(0.98, best + 0.4), POINTS), best)
+
+
+def _with(values: np.ndarray, best: float) -> list[float]:
+    return sorted({*values.tolist(), best})
+
+
+def _changed(settings: SourceSettings, name: str, value: float) -> SourceSettings | None:
+    """Settings with one of them changed, other probabilities in proportion; None if no source can be so."""
+    what, _, kind = name.partition(" ")
+    if kind == "probability of Z":
+        field = "basis_z_probability" if what == "sender's" else "station_basis_z_probability"
+        return msgspec.structs.replace(settings, **{field: value})
+    k = ("signal", "decoy").index(what)
+    if kind == "intensity":
+        mu = (*settings.intensities[:k], value, *settings.intensities[k + 1 :])
+        other = msgspec.structs.replace(settings, intensities=mu, intensity_intervals=None)
+        if settings.intensity_intervals is not None:
+            low, high = settings.intensity_intervals[k]
+            scale = value / settings.intensities[k]
+            intervals = list(settings.intensity_intervals)
+            intervals[k] = (low * scale, high * scale)
+            other = msgspec.structs.replace(other, intensity_intervals=tuple(intervals))
+    else:
+        scale = (1 - value) / (1 - settings.probabilities[k])
+        p = [value if j == k else scale * each for j, each in enumerate(settings.probabilities)]
+        other = msgspec.structs.replace(settings, probabilities=tuple(p))
+    try:
+        _ = other.model
+    except DataFormatError:
+        return None
+    return other
