@@ -44,8 +44,8 @@ def phase_error_rate(
 
 def length_terms(
     *,
-    vacuum: float,
-    singles: float,
+    vacuum_bits: float,
+    keyed_singles: float,
     test_singles: float,
     test_errors: float,
     leaked_bits: float,
@@ -55,19 +55,20 @@ def length_terms(
 ) -> dict[str, Any]:
     """The sum of the module's formula, each part named; `length_bits` may be negative, `secret_bits` not.
 
-    vacuum, singles: lower bounds in the key basis.  test_singles, test_errors: lower and upper bound in the
-    test basis.  epsilon_event: failure of each of the `events` equal terms of the secrecy budget.
+    vacuum_bits, keyed_singles: lower bounds of empty and single-photon pulses detected in the key basis.
+    test_singles, test_errors: lower and upper bound in the test basis.  epsilon_event: failure of each of the
+    `events` equal terms of the secrecy budget.
     """
-    rate = phase_error_rate(test_errors, test_singles, singles, epsilon=epsilon_event)
-    entropy = vacuum + singles * secret_fraction(rate)
+    rate = phase_error_rate(test_errors, test_singles, keyed_singles, epsilon=epsilon_event)
+    entropy = vacuum_bits + keyed_singles * secret_fraction(rate)
     amplification = CHAIN_TERMS * math.log2(1 / epsilon_event)
     verification = math.log2(2 / epsilon_correctness)
     length = entropy - leaked_bits - amplification - verification
     return {
         "secret_bits": max(0, math.floor(length)),
         "length_bits": length,
-        "vacuum": vacuum,
-        "single_photons": singles,
+        "vacuum": vacuum_bits,
+        "single_photons": keyed_singles,
         "test_single_photons": test_singles,
         "test_single_photon_errors": test_errors,
         "phase_error_rate": rate,

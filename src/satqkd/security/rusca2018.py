@@ -67,8 +67,8 @@ def rusca2018(
     if singles > float(np.sum(key)) or test_singles > float(np.sum(test)):
         vacuum = singles = 0.0
     return length_terms(
-        vacuum=vacuum,
-        singles=singles,
+        vacuum_bits=vacuum,
+        keyed_singles=singles,
         test_singles=test_singles,
         test_errors=inversion.errors(test_errors),
         leaked_bits=leaked_bits,

@@ -75,8 +75,8 @@ def satquma(
     if singles > float(np.sum(key)) or test_singles > float(np.sum(test)):
         vacuum = singles = 0.0
     return length_terms(
-        vacuum=vacuum,
-        singles=singles,
+        vacuum_bits=vacuum,
+        keyed_singles=singles,
         test_singles=test_singles,
         test_errors=errors,
         leaked_bits=leaked_bits,
@@ -87,16 +87,16 @@ def satquma(
 
 
 def leak_bits(
-    sifted: float,
+    sifted_bits: float,
     errors: float,
     *,
     mode: LeakMode = "block",
     efficiency: float = 1.16,
     epsilon_correctness: float = 1e-15,
 ) -> float:
-    r"""Bits that SatQuMA takes for error correction of `sifted` key bits with `errors` wrong, not rounded.
+    r"""Bits that SatQuMA takes for error correction of sifted bits with `errors` wrong, not rounded.
 
-    With Q = errors/sifted, f the efficiency, F^{-1} the binomial quantile (smallest k with
+    With n sifted bits, Q = errors/n, f the efficiency, F^{-1} the binomial quantile (smallest k with
     :math:`\Pr[\mathrm{Bin}(n,1-Q)\le k]` at least the argument):
 
     - "block": :math:`f\,n\,h(Q)`;
@@ -111,17 +111,17 @@ def leak_bits(
     SatQuMA's Q counts all classes, which it keys. `errors` of 0 leak nothing here (it fails there); above
     one half the entropy is taken at one half (it lets it fall). An estimate, never a recount of a transcript.
     """
-    if not 0 <= errors <= sifted < math.inf:
-        raise DataFormatError(f"leak: expected 0 <= errors <= sifted bits, got {errors} of {sifted}")
+    if not 0 <= errors <= sifted_bits < math.inf:
+        raise DataFormatError(f"leak: expected 0 <= errors <= sifted bits, got {errors} of {sifted_bits}")
     if mode == "mxtot":
         return efficiency * errors
     if mode == "none" or errors == 0:
         return 0.0
-    block = efficiency * sifted * binary_entropy(min(errors / sifted, 0.5))
+    block = efficiency * sifted_bits * binary_entropy(min(errors / sifted_bits, 0.5))
     if mode == "block":
         return block
     if mode == "logm":
-        return max(block, _one_way_bits(sifted, errors / sifted, epsilon_correctness))
+        return max(block, _one_way_bits(sifted_bits, errors / sifted_bits, epsilon_correctness))
     raise ConfigError(f"leak mode: expected block, logm, mxtot or none, got {mode!r}")
 
 
