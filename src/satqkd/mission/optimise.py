@@ -6,7 +6,7 @@ their probabilities.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,6 +24,10 @@ from satqkd.security.optimise import Optimum, expected_key_of, optimise
 from satqkd.security.plan import Policy, Prior, Scenario, exact_bits, variable_length
 from satqkd.security.source import Floats
 from satqkd.sky import format_utc, parse_utc
+
+
+_ROUGH: Final = 1e-4
+"""Relative, of the key, where settings are only compared."""
 
 
 class _Worth(NamedTuple):
@@ -119,10 +123,19 @@ def _tables(plan: PassPlan, settings: SourceSettings, worth: _Worth, prior: Prio
     }
 
 
-def _best(plan: PassPlan, start: SourceSettings | None = None, *, fixed: bool = False) -> Optimum:
+def _best(
+    plan: PassPlan, start: SourceSettings | None = None, *, fixed: bool = False, tolerance: float = 1e-6
+) -> Optimum:
     prior = Prior.even(plan.loss_spread_db, nodes=17) if fixed else Prior.gaussian(plan.loss_spread_db)
     starts = [each for each in (plan.settings, start) if each and len(each.intensities) == plan.decoys + 1]
-    return optimise(plan.thinned().scenarios(prior), plan.policy, plan.limits, fixed=fixed, starts=starts)
+    return optimise(
+        plan.thinned().scenarios(prior),
+        plan.policy,
+        plan.limits,
+        fixed=fixed,
+        starts=starts,
+        tolerance=tolerance,
+    )
 
 
 def _worth(settings: SourceSettings, scenarios: Sequence[Scenario], policy: Policy) -> _Worth:
@@ -138,7 +151,7 @@ def _fixed_length(plan: PassPlan, settings: SourceSettings) -> tuple[float | Non
     if plan.loss_spread_db == 0:
         return None, None
     told = plan.thinned().scenarios(Prior.even(plan.loss_spread_db))
-    other = _best(plan, settings, fixed=True).settings
+    other = _best(plan, settings, fixed=True, tolerance=_ROUGH).settings
     rows = [_worth(each, told, plan.policy) for each in (settings, other)]
     fixed_bits = max(expected_key_of(each.bits, told, fixed=True) for each in rows)
     return fixed_bits, rows[0].expected_bits / fixed_bits if fixed_bits else None
@@ -159,7 +172,7 @@ def _alternatives(plan: PassPlan, settings: SourceSettings) -> tuple[Alternative
     for bases, classes, decoys in dict.fromkeys(rules):
         other = msgspec.structs.replace(policy, keyed_bases=bases, keyed_classes=classes)
         ruled = msgspec.structs.replace(few, policy=other, decoys=decoys)
-        best = _best(ruled, settings).settings if rows else settings
+        best = _best(ruled, settings, tolerance=_ROUGH).settings if rows else settings
         worth = _worth(best, told, other)
         rows.append(Alternative(bases, classes, decoys, worth.expected_bits, best))
     return tuple(rows)

@@ -15,6 +15,7 @@ from satqkd.security.plan import Prior, quick_bits
 from satqkd.security.settings_space import SettingsLimits
 
 POINTS: Final = 25
+_LOG_ODDS: Final = 2.5
 _REACH: Final = 3.0
 """Intensities from a third to three times the best."""
 
@@ -50,10 +51,7 @@ def _ranges(settings: SourceSettings, limits: SettingsLimits) -> Iterator[tuple[
     if limits.probabilities is None:
         for k, name in enumerate(("signal probability", "decoy probability")[: limits.decoys]):
             best = settings.probabilities[k]
-            yield (
-                name,
-                _with(np.linspace(max(least, best - 0.3), min(1 - 2 * least, best + 0.3), POINTS), best),
-            )
+            yield name, _around(best, max(least, 1e-3), 1 - 2 * least)
     for name, given, best in (
         ("sender's probability of Z", limits.basis_z_probability, settings.basis_z_probability),
         (
@@ -63,7 +61,14 @@ def _ranges(settings: SourceSettings, limits: SettingsLimits) -> Iterator[tuple[
         ),
     ):
         if given is None:
-            yield name, _with(np.linspace(max(0.02, best - 0.4), min(0.98, best + 0.4), POINTS), best)
+            yield name, _around(best, 0.02, 0.98)
+
+
+def _around(best: float, least: float, most: float) -> list[float]:
+    """Probabilities within a factor of some twelve in the odds, denser towards 0 and 1."""
+    odds = best / (1 - best) * np.exp(np.linspace(-_LOG_ODDS, _LOG_ODDS, POINTS))
+    values = odds / (1 + odds)
+    return _with(values[(values >= least) & (values <= most)], best)
 
 
 def _with(values: np.ndarray, best: float) -> list[float]:

@@ -69,8 +69,8 @@ def _cut(elevation_deg: float, plan: PassPlan, settings: SourceSettings) -> Elev
 def _elevations_deg(plan: PassPlan) -> list[float]:
     low = round(float(np.degrees(plan.station.minimum_elevation_rad)), 6)
     top = max(float(_elevation_deg(contact).max()) for contact in plan.contacts)
-    step = max(1.0, np.ceil((top - low) / CUTS))
-    return [low, *np.arange(np.floor(low / step + 1) * step, top, step).tolist()]
+    above = np.unique(np.round(low + np.geomspace(1.0, max(top - low, 2.0), CUTS)))
+    return [low, *above[(above > low) & (above < top)].tolist()]
 
 
 def _sifted(scenario: Scenario, settings: SourceSettings, policy: Policy) -> tuple[float, float]:

@@ -59,7 +59,7 @@ def optimise(
     fixed: bool = False,
     starts: Sequence[SourceSettings] = (),
     bits: Bits | None = None,
-    tolerance: float = 1e-5,
+    tolerance: float = 1e-6,
 ) -> Optimum:
     """Settings with the most expected key over all scenarios.
 

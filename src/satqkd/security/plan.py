@@ -216,7 +216,7 @@ def _plain(settings: SourceSettings, policy: Policy) -> OneBasis:
             key=BasisCounts(key, key_errors),
             test=BasisCounts(test, test_errors),
             keyed=keyed,
-            leaked_bits=_sifted_leak(tables[0], tables[1], keyed, policy),
+            leaked_bits=_sifted_leak(key.tolist(), key_errors.tolist(), keyed, policy),
             epsilon_secrecy=policy.share.epsilon_secrecy,
             epsilon_correctness=policy.share.epsilon_correctness,
             receiver=receiver,

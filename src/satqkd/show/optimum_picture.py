@@ -157,6 +157,6 @@ def _about(found: "SourceOptimum") -> str:
     passes = "one pass" if len(found.passes) == 1 else f"{len(found.passes)} passes"
     return (
         f"{passes}, first pulse {found.passes[0].start_utc}{spread}; bound {found.bound}; expected key "
-        f"{found.after_bits / scale:.4g} {unit}, by the preset's settings {found.before_bits / scale:.4g} {unit}"
+        f"{found.after_bits / scale:.4g} {unit}, by the preset's {found.before_bits / scale:.4g} {unit}"
         "\neach setting by itself, the others at their best; red: the best; the model's values, none measured"
     )
