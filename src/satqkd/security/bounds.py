@@ -7,7 +7,7 @@ import msgspec
 
 from satqkd.errors import ConfigError
 from satqkd.records import DECOY
-from satqkd.security import asymptotic, lim2014, published, variable
+from satqkd.security import asymptotic, comparison, lim2014, published, variable
 from satqkd.security.problem import BasisProblem, Terms
 
 
@@ -64,6 +64,9 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "variable-sharp": Bound(variable.sharp, True, classes=(2, 3), intervals=True, mismatch=True),
     "variable": Bound(published.published, True, mismatch=True),
     "lim2014": Bound(lim2014.lim2014, False),
+    "rusca2018": Bound(comparison.rusca, False, classes=(2,)),
+    "satquma": Bound(comparison.satquma_chernoff, False),
+    "satquma-hoeffding": Bound(comparison.satquma_hoeffding, False),
     "asymptotic": Bound(asymptotic.asymptotic, False, classes=(2, 3)),
 }
 """In the order in which `--bound all` prints them."""

@@ -92,16 +92,3 @@ def checked_counts(
     low = np.array(columns[0])
     if not (np.all(low >= 0) and np.all(low <= detections) and np.all(np.isfinite(detections))):
         raise DataFormatError(f"{expected}, with 0 <= errors <= detections, got {detections} and {errors}")
-
-
-def checked_source(intensities: NDArray[np.float64], probabilities: NDArray[np.float64]) -> None:
-    """DataFormatError unless intensities fall, the first above the others together, and shares sum to 1."""
-    mu, p = np.asarray(intensities), np.asarray(probabilities)
-    falling = np.all(np.diff(mu) < 0) and mu[-1] >= 0 and mu[0] > mu[1:].sum() and math.isfinite(mu[0])
-    if mu.shape != p.shape or not falling:
-        raise DataFormatError(
-            f"intensities: expected {p.size} falling mean photon numbers >= 0, the first above the sum of "
-            f"the others, got {mu}"
-        )
-    if not (np.all(p > 0) and abs(p.sum() - 1) <= 1e-9):
-        raise DataFormatError(f"probabilities: expected numbers above 0 with a sum of 1, got {p}")

@@ -24,8 +24,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.errors import DataFormatError
-from satqkd.security.fixed_length import checked_counts, checked_source, length_terms
+from satqkd.security.fixed_length import checked_counts, length_terms
+from satqkd.security.source import SourceModel
 
 Column = NDArray[np.float64]
 
@@ -45,20 +45,17 @@ def rusca2018(
     leaked_bits: float,
     epsilon_secrecy: float,
     epsilon_correctness: float,
+    keyed_shares: tuple[float, float] = (1.0, 1.0),
 ) -> dict[str, Any]:
     """Terms of the length for one keyed basis; counts by class signal, decoy, shape (2,), float64.
 
     key, test: matched detections.  key_errors, test_errors: wrong ones.  intensities, probabilities: shape
-    (2,), both above 0. All classes are keyed. Raises DataFormatError for columns that are none. Besides
-    `satquma`'s terms: `vacuum_upper`, at most so many detections of empty pulses in the key basis.
+    (2,), both above 0.  keyed_shares: as for `satquma`. Raises DataFormatError for columns that are none.
+    Besides `satquma`'s terms: `vacuum_upper`, at most so many detections of empty pulses in the key basis.
     """
     checked_counts("key basis", key, key_errors, CLASSES)
     checked_counts("test basis", test, test_errors, CLASSES)
-    checked_source(intensities, probabilities)
-    if not intensities[1] > 0:
-        raise DataFormatError(
-            f"intensities: expected a decoy above 0, got {intensities}; see satquma for vacuum"
-        )
+    SourceModel(tuple(map(float, intensities)), tuple(map(float, probabilities)))
     epsilon = epsilon_secrecy / TERMS
     inversion = _Inversion(intensities, probabilities, epsilon)
     singles = inversion.singles(key, key_errors)
@@ -67,8 +64,8 @@ def rusca2018(
     if singles > float(np.sum(key)) or test_singles > float(np.sum(test)):
         vacuum = singles = 0.0
     return length_terms(
-        vacuum_bits=vacuum,
-        keyed_singles=singles,
+        vacuum_bits=keyed_shares[0] * vacuum,
+        keyed_singles=keyed_shares[1] * singles,
         test_singles=test_singles,
         test_errors=inversion.errors(test_errors),
         leaked_bits=leaked_bits,

@@ -6,8 +6,8 @@ r"""The bound of the satellite planner SatQuMA 2.0.0: Lim's decoy bound with Che
 
 ("chernoff": from a count to its expectation, Yin et al., Sci. Rep. 10, 14312 (2020)), or the width
 :math:`\sqrt{\tfrac12 n\beta}` of all classes together ("hoeffding", Lim et al., PRA 89, 022307 (2014)). Then
-Lim's equations 1-5: vacuum, single photons, errors, Fung's correction, length; the vacuum is credited and
-every class keyed.
+Lim's equations 1-5: vacuum, single photons, errors, Fung's correction, length; the vacuum is credited and,
+in SatQuMA, every class keyed.
 
 **For comparison only**: the fixed-length theorem fed with observed counts. The budget is Lim's (B4),
 epsilon_sec = 2 (2 a1 + a2 + a3) + nu + 10 e1 + 2 e2, all equal, hence 21: a1 smooths and is the failure of
@@ -15,8 +15,8 @@ Fung's correction; a2, a3 are two chain rules and nu privacy amplification, and 
 length as 6 log2(21/epsilon_sec); e1 are ten one-sided bounds of counts (per basis: decoy from below, signal
 and vacuum from above, and the two of the vacuum bound), e2 two of test errors. Correctness epsilon_cor is
 the verification tag's, paid by log2(2/epsilon_cor). Not covered: thresholds and length fixed beforehand,
-keying only some classes, bases and classes told during the block, intensities that are not exact, detector
-mismatch, samples too small for Fung's correction.
+the statement that keying only some classes needs, bases and classes told during the block, intensities that
+are not exact, detector mismatch, samples too small for Fung's correction.
 
 What the program does was read in the public repository cnqo-qcomms/SatQuMA, commit f2b9229; where its code
 differs from the paper, and why not here, is said at each function. Knows no channel and no optimiser.
@@ -30,7 +30,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from satqkd.errors import ConfigError, DataFormatError
-from satqkd.security.fixed_length import checked_counts, checked_source, length_terms
+from satqkd.security.fixed_length import checked_counts, length_terms
+from satqkd.security.published import single_photon_errors_upper, single_photons_lower, vacuum_lower
+from satqkd.security.source import SourceModel
 from satqkd.security.tails import binary_entropy
 
 Column = NDArray[np.float64]
@@ -53,12 +55,14 @@ def satquma(
     epsilon_secrecy: float,
     epsilon_correctness: float,
     tails: Tails = "chernoff",
+    keyed_shares: tuple[float, float] = (1.0, 1.0),
 ) -> dict[str, Any]:
     r"""Terms of the length for one keyed basis; all counts by class signal, decoy, vacuum, shape (3,).
 
     key, test: matched detections of the two bases.  test_errors: wrong ones of `test`.  intensities,
-    probabilities: shape (3,).  Counts may be expectations. Raises DataFormatError for columns that are none,
-    ConfigError for other tails.
+    probabilities: shape (3,).  keyed_shares: of empty and of single-photon pulses, where not every class is
+    keyed; taken without a statement, as planners do.  Counts may be expectations. Raises DataFormatError
+    for columns that are none, ConfigError for other tails.
 
     As in SatQuMA lower bounds of counts are not cut at 0, and single-photon errors are at most all errors
     seen (which decides in small test samples). Unlike it: a whole number of bits; no negative vacuum or
@@ -66,17 +70,19 @@ def satquma(
     without light in the third class); 0.5 where Fung's logarithm is not positive (it takes no correction);
     no key where the estimate claims more single photons than detections.
     """
-    _check(key, test, test_errors, intensities, probabilities)
+    _check(key, test, test_errors)
+    source = SourceModel(tuple(map(float, intensities)), tuple(map(float, probabilities)))
     beta = math.log(TERMS / epsilon_secrecy)
-    inversion = _Inversion(intensities, probabilities)
-    vacuum, singles = inversion.vacuum_and_singles(*_expectations(key, beta, tails))
-    _, test_singles = inversion.vacuum_and_singles(*_expectations(test, beta, tails))
-    errors = min(inversion.errors(*_expectations(test_errors, beta, tails)), float(np.sum(test_errors)))
+    seen = _expectations(key, beta, tails)
+    vacuum, singles = vacuum_lower(source, *seen), single_photons_lower(source, *seen)
+    test_singles = single_photons_lower(source, *_expectations(test, beta, tails))
+    errors = single_photon_errors_upper(source, *_expectations(test_errors, beta, tails))
+    errors = min(errors, float(np.sum(test_errors)))
     if singles > float(np.sum(key)) or test_singles > float(np.sum(test)):
         vacuum = singles = 0.0
     return length_terms(
-        vacuum_bits=vacuum,
-        keyed_singles=singles,
+        vacuum_bits=keyed_shares[0] * vacuum,
+        keyed_singles=keyed_shares[1] * singles,
         test_singles=test_singles,
         test_errors=errors,
         leaked_bits=leaked_bits,
@@ -125,31 +131,6 @@ def leak_bits(
     raise ConfigError(f"leak mode: expected block, logm, mxtot or none, got {mode!r}")
 
 
-class _Inversion:
-    """Lim's inequalities for one source: weights e^mu/p, tau_0, tau_1."""
-
-    def __init__(self, intensities: Column, probabilities: Column) -> None:
-        self._mu = tuple(float(each) for each in intensities)
-        self._weights = np.exp(intensities) / probabilities
-        light = probabilities * np.exp(-np.asarray(intensities))
-        self._tau0, self._tau1 = float(light.sum()), float(light @ intensities)
-
-    def vacuum_and_singles(self, low: Column, high: Column) -> tuple[float, float]:
-        """Equations 2 and 3: at least so many empty and single-photon detections."""
-        mu1, mu2, mu3 = self._mu
-        low, high = self._weights * low, self._weights * high
-        vacuum = max(0.0, self._tau0 * float(mu2 * low[2] - mu3 * high[1]) / (mu2 - mu3))
-        squares = mu2**2 - mu3**2
-        bracket = float(low[1] - high[2] - squares / mu1**2 * (high[0] - vacuum / self._tau0))
-        return vacuum, max(0.0, mu1 * self._tau1 * bracket / (mu1 * (mu2 - mu3) - squares))
-
-    def errors(self, low: Column, high: Column) -> float:
-        """Equation 4: at most so many errors of single photons."""
-        _, mu2, mu3 = self._mu
-        difference = float(self._weights[1] * high[1] - self._weights[2] * low[2])
-        return max(0.0, self._tau1 * difference / (mu2 - mu3))
-
-
 def _expectations(counts: Column, beta: float, tails: Tails) -> tuple[Column, Column]:
     """Bounds of the expected counts, not weighted and not cut at 0."""
     if tails == "hoeffding":
@@ -184,9 +165,6 @@ def _binomial_quantile(tail: float, trials: int, probability: float) -> int:
     return high
 
 
-def _check(
-    key: Column, test: Column, test_errors: Column, intensities: Column, probabilities: Column
-) -> None:
+def _check(key: Column, test: Column, test_errors: Column) -> None:
     checked_counts("key basis", key, None, CLASSES)
     checked_counts("test basis", test, test_errors, CLASSES)
-    checked_source(intensities, probabilities)
