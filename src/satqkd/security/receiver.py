@@ -20,7 +20,7 @@ from satqkd.errors import DataFormatError
 
 
 class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """SettingsLimits that the station vouches for. Raises DataFormatError when impossible."""
+    """Limits that the station vouches for. Raises DataFormatError when impossible."""
 
     basis_choice: Literal["active", "passive"] = "active"
     """`passive`: a beam splitter chooses. Which bounds are proved for it: docs/design/bounds.md."""
