@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from satqkd.keys import KeyStore
     from satqkd.mission.contact import contact_of
+    from satqkd.mission.optimise import optimise_source
     from satqkd.mission.planning import expected_key, link_budget
     from satqkd.mission.presets import satellite, station
     from satqkd.mission.run_pass import run_pass
@@ -30,6 +31,7 @@ _HOMES: Final = {
     "find_passes": "satqkd.sky",
     "key_length": "satqkd.security",
     "link_budget": "satqkd.mission.planning",
+    "optimise_source": "satqkd.mission.optimise",
     "run_pass": "satqkd.mission.run_pass",
     "satellite": "satqkd.mission.presets",
     "station": "satqkd.mission.presets",
@@ -43,6 +45,7 @@ __all__ = [
     "find_passes",
     "key_length",
     "link_budget",
+    "optimise_source",
     "run_pass",
     "satellite",
     "station",

@@ -1,4 +1,4 @@
-"""The optimiser finds what grids and dice do not beat, keeps every limit, and its quick bound never flatters."""
+"""The optimiser finds what grids and dice do not beat and keeps limits; its quick bound never flatters."""
 
 import math
 

@@ -58,9 +58,13 @@ def optimise(
     """Find intensities, class probabilities and basis bias with the most expected key."""
     from satqkd.mission.files import read_protocol
     from satqkd.mission.optimise import optimise_source
+    from satqkd.security import BOUNDS
+    from satqkd.show import check_place, plot_optimum
 
     if passes > 1 and season is not None:
         raise typer.BadParameter("--passes and --season: expected one of the two, got both")
+    if plot is not None:
+        check_place(plot)
     found = optimise_source(
         satellite,
         station,
@@ -75,13 +79,13 @@ def optimise(
         decoys=decoys,
     )
     if plot is not None and found.after_bits:
-        from satqkd.show import plot_optimum
-
         say(f"picture: {plot_optimum(plot, found)}")
     if json:
         print_json(found)
     else:
         _tell(found)
+    if not BOUNDS[found.bound].proved:
+        say(f"bound {found.bound} is for comparison: no key is to be made by it")
     if not found.after_bits:
         say(found.reason)
         raise typer.Exit(1)
@@ -91,7 +95,7 @@ def _tell(found: "SourceOptimum") -> None:
     print_table(
         f"settings of {found.satellite} over {found.station}, bound {found.bound}",
         ("setting", "preset", "best"),
-        [*_settings(found.before, found.after), ("expected secret bits", *_worth(found))],
+        [*_settings(found.before, found.after), *_worth(found)],
     )
     print_table(
         "passes",
@@ -109,17 +113,15 @@ def _tell(found: "SourceOptimum") -> None:
     )
     if not found.after_bits:
         return
-    if found.fixed_length_bits is not None:
+    if len(found.losses) > 1:
         _tell_losses(found)
     _tell_rules(found)
     _tell_times(found)
 
 
 def _tell_losses(found: "SourceOptimum") -> None:
-    ratio = "" if found.variable_over_fixed is None else f", {found.variable_over_fixed:.2f} times as much"
     print_table(
-        f"secret bits by loss; best lengths fixed beforehand: {_bits(found.fixed_length_bits)} expected, "
-        f"lengths by the counts{ratio}",
+        "secret bits by loss",
         ("loss on top (dB)", "preset", "best"),
         [
             (f"{row.loss_db:+.1f}", _bits(row.before_bits), _bits(row.after_bits))
@@ -157,7 +159,7 @@ def _tell_rules(found: "SourceOptimum") -> None:
 
 def _tell_times(found: "SourceOptimum") -> None:
     print_table(
-        f"key by the elevation from which light is sent; best from {found.best_elevation_deg:g} degrees on",
+        f"key by the elevation light is sent from, best {found.best_elevation_deg:g} deg",
         ("elevation (deg)", "sifted bits", "QBER (%)", "expected bits"),
         [
             (
@@ -194,8 +196,11 @@ def _settings(before: "SourceSettings", after: "SourceSettings") -> Iterator[Row
         yield f"probability of Z, {end}", f"{getattr(before, name):.4g}", f"{getattr(after, name):.4g}"
 
 
-def _worth(found: "SourceOptimum") -> Row:
-    return _bits(found.before_bits), _bits(found.after_bits)
+def _worth(found: "SourceOptimum") -> Iterator[Row]:
+    yield "expected secret bits", _bits(found.before_bits), _bits(found.after_bits)
+    if found.fixed_length_bits is not None and found.variable_over_fixed is not None:
+        yield "with the best lengths fixed beforehand", "-", _bits(found.fixed_length_bits)
+        yield "lengths by the counts, times as much", "-", f"{found.variable_over_fixed:.2f}"
 
 
 def _bits(number: float | None) -> str:

@@ -25,7 +25,6 @@ from satqkd.security.plan import Policy, Prior, Scenario, exact_bits, variable_l
 from satqkd.security.source import Floats
 from satqkd.sky import format_utc, parse_utc
 
-
 _ROUGH: Final = 1e-4
 """Relative, of the key, where settings are only compared."""
 
@@ -84,7 +83,9 @@ def optimise_plan(plan: PassPlan) -> SourceOptimum:
     found = _best(plan)
     prior = plan.told_prior
     scenarios = plan.scenarios(prior)
-    old, new = (_worth(each, scenarios, plan.policy) for each in (plan.settings, found.settings))
+    covered = len(plan.settings.intensities) in BOUNDS[plan.policy.bound].classes
+    old = _worth(plan.settings, scenarios, plan.policy) if covered else None
+    new = _worth(found.settings, scenarios, plan.policy)
     basic = SourceOptimum(
         satellite=plan.satellite.name,
         station=plan.station.name,
@@ -94,7 +95,7 @@ def optimise_plan(plan: PassPlan) -> SourceOptimum:
         loss_spread_db=plan.loss_spread_db,
         kept=plan.keep,
         before=plan.settings,
-        before_bits=old.expected_bits,
+        before_bits=None if old is None else old.expected_bits,
         after=found.settings,
         after_bits=new.expected_bits,
         evaluations=found.evaluations,
@@ -165,7 +166,10 @@ def _alternatives(plan: PassPlan, settings: SourceSettings) -> tuple[Alternative
     rules = [own] + [(bases, *own[1:]) for bases in (("Z",), ("Z", "X"))]
     if plan.decoys == 2:
         rules += [(own[0], classes, 2) for classes in (("signal",), ("signal", "decoy"))]
-    if not {"intensities", "probabilities"} & set(plan.keep) and 2 in BOUNDS[policy.bound].classes:
+    if (
+        not {"intensities", "probabilities"} & set(plan.keep)
+        and 4 - plan.decoys in BOUNDS[policy.bound].classes
+    ):
         # With one decoy its errors tell the empty pulses, so it is revealed.
         rules.append((own[0], ("signal",), 3 - plan.decoys))
     rows: list[Alternative] = []
@@ -178,30 +182,31 @@ def _alternatives(plan: PassPlan, settings: SourceSettings) -> tuple[Alternative
     return tuple(rows)
 
 
-def _passes(plan: PassPlan, old: _Worth, new: _Worth, prior: Prior) -> tuple[PlannedPass, ...]:
+def _passes(plan: PassPlan, old: _Worth | None, new: _Worth, prior: Prior) -> tuple[PlannedPass, ...]:
+    def expected(worth: _Worth | None, k: int) -> float | None:
+        return None if worth is None else plan.clear_sky[k] * variable_length(worth.bits[k], prior)
+
     return tuple(
         PlannedPass(
             start_utc=format_utc(contact.epoch),
             duration_s=contact.quantum_end_s,
             max_elevation_deg=float(np.degrees(contact.pass_.max_elevation_rad)),
-            clear_sky=clear,
-            before_bits=clear * variable_length(before, prior),
-            after_bits=clear * variable_length(after, prior),
+            clear_sky=plan.clear_sky[k],
+            before_bits=expected(old, k),
+            after_bits=expected(new, k) or 0.0,
         )
-        for contact, clear, before, after in zip(
-            plan.contacts, plan.clear_sky, old.bits, new.bits, strict=True
-        )
+        for k, contact in enumerate(plan.contacts)
     )
 
 
-def _losses(plan: PassPlan, old: _Worth, new: _Worth, prior: Prior) -> tuple[LossRow, ...]:
-    before, after = (np.dot(plan.clear_sky, np.array(worth.bits)) for worth in (old, new))
-    return tuple(
-        LossRow(loss_db, weight, a, b)
-        for loss_db, weight, a, b in zip(
-            prior.losses_db, prior.weights, before.tolist(), after.tolist(), strict=True
-        )
+def _losses(plan: PassPlan, old: _Worth | None, new: _Worth, prior: Prior) -> tuple[LossRow, ...]:
+    before, after = (
+        [None] * len(prior.weights)
+        if worth is None
+        else np.dot(plan.clear_sky, np.array(worth.bits)).tolist()
+        for worth in (old, new)
     )
+    return tuple(map(LossRow, prior.losses_db, prior.weights, before, after))
 
 
 def _reason(found: Optimum) -> str:

@@ -15,8 +15,8 @@ class LossRow(msgspec.Struct, frozen=True):
     """On top of the budget's."""
     weight: float
     """Probability."""
-    before_bits: float
-    """Secret bits with the preset's settings, weather included."""
+    before_bits: float | None
+    """Secret bits with the preset's settings, weather included; None where the bound does not cover them."""
     after_bits: float
     """With the best settings."""
 
@@ -70,7 +70,7 @@ class PlannedPass(msgspec.Struct, frozen=True):
     duration_s: float
     max_elevation_deg: float
     clear_sky: float
-    before_bits: float
+    before_bits: float | None
     after_bits: float
     """Expected, with this pass's probability of a clear sky."""
 
@@ -98,7 +98,8 @@ class SourceOptimum(msgspec.Struct, frozen=True, kw_only=True):
     """What was not to be chosen."""
     before: SourceSettings
     """The presets' settings."""
-    before_bits: float
+    before_bits: float | None
+    """None where the bound does not cover a source of as many classes."""
     after: SourceSettings
     """The best found, rounded to four decimals."""
     after_bits: float

@@ -90,16 +90,25 @@ class PassPlan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         ]
 
     def thinned(self) -> "PassPlan":
-        """Few passes that stand for all: the middle one of each group of like light, for the whole group."""
-        light = [float((each.pulses * each.transmittance.sum(axis=0)).sum()) for each in self.channels]
-        order = np.lexsort(([contact.epoch.timestamp() for contact in self.contacts], light))
-        groups = np.array_split(order, min(REPRESENTATIVES, order.size))
-        middles = [int(group[group.size // 2]) for group in groups]
+        """Few passes that stand for all: of like ones, with equal shares of the light, the middle one."""
+        if len(self.contacts) <= REPRESENTATIVES:
+            return self
+        light = np.array([_light(each) for each in self.channels])
+        order = np.lexsort((np.array([contact.epoch.timestamp() for contact in self.contacts]), light))
+        share = np.cumsum((light * self.clear_sky)[order])
+        place = np.minimum(REPRESENTATIVES * share / share[-1] * (1 - 1e-12), REPRESENTATIVES - 1).astype(int)
+        middles, weights = [], []
+        for group in (order[place == k] for k in range(REPRESENTATIVES)):
+            if group.size:
+                # Weighted so that the light of the group is kept.
+                middle = int(group[group.size // 2])
+                middles.append(middle)
+                weights.append(float((light * self.clear_sky)[group].sum() / light[middle]))
         return msgspec.structs.replace(
             self,
             contacts=tuple(self.contacts[k] for k in middles),
             channels=tuple(self.channels[k] for k in middles),
-            clear_sky=tuple(float(sum(self.clear_sky[k] for k in group)) for group in groups),
+            clear_sky=tuple(weights),
         )
 
 
@@ -170,6 +179,10 @@ def _contacts(
 
 def _usable(station: Station, each: Pass) -> bool:
     return station.maximum_range_m is None or each.min_range_m < station.maximum_range_m
+
+
+def _light(channel: Channel) -> float:
+    return float((channel.pulses * channel.transmittance.sum(axis=0)).sum())
 
 
 def _relative(intervals: Sequence[Interval], intensities: Sequence[float]) -> tuple[Interval, ...]:

@@ -7,6 +7,7 @@ from satqkd.show.image import as_noise, demo_image, fitted_image, from_ppm, to_p
 from satqkd.show.optimum_picture import plot_optimum
 from satqkd.show.pictures import geometry_picture, image_picture, loss_picture, rate_picture
 from satqkd.show.report import IMAGE_PICTURE, pass_report, write_pictures, write_report
+from satqkd.show.style import check_place
 from satqkd.show.tables import Table, pass_table
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Scene",
     "Table",
     "as_noise",
+    "check_place",
     "demo_image",
     "fitted_image",
     "from_ppm",

@@ -120,7 +120,7 @@ def _draw_losses(axes: "Axes", found: "SourceOptimum") -> None:
     weights = np.array([row.weight for row in found.losses])
     likely = weights > _UNLIKELY * weights.max()
     for name, color, label in (("before_bits", MUTED, "preset"), ("after_bits", BLUE, "best settings")):
-        drawn = np.array([getattr(row, name) for row in found.losses])[likely] / scale
+        drawn = np.array([getattr(row, name) for row in found.losses], dtype=np.float64)[likely] / scale
         axes.plot(loss_db[likely], drawn, color=color, label=label)
     top = float(bits[likely].max())
     axes.fill_between(
@@ -155,8 +155,9 @@ def _about(found: "SourceOptimum") -> str:
     scale, unit = _unit(found.after_bits)
     spread = f", loss uncertain by {found.loss_spread_db:g} dB" if found.loss_spread_db else ""
     passes = "one pass" if len(found.passes) == 1 else f"{len(found.passes)} passes"
+    preset = "" if found.before_bits is None else f", by the preset's {found.before_bits / scale:.4g} {unit}"
     return (
         f"{passes}, first pulse {found.passes[0].start_utc}{spread}; bound {found.bound}; expected key "
-        f"{found.after_bits / scale:.4g} {unit}, by the preset's {found.before_bits / scale:.4g} {unit}"
-        "\neach setting by itself, the others at their best; red: the best; the model's values, none measured"
+        f"{found.after_bits / scale:.4g} {unit}{preset}\n"
+        "each setting by itself, the others at their best; red: the best; the model's values, none measured"
     )
