@@ -17,7 +17,7 @@ UNITS = (
 )  # fmt: skip
 TEXT_UNITS = ("_deg", "_km")
 """In results that people read."""
-TEXT_ROOMS = ("mission/report.py", "show/")
+TEXT_ROOMS = ("mission/report.py", "mission/optimum.py", "show/")
 
 DIMENSIONLESS = {
     # probabilities and shares
@@ -39,6 +39,10 @@ DIMENSIONLESS = {
     "receiver_obscuration", "reconciliation_efficiency", "rytov", "scintillation_index", "spread",
     "test_errors", "test_singles", "threshold", "transmitter_obscuration", "trials", "unit", "upper",
     "window_factor",
+    # what an optimiser weighs and how far it goes; a channel's shares of light and noise
+    "basis_spread", "brightness", "clear_sky", "intensity_range", "least_probability", "lost",
+    "missing_factor", "noise", "noise_per_photon", "optical_error", "reach", "start", "step", "tolerance",
+    "vacuum_intensity", "vacuum_leak", "variable_over_fixed", "weight", "wrong",
     # contrasts of polarisation; cosine and sine of its angles
     "contrast_x", "contrast_z", "cosine", "crossed", "crossed_x", "crossed_z", "sine",
     # optical depths

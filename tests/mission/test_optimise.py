@@ -233,10 +233,10 @@ class TestPlans:
 
     def test_a_season_holds_every_usable_night_pass_and_few_stand_for_all(self) -> None:
         satellite, station = presets.satellite("jinan-1"), presets.station("beijing")
-        plan = planned(satellite, station, season_days=12.0)
+        plan = planned(satellite, station, season_s=12 * 86_400.0)
         epochs = [contact.epoch for contact in plan.contacts]
         assert epochs == sorted(epochs) and len(set(epochs)) == len(epochs) > 9
-        assert (epochs[-1] - epochs[0]).total_seconds() < 12 * 86_400
+        assert (epochs[-1] - epochs[0]).total_seconds() < 12 * 86_400.0
         few = plan.thinned()
         assert len(few.contacts) < 9
         total, of_few = (
@@ -278,7 +278,7 @@ class TestPlans:
         ("wrong", "part"),
         [
             ({"passes": 0}, "passes"),
-            ({"season_days": 400.0}, "season_days"),
+            ({"season_s": 400 * 86_400.0}, "season_s"),
             ({"loss_spread_db": -1.0}, "loss_spread_db"),
             ({"clear_sky": 0.0}, "clear_sky"),
             ({"decoys": 3}, "decoys"),

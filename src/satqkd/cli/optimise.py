@@ -72,7 +72,7 @@ def optimise(
         protocol=read_protocol(protocol),
         bound=bound,
         passes=passes,
-        season_days=season,
+        season_s=None if season is None else 86_400.0 * season,
         loss_spread_db=loss_spread,
         clear_sky=clear_sky,
         keep=fix or (),

@@ -25,6 +25,7 @@ from satqkd.security.plan import Policy, Prior, Scenario, exact_bits, variable_l
 from satqkd.security.source import Floats
 from satqkd.sky import format_utc, parse_utc
 
+DAY_S: Final = 86_400.0
 _ROUGH: Final = 1e-4
 """Relative, of the key, where settings are only compared."""
 
@@ -44,7 +45,7 @@ def optimise_source(
     protocol: Protocol | None = None,
     bound: str | None = None,
     passes: int = 1,
-    season_days: float | None = None,
+    season_s: float | None = None,
     loss_spread_db: float = 0.0,
     clear_sky: float = 1.0,
     keep: Sequence[str] = (),
@@ -53,7 +54,7 @@ def optimise_source(
     """Best settings for the pass that contains an instant, else the next by night, and for those after it.
 
     satellite, station: presets' names, TOML paths, or settings.  bound: instead of the protocol's, any name
-    of `satqkd.security.BOUNDS`.  passes: night passes in a row; season_days: instead, all in so many days.
+    of `satqkd.security.BOUNDS`.  passes: night passes in a row; season_s: instead, all within that time.
     Each pass is a block of its own.  loss_spread_db: standard deviation of each pass's loss around the
     budget's.  clear_sky: probability of each pass.  keep: names of `KEEPABLE` that stay as the presets have
     them; a passive receiver's basis always does.  decoys: 2, or 1 for a source without vacuum.
@@ -61,7 +62,7 @@ def optimise_source(
     """
     craft = presets.satellite(satellite) if isinstance(satellite, str) else satellite
     ground = presets.station(station) if isinstance(station, str) else station
-    _check(passes, season_days, loss_spread_db, clear_sky, keep, decoys)
+    _check(passes, season_s, loss_spread_db, clear_sky, keep, decoys)
     plan = pass_plan(
         craft,
         ground,
@@ -69,7 +70,7 @@ def optimise_source(
         protocol=Protocol() if protocol is None else protocol,
         bound=bound,
         passes=passes,
-        season_days=season_days,
+        season_s=season_s,
         loss_spread_db=loss_spread_db,
         clear_sky=clear_sky,
         keep=keep,
@@ -220,7 +221,7 @@ def _reason(found: Optimum) -> str:
 
 def _check(
     passes: int,
-    season_days: float | None,
+    season_s: float | None,
     loss_spread_db: float,
     clear_sky: float,
     keep: Sequence[str],
@@ -228,7 +229,7 @@ def _check(
 ) -> None:
     for name, value, low, high in (
         ("passes", passes, 1, 1000),
-        ("season_days", 1.0 if season_days is None else season_days, 0.01, 366),
+        ("season_s", DAY_S if season_s is None else season_s, 60.0, 366 * DAY_S),
         ("loss_spread_db", loss_spread_db, 0, 20),
         ("clear_sky", clear_sky, 1e-9, 1),
         ("decoys", decoys, 1, 2),

@@ -120,14 +120,14 @@ def pass_plan(
     protocol: Protocol,
     bound: str | None = None,
     passes: int = 1,
-    season_days: float | None = None,
+    season_s: float | None = None,
     loss_spread_db: float = 0.0,
     clear_sky: float = 1.0,
     keep: Sequence[str] = (),
     decoys: int = 2,
 ) -> PassPlan:
     """Passes by night from the one that contains `at` on. Raises NoPassError."""
-    contacts = _contacts(satellite, station, at, passes=passes, season_days=season_days)
+    contacts = _contacts(satellite, station, at, passes=passes, season_s=season_s)
     return PassPlan(
         satellite=satellite,
         station=station,
@@ -155,17 +155,17 @@ def policy_of(satellite: Satellite, station: Station, protocol: Protocol, bound:
 
 
 def _contacts(
-    satellite: Satellite, station: Station, at: datetime, *, passes: int, season_days: float | None
+    satellite: Satellite, station: Station, at: datetime, *, passes: int, season_s: float | None
 ) -> list[Contact]:
     first = choose_pass(satellite, station, at)
-    if season_days is None and passes == 1:
+    if season_s is None and passes == 1:
         return [make_contact(satellite, station, first, step_s=PLANNING_GRID_S)]
-    wanted = None if season_days is not None else passes
+    wanted = None if season_s is not None else passes
     found = find_passes(
         orbit_of(satellite.orbit),
         site_of(station),
         first.start,
-        duration_s=SEARCH_S * passes if season_days is None else season_days * 86_400.0,
+        duration_s=SEARCH_S * passes if season_s is None else season_s,
         minimum_elevation_rad=station.minimum_elevation_rad,
     )
     usable = [each for each in found if is_night(each) and _usable(station, each)][:wanted]

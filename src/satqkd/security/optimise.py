@@ -43,7 +43,7 @@ class Optimum(msgspec.Struct, frozen=True, eq=False):
     settings: SourceSettings
     expected_bits: float
     """Secret bits of all scenarios, weighted, by `key_length`."""
-    bits: tuple[Floats, ...]
+    lengths_bits: tuple[Floats, ...]
     """Of each scenario by loss of its prior."""
     evaluations: int
     """Settings tried."""
@@ -81,16 +81,18 @@ def optimise(
     return Optimum(
         settings=settings,
         expected_bits=expected_key_of(found, scenarios, fixed=fixed),
-        bits=found,
+        lengths_bits=found,
         evaluations=search.evaluations,
         missing_factor=factor,
     )
 
 
-def expected_key_of(bits: Sequence[Floats], scenarios: Sequence[Scenario], *, fixed: bool = False) -> float:
-    """Weighted sum over scenarios of the expected key.  bits: of each by loss."""
+def expected_key_of(
+    lengths_bits: Sequence[Floats], scenarios: Sequence[Scenario], *, fixed: bool = False
+) -> float:
+    """Weighted sum over scenarios of the expected key.  lengths_bits: of each by loss."""
     gain = fixed_length if fixed else variable_length
-    return sum(each.weight * gain(row, each.prior) for row, each in zip(bits, scenarios, strict=True))
+    return sum(each.weight * gain(row, each.prior) for row, each in zip(lengths_bits, scenarios, strict=True))
 
 
 def _check_covered(space: SettingsSpace, policy: Policy) -> None:

@@ -100,9 +100,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         """Which of the source's classes are key."""
         return tuple(name in self.keyed_classes for name in CLASS_NAMES[: len(settings.intensities)])
 
-    def leak(self, sifted: float, errors: float) -> float:
+    def leak(self, sifted_bits: float, errors: float) -> float:
         """Bits that reconciliation is expected to tell."""
-        return self.reconciliation_efficiency * sifted * binary_entropy(errors / sifted) if sifted else 0.0
+        shannon = sifted_bits * binary_entropy(errors / sifted_bits) if sifted_bits else 0.0
+        return self.reconciliation_efficiency * shannon
 
     def receiver_at(self, settings: SourceSettings) -> ReceiverModel:
         """What is vouched for with these settings."""
@@ -153,20 +154,20 @@ def exact_bits(settings: SourceSettings, scenario: Scenario, policy: Policy) -> 
     )
 
 
-def variable_length(bits: Floats, prior: Prior) -> float:
-    """Expected key of a block whose length follows its counts.  bits: by loss, as `exact_bits`."""
-    return float(np.dot(prior.weights, np.maximum(bits, 0.0)))
+def variable_length(lengths_bits: Floats, prior: Prior) -> float:
+    """Expected key of a block whose length follows its counts.  lengths_bits: by loss, as `exact_bits`."""
+    return float(np.dot(prior.weights, np.maximum(lengths_bits, 0.0)))
 
 
-def fixed_length(bits: Floats, prior: Prior) -> float:
+def fixed_length(lengths_bits: Floats, prior: Prior) -> float:
     """Expected key of a block that gives one length fixed beforehand, or nothing: with the best such length.
 
-    A block is accepted where its loss lets it give as much.  bits: by loss, as `exact_bits`.
+    A block is accepted where its loss lets it give as much.  lengths_bits: by loss, as `exact_bits`.
     """
-    order = np.argsort(-bits, kind="stable")
+    order = np.argsort(-lengths_bits, kind="stable")
     weights = np.array(prior.weights)[order]
     accepted = np.cumsum(weights) - (0.5 * weights if prior.continuous else 0.0)
-    return float(np.max(np.maximum(bits[order], 0.0) * accepted))
+    return float(np.max(np.maximum(lengths_bits[order], 0.0) * accepted))
 
 
 Bits = Callable[[SourceSettings, Floats, Floats, Policy], Floats]
@@ -177,7 +178,7 @@ def quick_bits(settings: SourceSettings, detections: Floats, errors: Floats, pol
     """Secret bits of tables of expected counts, the keyed bases together; below 0 where costs exceed them.
 
     detections, errors: shape (losses, 2, classes).  Returns shape (losses,). The default bound has a quick
-    form that never gives more; others are computed as they are, of whole counts.
+    form that never gives more; others are computed as they are, of counts that are not whole.
     """
     one_basis = _quick if policy.bound == "variable-sharp" else _plain
     lengths = one_basis(settings, policy)
@@ -210,13 +211,13 @@ def _plain(settings: SourceSettings, policy: Policy) -> OneBasis:
     keyed, model, receiver = policy.keyed(settings), settings.model, policy.receiver_at(settings)
 
     def bits(*tables: Numbers) -> float:
-        key, key_errors, test, test_errors = (np.round(each) for each in tables)
+        key, key_errors, test, test_errors = (np.array(each) for each in tables)
         problem = BasisProblem(
             source=model,
             key=BasisCounts(key, key_errors),
             test=BasisCounts(test, test_errors),
             keyed=keyed,
-            leaked_bits=_sifted_leak(key.tolist(), key_errors.tolist(), keyed, policy),
+            leaked_bits=_sifted_leak(tables[0], tables[1], keyed, policy),
             epsilon_secrecy=policy.share.epsilon_secrecy,
             epsilon_correctness=policy.share.epsilon_correctness,
             receiver=receiver,

@@ -38,6 +38,8 @@ class SettingsLimits(msgspec.Struct, frozen=True, kw_only=True):
     basis_z_probability: float | None = None
     station_basis_z_probability: float | None = 0.5
     """None: chosen, which needs a receiver that chooses actively."""
+    bases_alike: bool = False
+    """Whether the receiver's, where it is chosen, is to be the sender's."""
     relative_intervals: tuple[Interval, ...] | None = None
     """Lowest and highest over nominal intensity of each class that is not dark; with `vacuum_interval`."""
     vacuum_interval: Interval | None = None
@@ -82,10 +84,11 @@ class SettingsSpace:
         limits = self.limits
         intensities = limits.intensities or self._intensities(left)
         probabilities = limits.probabilities or self._probabilities(left)
-        sent, measured = (
-            given if given is not None else _between(next(left), *self._basis_range)
-            for given in (limits.basis_z_probability, limits.station_basis_z_probability)
-        )
+        sent, measured = limits.basis_z_probability, limits.station_basis_z_probability
+        if sent is None:
+            sent = _between(next(left), *self._basis_range)
+        if measured is None:
+            measured = sent if limits.bases_alike else _between(next(left), *self._basis_range)
         return SourceSettings(intensities, probabilities, sent, measured, self._intervals(intensities))
 
     def rounded(self, settings: SourceSettings) -> SourceSettings:
@@ -137,12 +140,10 @@ class SettingsSpace:
                 np.array(settings.probabilities[: self.classes]) - limits.least_probability, 1e-4
             )
             place += np.log(spare[:-1] / spare[-1]).tolist()
-        for given, value in (
-            (limits.basis_z_probability, settings.basis_z_probability),
-            (limits.station_basis_z_probability, settings.station_basis_z_probability),
-        ):
-            if given is None:
-                place.append(_place_between(value, *self._basis_range))
+        if limits.basis_z_probability is None:
+            place.append(_place_between(settings.basis_z_probability, *self._basis_range))
+        if limits.station_basis_z_probability is None and not limits.bases_alike:
+            place.append(_place_between(settings.station_basis_z_probability, *self._basis_range))
         return np.array(place, dtype=np.float64)
 
     @property
@@ -162,7 +163,7 @@ class SettingsSpace:
             yield from ("signal probability", "decoy probability")[: self.classes - 1]
         if limits.basis_z_probability is None:
             yield "basis"
-        if limits.station_basis_z_probability is None:
+        if limits.station_basis_z_probability is None and not limits.bases_alike:
             yield "station basis"
 
     def _intensities(self, left: Iterator[float]) -> tuple[float, ...]:
