@@ -91,11 +91,10 @@ class LabelWatch:
         change = np.flatnonzero(np.diff(swapped, prepend=self._swapped))
         counted = self._alike + np.cumsum(np.diff(slot, prepend=self._slot) != 0)
         edges = np.concatenate([[0], counted[change] - 1, counted[-1:]])
-        longest = int(np.diff(edges).max())
         self._slot, self._swapped = int(slot[-1]), bool(swapped[-1])
         self._alike = int(edges[-1] - edges[-2])
-        if longest >= SLOTS_ALIKE:
+        if np.diff(edges).max() >= SLOTS_ALIKE:
             raise DataFormatError(
-                f"clicks: expected detector labels swapped at random each slot, got {longest} slots in a row "
-                'alike; mend the modulator or its driver, or set receiver.label_swap to "none"'
+                f"clicks: expected detector labels swapped at random each slot, got {SLOTS_ALIKE} slots in a "
+                'row alike; mend the modulator or its driver, or set receiver.label_swap to "none"'
             )
