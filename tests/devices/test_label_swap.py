@@ -245,6 +245,10 @@ def rotation(angle: float) -> np.ndarray:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], complex)
 
 
+def quarter_wave(angle: float) -> np.ndarray:
+    return rotation(angle) @ np.diag([1, 1j]) @ rotation(-angle)
+
+
 def probability(modulator: np.ndarray, arriving: np.ndarray, basis: int, bit: int) -> float:
     return float(abs(STATES[basis][bit].conj() @ modulator @ arriving) ** 2)
 
@@ -263,6 +267,8 @@ def test_a_quarter_turn_is_the_other_bit_whatever_arrives(psi: float, phi: float
             for sent in (*STATES[0], *STATES[1]):
                 seen = probability(QUARTER_TURN, optics @ sent, basis, bit)
                 assert seen == pytest.approx(probability(np.eye(2), optics @ sent, basis, 1 - bit), abs=1e-12)
+    rotator = quarter_wave(-np.pi / 4) @ np.diag([1, -1]) @ quarter_wave(np.pi / 4)
+    assert abs(np.trace(rotator.conj().T @ QUARTER_TURN)) == pytest.approx(2.0)  # equal but for a phase
     plus = STATES[1][0]
     assert probability(HALF_WAVE, plus, 1, 0) == pytest.approx(1.0)
     assert probability(QUARTER_TURN, plus, 1, 1) == pytest.approx(1.0)
