@@ -145,6 +145,8 @@ class Receiver(Settings, frozen=True, kw_only=True):
     """Probability that a photon in the sender's basis reaches the wrong detector with aligned frames."""
     basis_choice: Literal["active", "passive"]
     basis_z_probability: Inside = 0.5
+    label_swap: Literal["none", "random"] = "none"
+    """random: a modulator before the analyser turns the light of a slot by 90 degrees or not, by a coin."""
     gate_s: Annotated[float, Meta(gt=0, le=1e-3)]
     """Full width of the acceptance window around a slot."""
     hold_off_s: Short | None = None
@@ -176,8 +178,12 @@ class Receiver(Settings, frozen=True, kw_only=True):
 
     @property
     def longest_dead_time_s(self) -> float:
-        """Of detectors and tagger."""
-        return max(float(self.detector.each("dead_time_s").max()), self.tagger.dead_time_s)
+        """How long after a tag a detector may still be dead.
+
+        A tagger slower than its detector hides clicks, the last of them at the end of its own dead time.
+        """
+        dead_s, hidden_s = self.detector.each("dead_time_s"), self.tagger.dead_time_s
+        return float(np.where(dead_s < hidden_s, dead_s + hidden_s, dead_s).max())
 
     @property
     def exclusion_s(self) -> float:
