@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from satqkd.errors import ConfigError
-from satqkd.security import asymptotic, lim2014, published, variable
+from satqkd.security import asymptotic, lim2014, martingale, published, variable
 from satqkd.security.problem import BasisProblem, Terms
 
 
@@ -24,6 +24,8 @@ class Bound(msgspec.Struct, frozen=True):
     """Whether intensities may be uncertain."""
     mismatch: bool = False
     """Whether detectors may be unequal."""
+    remark: str = ""
+    """What a reader of its results must know."""
 
     def check(self, name: str, problem: BasisProblem) -> None:
         """Raises ConfigError naming what is not covered and which bounds cover it."""
@@ -53,6 +55,13 @@ def _covering_mismatch(bound: Bound, problem: BasisProblem) -> bool:
 BOUNDS: Final[Mapping[str, Bound]] = {
     "variable-sharp": Bound(variable.sharp, True, classes=(2, 3), intervals=True, mismatch=True),
     "variable": Bound(published.published, True, mismatch=True),
+    "variable-martingale": Bound(
+        martingale.martingale,
+        True,
+        streamed=True,
+        intervals=True,
+        remark="own derivation, not externally reviewed",
+    ),
     "lim2014": Bound(lim2014.lim2014, False),
     "asymptotic": Bound(asymptotic.asymptotic, False, classes=(2, 3)),
 }
