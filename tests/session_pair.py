@@ -22,6 +22,7 @@ from satqkd.distill.station_session import StationSession
 from satqkd.errors import KeyExhausted
 from satqkd.randomness import stream, stream_bytes
 from satqkd.records import Settings
+from satqkd.security import ReceiverModel
 
 SOURCE = Source(
     pulse_rate_hz=1e6,
@@ -39,6 +40,7 @@ Hook = Callable[[str, bytes], bytes | None]
 def parameters(*, slots: int = 200_000, expected_qber: float = 0.005, **protocol: Any) -> Parameters:
     """Agreed parameters of a made-up pass."""
     return Parameters(
+        receiver=ReceiverModel(),
         pass_id="made-up.pass",
         software="tests",
         satellite="sat",

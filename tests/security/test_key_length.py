@@ -187,8 +187,16 @@ def test_any_counts_give_a_plain_answer(detections, fractions, leaked, mu3):
         result = key_length(counts, source, TARGETS, leaked_bits={"Z": leaked, "X": leaked}, bound=bound)
         assert 0 <= result.secret_bits <= detections[0] + detections[3]
         assert b"null" not in to_json(result)
-        flat = [v for terms in result.terms["bases"].values() for v in terms.values()]
-        assert all(type(v) in (int, float) and math.isfinite(v) for v in flat)
+        assert all(type(v) in (int, float, str, bool) for v in plain_values(result.terms))
+        assert all(math.isfinite(v) for v in plain_values(result.terms) if not isinstance(v, str))
+
+
+def plain_values(value):
+    if isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from plain_values(each)
+    else:
+        yield value
 
 
 def rows(source, detections, errors) -> list[ClassCounts]:

@@ -68,6 +68,12 @@ class Source(Settings, frozen=True, kw_only=True):
             )
         if abs(sum(self.probabilities) - 1) > 1e-9:
             raise ConfigError(f"source.probabilities: expected a sum of 1, got {sum(self.probabilities)}")
+        for mean, (low, high) in zip(self.intensities, self.intensity_intervals or (), strict=False):
+            if not low <= mean <= high:
+                raise ConfigError(
+                    f"source.intensity_intervals: expected [lowest, highest] around each of "
+                    f"{self.intensities}, got {self.intensity_intervals}"
+                )
         period_s = 1 / self.pulse_rate_hz
         if max(map(abs, self.diode_skew_s)) > period_s / 2:
             raise ConfigError(

@@ -15,6 +15,7 @@ import satqkd
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.constants import SPEED_OF_LIGHT_M_S
 from satqkd.distill.parameters import Parameters
+from satqkd.security import ReceiverModel
 
 Array = NDArray[np.float64]
 
@@ -116,6 +117,7 @@ def agreed_parameters(contact: FlownContact, protocol: Protocol, *, pass_id: str
         station=contact.station.name,
         source=contact.satellite.source,
         station_basis_z_probability=contact.station.receiver.basis_z_probability,
+        receiver=receiver_model(contact.satellite, contact.station),
         protocol=protocol,
         slots=contact.slots,
         expected_qber=round(contact.expected_qber, 6),
@@ -125,6 +127,30 @@ def agreed_parameters(contact: FlownContact, protocol: Protocol, *, pass_id: str
         header_slots=0 if header is None else header.header_slots(rate_hz),
         header_interval_slots=0 if header is None else header.interval_slots(rate_hz),
     )
+
+
+def receiver_model(satellite: Satellite, station: Station) -> ReceiverModel:
+    """What a bound is told of the station's receiver, from what the station vouches for."""
+    receiver, limits = station.receiver, station.receiver.limits
+    mean_dark_hz = float(np.mean(receiver.detector.dark_rate_hz))
+    return ReceiverModel(
+        basis_choice=receiver.basis_choice,
+        x_share=_matched_x_share(
+            satellite.source.basis_z_probability, receiver.basis_z_probability, limits.basis_spread
+        ),
+        efficiency_spread=limits.efficiency_spread,
+        dark_probability=mean_dark_hz * receiver.gate_s,
+        dark_spread=limits.dark_spread,
+    )
+
+
+def _matched_x_share(sent_z: float, measured_z: float, spread: float) -> tuple[float, float]:
+    """Range of the probability that a matched round is in X, rounded outward by the last digits."""
+    shares = [
+        (1 - sent_z) * (1 - z) / ((1 - sent_z) * (1 - z) + sent_z * z)
+        for z in (measured_z + spread, measured_z - spread)
+    ]
+    return round(shares[0] - 1e-12, 12), round(shares[1] + 1e-12, 12)
 
 
 def unkeyed_slots(contact: FlownContact) -> int:

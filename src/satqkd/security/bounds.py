@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from satqkd.errors import ConfigError
+from satqkd.records import DECOY
 from satqkd.security import asymptotic, lim2014, martingale, published, variable
 from satqkd.security.problem import BasisProblem, Terms
 
@@ -32,6 +33,11 @@ class Bound(msgspec.Struct, frozen=True):
         source, receiver = problem.source, problem.receiver
         for covered, what, others in (
             (source.classes in self.classes, f"a source of {source.classes} classes", _covering_classes),
+            (
+                source.classes == 3 or not self.proved or not problem.keyed[DECOY],
+                "a keyed decoy where it is the only one (its errors must be of revealed rounds)",
+                _covering_keyed_decoy,
+            ),
             (self.intervals or source.exact, "uncertain intensities", _covering_intervals),
             (self.mismatch or receiver.matched, "unequal detectors", _covering_mismatch),
         ):
@@ -42,6 +48,10 @@ class Bound(msgspec.Struct, frozen=True):
 
 def _covering_classes(bound: Bound, problem: BasisProblem) -> bool:
     return problem.source.classes in bound.classes
+
+
+def _covering_keyed_decoy(bound: Bound, problem: BasisProblem) -> bool:
+    return bound.classes != (3,) and not bound.proved
 
 
 def _covering_intervals(bound: Bound, problem: BasisProblem) -> bool:

@@ -8,6 +8,8 @@ that the leak holds every key-dependent bit of its basis, announced error counts
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from satqkd.errors import ConfigError, DataFormatError
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
 from satqkd.results import ClassCounts, KeyLength
@@ -87,6 +89,12 @@ def key_length(
         bound=bound,
         terms={
             "bases": bases,
+            "counts": {
+                basis: {"detections": table.detections.tolist(), "errors": table.errors.tolist()}
+                for basis, table in tables.items()
+            },
+            "source": _given(model),
+            "receiver": _given(receiver),
             "keyed_classes": [name for name in CLASS_NAMES if name in keyed_classes],
             "epsilon_secrecy": security.epsilon_secrecy,
             "epsilon_correctness": security.epsilon_correctness,
@@ -138,6 +146,11 @@ def _shared_out(total: int, sizes: dict[str, int]) -> dict[str, int]:
 
 def _keyed_sum(column: Floats, keyed: tuple[bool, ...]) -> int:
     return int(sum(count for count, member in zip(column, keyed, strict=True) if member))
+
+
+def _given(model: msgspec.Struct) -> Terms:
+    """A model as plain values, without what was left out."""
+    return {name: value for name, value in msgspec.to_builtins(model).items() if value is not None}
 
 
 def _observed(table: BasisCounts, keyed: tuple[bool, ...]) -> Terms:

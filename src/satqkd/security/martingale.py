@@ -24,6 +24,9 @@ from satqkd.security.variable import budget
 from satqkd.security.weight_choice import around, ladder
 from satqkd.security.weights import MARGIN, WeightSet, check_photon_numbers
 
+PASSIVE_WIDTH = 1e-3
+"""Least width of a passive receiver's test share: no splitter and no pair of arms is known better."""
+
 
 def martingale(problem: BasisProblem) -> Terms:
     """Terms of the length for one keyed basis. Every set is verified before any is evaluated.
@@ -61,12 +64,13 @@ def martingale(problem: BasisProblem) -> Terms:
         "leaked_bits": problem.leaked_bits,
         "amplification_bits": amplification,
         "verification_bits": verification,
-        "sets": len(sets),
-        "set": best,
-        "entropy_bits_by_set": bits,
-        "key_weights": list(chosen.key),
-        "error_weights": list(chosen.errors),
-        "error_rate": chosen.error_rate,
+        "statements": [
+            {"what": f"weight set {j}", "rule": "secret bits before leak, at least", "value": value}
+            for j, value in enumerate(bits)
+        ],
+        "weight_set": best,
+        "weights": {"key_detections": list(chosen.key), "test_errors": list(chosen.errors)},
+        "tangent_error_rate": chosen.error_rate,
         "alpha": chosen.alpha,
         "beta": chosen.beta,
         "theta": chosen.theta,
@@ -159,11 +163,12 @@ def known_test_share(problem: BasisProblem) -> Interval:
             "basis X, which martingale bounds take instead of counting rounds, got none; give key_length a "
             "ReceiverModel with x_share"
         )
-    if problem.receiver.basis_choice == "passive" and not share[0] < 0.5 < share[1]:
+    wide = share[1] - share[0] >= PASSIVE_WIDTH
+    if problem.receiver.basis_choice == "passive" and not (wide and share[0] < 0.5 < share[1]):
         raise ConfigError(
-            "receiver x_share: expected for a passive basis choice limits on both sides of 1/2, wide enough "
-            f"for several photons at once, got {problem.receiver.x_share}; behind an uneven splitter the "
-            "test rounds of such light are no fair sample: choose bases actively"
+            "receiver x_share: expected for a passive basis choice limits on both sides of 1/2, at least "
+            f"{PASSIVE_WIDTH:g} apart and valid for several photons at once, got {problem.receiver.x_share}; "
+            "behind an uneven splitter the test rounds of such light are no fair sample: choose bases actively"
         )
     return share
 

@@ -41,7 +41,7 @@ class BasisProblem(msgspec.Struct, frozen=True, eq=False):
 
     source: SourceModel
     key: BasisCounts
-    """The key basis. Its errors tell one-decoy bounds how many pulses were empty; others do not read them."""
+    """The key basis. Of its errors bounds read those of decoys that are not keyed, with one decoy."""
     test: BasisCounts
     """The other basis."""
     keyed: tuple[bool, ...]

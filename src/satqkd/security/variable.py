@@ -16,10 +16,12 @@ import math
 import msgspec
 import numpy as np
 
+from satqkd.records import CLASS_NAMES, DECOY
 from satqkd.security import decoy, tails
 from satqkd.security.problem import BasisCounts, BasisProblem, Terms
 from satqkd.security.receiver import ReceiverModel
-from satqkd.security.source import Floats
+from satqkd.security.source import Floats, SourceModel
+from satqkd.security.statements import Statements
 
 PRIVACY_SHARE = 1 / 64
 """Of a basis's epsilon_secrecy: privacy amplification pays two bits for each halving, the estimate more."""
@@ -55,28 +57,30 @@ def sharp_estimate(problem: BasisProblem, *, epsilon_event: float) -> Terms:
     """Single photons and phase errors, every statement failing with probability <= epsilon_event.
 
     `keyed_single_photons` is a whole number n; `phase_errors` bounds the X errors of any n keyed single
-    photons picked at random.
+    photons picked at random. `statements` holds each statement that was made.
     """
-    eps = epsilon_event
-    key_terms, test_terms = (_single_photons(problem, counts, eps) for counts in (problem.key, problem.test))
-    singles, test_singles = key_terms.pop("single_photons"), test_terms.pop("single_photons")
-    keyed = _keyed(problem, singles, photons=1, eps=eps)
-    vacuum = _keyed(problem, _vacuum_lower(problem, eps), photons=0, eps=eps) if problem.vacuum_credit else 0
-    if problem.contradicts(keyed=keyed + vacuum, test_singles=test_singles):
+    say = Statements(allowed=sharp_events(problem), epsilon=epsilon_event)
+    key, test = (
+        _single_photons(problem, counts, where, say)
+        for counts, where in ((problem.key, "key basis"), (problem.test, "test basis"))
+    )
+    keyed = _keyed(problem, key["single_photons"], photons=1, say=say)
+    vacuum = _keyed(problem, _vacuum_lower(problem, say), photons=0, say=say) if problem.vacuum_credit else 0
+    if problem.contradicts(keyed=keyed + vacuum, test_singles=test["single_photons"]):
         keyed = vacuum = 0
-    test_errors = _test_errors(problem, eps)
-    sampled = tails.phase_errors_upper(test_errors, test_singles, keyed, epsilon=eps)
-    phase_errors = _with_mismatch(sampled, keyed, problem.receiver, eps)
+    test_errors = _test_errors(problem, say)
+    sampled = say.phase_errors_upper("phase errors", test_errors, test["single_photons"], keyed)
+    phase_errors = _with_mismatch(sampled, keyed, problem.receiver, say)
     return {
-        "single_photons": singles,
-        **key_terms,
+        **key,
         "keyed_single_photons": keyed,
         "vacuum": vacuum,
-        "test_single_photons": test_singles,
-        **{f"test_{name}": value for name, value in test_terms.items()},
+        **{f"test_{name}": value for name, value in test.items()},
         "test_single_photon_errors": test_errors,
         "phase_errors": phase_errors,
         "phase_error_rate": phase_errors / keyed if keyed else 0.5,
+        "statements": say.made,
+        "weights": _weights_used(problem.source),
     }
 
 
@@ -85,7 +89,7 @@ def sharp_events(problem: BasisProblem) -> int:
     source = problem.source
     if source.classes == 2:
         _, empty = decoy.single_photon_weights_one_decoy(source)
-        per_set = 1 + 3 * (empty > 0)
+        per_set = 1 + 2 * (empty > 0)
     else:
         per_set = _statements(decoy.single_photon_weights(source))
     errors = _statements(decoy.single_photon_error_weights(source))
@@ -117,47 +121,45 @@ def length(problem: BasisProblem, split: Budget, terms: Terms) -> Terms:
     }
 
 
-def _single_photons(problem: BasisProblem, counts: BasisCounts, eps: float) -> Terms:
+def _single_photons(problem: BasisProblem, counts: BasisCounts, where: str, say: Statements) -> Terms:
     """Single photons of a set of detections, a whole number; with one decoy also its empty pulses."""
     if problem.source.classes == 3:
         weights = decoy.single_photon_weights(problem.source)
-        return {"single_photons": max(0, math.floor(_at_least(weights, counts.detections, eps)))}
+        singles = _at_least(weights, counts.detections, f"detections in {where}", say)
+        return {"single_photons": max(0, math.floor(singles))}
     weights, empty = decoy.single_photon_weights_one_decoy(problem.source)
-    vacuum = _vacuum_upper(problem, counts, eps) if empty > 0 else 0
-    singles = _at_least(weights, counts.detections, eps) - empty * vacuum
+    vacuum = _vacuum_upper(problem, counts, where, say) if empty > 0 else 0
+    singles = _at_least(weights, counts.detections, f"detections in {where}", say) - empty * vacuum
     return {"single_photons": max(0, math.floor(singles)), "vacuum_upper": vacuum}
 
 
-def _vacuum_lower(problem: BasisProblem, eps: float) -> int:
+def _vacuum_lower(problem: BasisProblem, say: Statements) -> int:
     """Empty pulses of the key basis: what Eve sent in their place tells nothing of the sender's bit."""
-    return max(0, math.floor(_at_least(decoy.vacuum_weights(problem.source), problem.key.detections, eps)))
+    weights, counts = decoy.vacuum_weights(problem.source), problem.key.detections
+    return max(0, math.floor(_at_least(weights, counts, "detections in key basis, for the vacuum", say)))
 
 
-def _vacuum_upper(problem: BasisProblem, counts: BasisCounts, eps: float) -> int:
-    r"""Empty pulses at most. A fair coin decides which are errors, and those lie within the errors seen.
+def _vacuum_upper(problem: BasisProblem, counts: BasisCounts, where: str, say: Statements) -> int:
+    r"""Empty pulses at most. A fair coin decides which are errors, and those lie within the decoy's errors.
 
-    Either class bounds the errors of empty pulses, :math:`m^*_k \ge q_{k|0} M_0`; the smaller is taken.
+    The decoy is not keyed, so its errors are of revealed rounds: :math:`m^*_2 \ge q_{2|0} M_0`.
     """
-    low, high = problem.source.joint_bounds(0)
-    total = float(counts.errors.sum())
-    wrong = total
-    for k in (0, 1):
-        others = float(high.sum() - high[k])
-        share = float(low[k]) / (float(low[k]) + others)
-        wrong = min(wrong, tails.mean_upper(float(counts.errors[k]), total, epsilon=eps) / share)
-    return min(
-        int(counts.detections.sum()), tails.trials_upper(math.floor(wrong), probability=0.5, epsilon=eps)
-    )
+    seen, of = float(counts.errors[DECOY]), float(counts.detections.sum())
+    mean = say.mean_upper(f"errors in {where}, decoy", seen, of)
+    wrong = mean / problem.source.share_of((False, True), 0)
+    vacuum = say.trials_upper(f"empty pulses in {where}", math.floor(wrong), 0.5)
+    return min(int(counts.detections.sum()), vacuum)
 
 
-def _at_least(weights: Floats, counts: Floats, eps: float) -> float:
+def _at_least(weights: Floats, counts: Floats, what: str, say: Statements) -> float:
     r""":math:`\sum_k v_k n^*_k` from below. All means sum to the count itself, which spares the signal's."""
     total = float(counts.sum())
     value = float(weights[0]) * total
-    for weight, count in zip(weights[1:] - weights[0], counts[1:], strict=True):
-        mean = tails.mean_lower if weight > 0 else tails.mean_upper
+    for k in range(1, weights.size):
+        weight = float(weights[k] - weights[0])
+        mean = say.mean_lower if weight > 0 else say.mean_upper
         if weight != 0:
-            value += float(weight) * mean(float(count), total, epsilon=eps)
+            value += weight * mean(f"{what}, {CLASS_NAMES[k]}", float(counts[k]), total)
     return value
 
 
@@ -166,19 +168,21 @@ def _statements(weights: Floats) -> int:
     return int(np.count_nonzero(weights[1:] - weights[0]))
 
 
-def _test_errors(problem: BasisProblem, eps: float) -> int:
+def _test_errors(problem: BasisProblem, say: Statements) -> int:
     """Single-photon errors of the test basis, never more than all its errors (which needs no statement)."""
     errors = problem.test.errors
-    most = -_at_least(-decoy.single_photon_error_weights(problem.source), errors, eps)
+    weights = decoy.single_photon_error_weights(problem.source)
+    most = -_at_least(-weights, errors, "errors in test basis", say)
     return math.floor(min(float(errors.sum()), max(0.0, most)))
 
 
-def _keyed(problem: BasisProblem, events: int, *, photons: int, eps: float) -> int:
+def _keyed(problem: BasisProblem, events: int, *, photons: int, say: Statements) -> int:
     share = problem.keyed_share(photons)
-    return events if share == 1.0 else tails.binomial_lower(events, share, epsilon=eps)
+    what = "keyed single photons" if photons else "keyed empty pulses"
+    return events if share == 1.0 else say.binomial_lower(what, events, share)
 
 
-def _with_mismatch(errors: int, rounds: int, receiver: ReceiverModel, eps: float) -> int:
+def _with_mismatch(errors: int, rounds: int, receiver: ReceiverModel, say: Statements) -> int:
     r"""Phase errors of key rounds whose bases may detect unequally.
 
     .. math:: e_{ph} = \frac{e + \delta_1 + \gamma(\delta_1)}{1 - \delta_2 - \gamma(\delta_2)}
@@ -187,7 +191,16 @@ def _with_mismatch(errors: int, rounds: int, receiver: ReceiverModel, eps: float
     """
     if receiver.matched or rounds == 0:
         return errors
-    more = tails.binomial_upper(rounds, min(1.0, receiver.delta_errors), epsilon=eps)
-    lost = tails.binomial_upper(rounds, min(1.0, receiver.delta_loss), epsilon=eps)
+    more = say.binomial_upper("errors by unequal detectors", rounds, min(1.0, receiver.delta_errors))
+    lost = say.binomial_upper("rounds by unequal detectors", rounds, min(1.0, receiver.delta_loss))
     left = rounds - lost
     return rounds if left <= 0 else min(rounds, math.ceil(rounds * (errors + more) / left))
+
+
+def _weights_used(source: SourceModel) -> dict[str, list[float]]:
+    """The decoy inequalities as numbers, for whoever recomputes the length by hand."""
+    errors = decoy.single_photon_error_weights(source).tolist()
+    if source.classes == 3:
+        return {"single_photons": decoy.single_photon_weights(source).tolist(), "errors": errors}
+    weights, empty = decoy.single_photon_weights_one_decoy(source)
+    return {"single_photons": weights.tolist(), "empty_pulses": [empty], "errors": errors}
