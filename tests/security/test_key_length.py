@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from security_models import HALVES, MICIUS, TARGETS, channel, leak, lim_problem, micius_counts
+from security_models import EVEN_RECEIVER, HALVES, MICIUS, TARGETS, channel, leak, lim_problem, micius_counts
 
 from satqkd.errors import ConfigError, DataFormatError
 from satqkd.results import ClassCounts, to_json
@@ -19,6 +19,8 @@ from satqkd.security.tails import secret_fraction
 from satqkd.security.variable import sharp_estimate, sharp_events
 
 FINITE = ("variable-sharp", "variable", "lim2014")
+BEFOREHAND = {"receiver": EVEN_RECEIVER}
+"""What some bound wants to be told before the block."""
 
 
 def bits(
@@ -27,7 +29,14 @@ def bits(
     leaked = leak(counts, classes) if leaked is None else leaked
     leaked = {basis: leaked[basis] for basis in bases}
     return key_length(
-        counts, None, targets, leaked_bits=leaked, bound=bound, keyed_classes=classes, keyed_bases=bases
+        counts,
+        None,
+        targets,
+        leaked_bits=leaked,
+        bound=bound,
+        keyed_classes=classes,
+        keyed_bases=bases,
+        **BEFOREHAND,
     ).secret_bits
 
 
@@ -127,7 +136,7 @@ def test_the_other_basis_is_the_test(bound):
         msgspec.structs.replace(row, errors=2 * row.errors) if row.basis == "X" else row for row in counts
     ]
     before, after = (
-        key_length(rows, None, TARGETS, leaked_bits=leak(counts), bound=bound).terms["bases"]
+        key_length(rows, None, TARGETS, leaked_bits=leak(counts), bound=bound, **BEFOREHAND).terms["bases"]
         for rows in (counts, noisy)
     )
     assert after["X"]["secret_bits"] == before["X"]["secret_bits"]
@@ -184,7 +193,9 @@ def test_any_counts_give_a_plain_answer(detections, fractions, leaked, mu3):
     source = SourceModel((0.8, 0.1, mu3), (0.5, 0.25, 0.25))
     counts = rows(source, detections, [int(n * f) for n, f in zip(detections, fractions, strict=True)])
     for bound in BOUNDS:
-        result = key_length(counts, source, TARGETS, leaked_bits={"Z": leaked, "X": leaked}, bound=bound)
+        result = key_length(
+            counts, source, TARGETS, leaked_bits={"Z": leaked, "X": leaked}, bound=bound, **BEFOREHAND
+        )
         assert 0 <= result.secret_bits <= detections[0] + detections[3]
         assert b"null" not in to_json(result)
         assert all(type(v) in (int, float, str, bool) for v in plain_values(result.terms))

@@ -50,10 +50,8 @@ def martingale(problem: BasisProblem) -> Terms:
         for each in sets
     ]
     best = max(range(len(sets)), key=bits.__getitem__)
-    # A phase-error-free single photon is worth alpha bits: more than detections were is a failed statement.
-    entropy = max(0.0, bits[best])
-    if any(g > each.alpha * problem.keyed_detections for g, each in zip(bits, sets, strict=True)):
-        entropy = 0.0
+    claim = max(g / each.alpha for g, each in zip(bits, sets, strict=True))
+    entropy = 0.0 if _contradicted(problem, claim) else max(0.0, bits[best])
     amplification = 2 * math.log2(1 / (2 * split.epsilon_pa))
     verification = math.log2(2 / problem.epsilon_correctness)
     length = entropy - problem.leaked_bits - amplification - verification
@@ -168,7 +166,7 @@ def known_test_share(problem: BasisProblem) -> Interval:
         raise ConfigError(
             "receiver x_share: expected for a passive basis choice limits on both sides of 1/2, at least "
             f"{PASSIVE_WIDTH:g} apart and valid for several photons at once, got {problem.receiver.x_share}; "
-            "behind an uneven splitter the test rounds of such light are no fair sample: choose bases actively"
+            "behind an uneven splitter test rounds of such light are no fair sample: choose bases actively"
         )
     return share
 
@@ -180,6 +178,15 @@ def _sets(problem: BasisProblem, share: Interval) -> tuple[WeightSet, ...]:
     if problem.foretold is None:
         return ladder(problem.source, problem.keyed, share, epsilon=epsilon)
     return around(problem.source, problem.keyed, share, foretold=problem.foretold, epsilon=epsilon)
+
+
+def _contradicted(problem: BasisProblem, singles: float) -> bool:
+    """Whether so many keyed single photons are more than was detected, in all or in any class's share."""
+    low, high = problem.source.joint_bounds(1)
+    shares = low / (low + high.sum() - high)
+    if problem.contradicts(keyed=singles, test_singles=0.0):
+        return True
+    return bool((shares * singles > problem.key.detections).any())
 
 
 def _corners(source: SourceModel) -> Floats:

@@ -32,7 +32,7 @@ _DIGITS = 6
 
 LADDER_SIZES = tuple(10 ** (i / 2) for i in range(8, 17))
 """Key-basis detections, a factor of 3.2 apart."""
-LADDER_ERROR_RATES = (0.01, 0.03)
+LADDER_ERROR_RATES = (0.012, 0.025)
 AROUND_SIZES = (1 / 6, 1 / 2, 1.4, 4.0)
 """Times the foretold counts."""
 AROUND_ERRORS = (0.8, 1.6)
