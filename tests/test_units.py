@@ -54,6 +54,8 @@ DIMENSIONLESS = {
     "days", "jd",
     # pairs of seconds, said so where they are
     "outages",
+    # numbers fixed before counts are seen, and weights of counts
+    "guess", "slope", "weights",
     # any number: formatting and axes
     "otherwise", "value", "values", "wanted",
 }  # fmt: skip

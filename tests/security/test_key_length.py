@@ -19,8 +19,8 @@ from satqkd.security.tails import secret_fraction
 from satqkd.security.variable import sharp_estimate, sharp_events
 
 FINITE = ("variable-sharp", "variable", "lim2014")
-BEFOREHAND = {"receiver": EVEN_RECEIVER}
-"""What some bound wants to be told before the block."""
+BEFOREHAND = {"receiver": EVEN_RECEIVER, "planned": micius_counts(), "pulses": 27_300_000_000}
+"""What one bound or another wants to be told before the block."""
 
 
 def bits(
@@ -192,9 +192,15 @@ def test_any_counts_give_a_plain_answer(detections, fractions, leaked, mu3):
     """No exception, warning or NaN; never more than the keyed bits."""
     source = SourceModel((0.8, 0.1, mu3), (0.5, 0.25, 0.25))
     counts = rows(source, detections, [int(n * f) for n, f in zip(detections, fractions, strict=True)])
+    planned = rows(source, 2 * [400_000, 25_000, 200], 2 * [4_000, 400, 100])
     for bound in BOUNDS:
         result = key_length(
-            counts, source, TARGETS, leaked_bits={"Z": leaked, "X": leaked}, bound=bound, **BEFOREHAND
+            counts,
+            source,
+            TARGETS,
+            leaked_bits={"Z": leaked, "X": leaked},
+            bound=bound,
+            **BEFOREHAND | {"planned": planned},
         )
         assert 0 <= result.secret_bits <= detections[0] + detections[3]
         assert b"null" not in to_json(result)

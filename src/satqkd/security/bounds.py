@@ -7,7 +7,7 @@ import msgspec
 
 from satqkd.errors import ConfigError
 from satqkd.records import DECOY
-from satqkd.security import asymptotic, lim2014, martingale, published, variable
+from satqkd.security import asymptotic, kato, lim2014, martingale, published, variable
 from satqkd.security.problem import BasisProblem, Terms
 
 
@@ -71,6 +71,9 @@ BOUNDS: Final[Mapping[str, Bound]] = {
         streamed=True,
         intervals=True,
         remark="own derivation, not externally reviewed",
+    ),
+    "variable-kato": Bound(
+        kato.kato, True, streamed=True, remark="the inequality is published, its use here our own"
     ),
     "lim2014": Bound(lim2014.lim2014, False),
     "asymptotic": Bound(asymptotic.asymptotic, False, classes=(2, 3)),

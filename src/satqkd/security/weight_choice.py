@@ -89,11 +89,8 @@ def around(
 
     epsilon: how often the best of them may fail.
     """
-    expected = [
-        Foretold(size * foretold.detections, size * errors * foretold.errors)
-        for size, errors in product(AROUND_SIZES, AROUND_ERRORS)
-    ]
-    return _each(source, keyed, test_share, expected, epsilon)
+    detections, errors = tuple(foretold.detections.tolist()), tuple(foretold.errors.tolist())
+    return _around(source, keyed, test_share, detections, errors, epsilon)
 
 
 @lru_cache(maxsize=16)
@@ -107,6 +104,22 @@ def ladder(
     """
     expected = [
         _typical(source, test_share, size, rate) for size, rate in product(LADDER_SIZES, LADDER_ERROR_RATES)
+    ]
+    return _each(source, keyed, test_share, expected, epsilon)
+
+
+@lru_cache(maxsize=16)
+def _around(
+    source: SourceModel,
+    keyed: tuple[bool, ...],
+    test_share: Interval,
+    detections: tuple[float, ...],
+    errors: tuple[float, ...],
+    epsilon: float,
+) -> tuple[WeightSet, ...]:
+    expected = [
+        Foretold(size * np.array(detections), size * rate * np.array(errors))
+        for size, rate in product(AROUND_SIZES, AROUND_ERRORS)
     ]
     return _each(source, keyed, test_share, expected, epsilon)
 
