@@ -247,7 +247,7 @@ def test_a_slope_half_as_large_is_seen_to_fail():
 @pytest.mark.parametrize("lag", [0, 300])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_strategies_do_not_beat_three_in_a_longer_block(strategy, lag, keyed):
-    runs, slots = 20_000, 4_000
+    runs, slots = 10_000, 3_000
     weights = small_block_weights(30_000, keyed=keyed)
     game = played(
         STRATEGIES[strategy],

@@ -109,7 +109,7 @@ def check_photon_numbers(name: str, values: Floats, source: SourceModel) -> None
         )
     low, high = _joint_table(source).others
     v = np.expm1(values)
-    failing = np.flatnonzero(worst(v, low, high) > 0)
+    failing = np.flatnonzero(~(worst(v, low, high) <= 0))
     if failing.size:
         photons = int(failing[0]) + int(failing[0] > 0)
         raise ConfigError(_refusal(name, f"pulses of {photons} photons", values))
