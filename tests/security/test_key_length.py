@@ -13,11 +13,14 @@ from satqkd.errors import ConfigError, DataFormatError
 from satqkd.results import ClassCounts, to_json
 from satqkd.security import BOUNDS, SecurityTargets, SourceModel, expected_counts, key_length, variable
 from satqkd.security import source_from_counts as from_counts
-from satqkd.security.lim2014 import lim2014, phase_error_rate
+from satqkd.security.fixed_length import phase_error_rate
+from satqkd.security.lim2014 import lim2014
 from satqkd.security.problem import BasisCounts, BasisProblem
 from satqkd.security.tails import secret_fraction
 from satqkd.security.variable import sharp_estimate, sharp_events
 
+TWO_DECOYS = [name for name, bound in BOUNDS.items() if 3 in bound.classes]
+SANE = [name for name in TWO_DECOYS if not name.startswith("satquma")]
 FINITE = ("variable-sharp", "variable", "lim2014")
 BEFOREHAND = {"receiver": EVEN_RECEIVER, "planned": micius_counts(), "pulses": 27_300_000_000}
 """What one bound or another wants to be told before the block."""
@@ -128,7 +131,7 @@ def test_the_terms_are_the_formula(bound):
         assert terms["secret_bits"] == math.floor(entropy - leak(counts)[basis] - spent)
 
 
-@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("bound", TWO_DECOYS)
 def test_the_other_basis_is_the_test(bound):
     """Errors in X, with the leak held, cost key of Z and none of X."""
     counts = micius_counts()
@@ -193,7 +196,7 @@ def test_any_counts_give_a_plain_answer(detections, fractions, leaked, mu3):
     source = SourceModel((0.8, 0.1, mu3), (0.5, 0.25, 0.25))
     counts = rows(source, detections, [int(n * f) for n, f in zip(detections, fractions, strict=True)])
     planned = rows(source, 2 * [400_000, 25_000, 200], 2 * [4_000, 400, 100])
-    for bound in BOUNDS:
+    for bound in SANE:
         result = key_length(
             counts,
             source,
@@ -224,7 +227,7 @@ def rows(source, detections, errors) -> list[ClassCounts]:
     ]
 
 
-@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("bound", SANE)
 @pytest.mark.parametrize("name", ["signal", "decoy"])
 def test_no_counts_in_a_class_no_key(bound, name):
     counts = [
@@ -232,6 +235,12 @@ def test_no_counts_in_a_class_no_key(bound, name):
         for row in micius_counts()
     ]
     assert bits(counts, bound=bound, leaked={"Z": 0, "X": 0}) == 0
+
+
+def test_satquma_promises_bits_that_no_detection_holds():
+    """Why it is for comparison only: 361 dark counts in one basis, and a bit in the other."""
+    dark = rows(MICIUS, [0, 0, 0, 0, 0, 361], [0] * 6)
+    assert bits(dark, bound="satquma-hoeffding", leaked={"Z": 0, "X": 0}) > 0
 
 
 def test_a_dark_vacuum_class_is_evidence_not_a_failure():
@@ -243,7 +252,7 @@ def test_a_dark_vacuum_class_is_evidence_not_a_failure():
     assert bits(counts) < bits(dark) < bits(dark, bound="asymptotic", leaked={"Z": 0, "X": 0})
 
 
-@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("bound", TWO_DECOYS)
 def test_no_errors_at_all(bound):
     clean = [msgspec.structs.replace(row, errors=0) for row in micius_counts()]
     no_leak = {"Z": 0, "X": 0}

@@ -145,6 +145,8 @@ class Receiver(Settings, frozen=True, kw_only=True):
     """Probability that a photon in the sender's basis reaches the wrong detector with aligned frames."""
     basis_choice: Literal["active", "passive"]
     basis_z_probability: Inside = 0.5
+    label_swap: Literal["none", "random"] = "none"
+    """random: a modulator before the analyser turns the light of a slot by 90 degrees or not, by a coin."""
     gate_s: Annotated[float, Meta(gt=0, le=1e-3)]
     """Full width of the acceptance window around a slot."""
     hold_off_s: Short | None = None

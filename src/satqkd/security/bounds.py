@@ -7,7 +7,7 @@ import msgspec
 
 from satqkd.errors import ConfigError
 from satqkd.records import DECOY
-from satqkd.security import asymptotic, kato, lim2014, martingale, published, variable
+from satqkd.security import asymptotic, comparison, kato, lim2014, martingale, published, variable
 from satqkd.security.problem import BasisProblem, Terms
 
 
@@ -76,6 +76,9 @@ BOUNDS: Final[Mapping[str, Bound]] = {
         kato.kato, True, streamed=True, remark="the inequality is published, its use here our own"
     ),
     "lim2014": Bound(lim2014.lim2014, False),
+    "rusca2018": Bound(comparison.rusca, False, classes=(2,)),
+    "satquma": Bound(comparison.satquma_chernoff, False),
+    "satquma-hoeffding": Bound(comparison.satquma_hoeffding, False),
     "asymptotic": Bound(asymptotic.asymptotic, False, classes=(2, 3)),
 }
 """In the order in which `--bound all` prints them."""

@@ -3,11 +3,12 @@ r"""What a bound must know of the receiver: how far its two bases may detect une
 Efficiencies of the two detectors of a basis in :math:`[1-\Delta_\eta, 1+\Delta_\eta]` times a common
 value, dark counts per gate in :math:`d(1\mp\Delta_d)`. Both follow Tupkary et al., Quantum 9, 1937 (2025):
 
-.. math:: \delta_2 = \max\Big\{(1-d_{min})^2(1-r),\; 1-\frac{1-(1-d_{min})^2}{1-(1-d_{max})^2}\Big\}, \qquad
-    \delta_1 = \max_i 4\big(1-\sqrt{1-x_i}\big), \qquad r = \frac{1-\Delta_\eta}{1+\Delta_\eta},
+.. math:: \delta_2 = \max\{(1-d_{min})^2 g,\; s\}, \qquad
+    \delta_1 = \max\Big\{4\big(1-\sqrt{1-(1-d_{min})^2 g}\big),\; s\,\frac{d_{max}(2-d_{min})}{D_{min}}\Big\},
 
-with :math:`x_i` the two arguments of :math:`\delta_2`. With detector labels swapped at random and in secret
-:math:`1-r` becomes :math:`(1-r)^2/2`. No counts and no tails here.
+with :math:`g = 1-\frac{1-\Delta_\eta}{1+\Delta_\eta}`, :math:`s = 1-D_{min}/D_{max}`,
+:math:`D = 1-(1-d)^2`. With detector labels swapped at random and in secret g becomes :math:`g^2/2` and the
+terms with s, of unequal dark counts, go. No counts and no tails here.
 """
 
 import math
@@ -50,7 +51,10 @@ class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def delta_errors(self) -> float:
         r""":math:`\delta_1`: how much likelier an error may be than the test shows."""
-        return max(4 * (1 - math.sqrt(1 - gap)) for gap in self._gaps())
+        efficiency, dark = self._gaps()
+        least, most = self._dark()
+        errors = dark * most * (2 - least) / _any_click(least) if dark else 0.0
+        return max(4 * (1 - math.sqrt(1 - efficiency)), errors)
 
     @property
     def delta_loss(self) -> float:
@@ -58,12 +62,18 @@ class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return max(self._gaps())
 
     def _gaps(self) -> tuple[float, float]:
-        ratio = (1 - self.efficiency_spread) / (1 + self.efficiency_spread)
-        gap = (1 - ratio) ** 2 / 2 if self.labels_swapped else 1 - ratio
-        least, most = (self.dark_probability * (1 + sign * self.dark_spread) for sign in (-1, 1))
-        efficiency = (1 - least) ** 2 * gap
-        dark = 1 - _any_click(least) / _any_click(most) if most > 0 else 0.0
-        return efficiency, dark
+        """Of efficiencies, and of dark counts."""
+        gap = 1 - (1 - self.efficiency_spread) / (1 + self.efficiency_spread)
+        least, most = self._dark()
+        if self.labels_swapped:
+            return (1 - least) ** 2 * gap**2 / 2, 0.0
+        return (1 - least) ** 2 * gap, 1 - _any_click(least) / _any_click(most) if most > 0 else 0.0
+
+    def _dark(self) -> tuple[float, float]:
+        return (
+            self.dark_probability * (1 - self.dark_spread),
+            self.dark_probability * (1 + self.dark_spread),
+        )
 
 
 def _any_click(dark_probability: float) -> float:

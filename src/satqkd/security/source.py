@@ -79,15 +79,25 @@ class SourceModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.intensity_intervals is None
 
     @property
+    def mean_photons(self) -> Floats:
+        """The nominal intensities, shape (classes,)."""
+        return np.array(self.intensities, dtype=np.float64)
+
+    @property
+    def shares(self) -> Floats:
+        """The probabilities, shape (classes,)."""
+        return np.array(self.probabilities, dtype=np.float64)
+
+    @property
     def weights(self) -> Floats:
         r""":math:`e^{\mu_k} / p_k` at the nominal intensities, shape (classes,)."""
-        weights: Floats = np.exp(np.array(self.intensities)) / np.array(self.probabilities)
+        weights: Floats = np.exp(self.mean_photons) / self.shares
         return weights
 
     def joint(self, photons: int) -> Floats:
         """w_{k,n} at the nominal intensities, shape (classes,)."""
-        mu, p = np.array(self.intensities), np.array(self.probabilities)
-        joint: Floats = p * np.exp(-mu) * mu**photons / math.factorial(photons)
+        mu = self.mean_photons
+        joint: Floats = self.shares * np.exp(-mu) * mu**photons / math.factorial(photons)
         return joint
 
     def joint_bounds(self, photons: int) -> tuple[Floats, Floats]:
@@ -96,7 +106,7 @@ class SourceModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             joint = self.joint(photons)
             return joint, joint
         pairs = [_poisson_bounds(photons, *interval) for interval in self.intensity_intervals]
-        low, high = np.array(pairs).T * np.array(self.probabilities)
+        low, high = np.array(pairs).T * self.shares
         return low, high
 
     def photon_probability(self, photons: int) -> float:
