@@ -29,7 +29,8 @@ from satqkd.mission.pass_plan import pass_plan
 from satqkd.security import SecurityTargets
 from satqkd.security.channel import Channel, SourceSettings
 from satqkd.security.optimise import optimise
-from satqkd.security.plan import Policy, Scenario, exact_key, quick_bits
+from satqkd.security.plan import Policy, Scenario, exact_key
+from satqkd.security.quick import quick_bits
 from satqkd.security.settings_space import SettingsLimits
 from satqkd.sky import parse_utc
 

@@ -20,11 +20,11 @@ from satqkd.security.plan import (
     exact_key,
     expected_rows,
     fixed_length,
-    quick_bits,
     variable_length,
 )
 from satqkd.security.problem import BasisCounts, BasisProblem
-from satqkd.security.quick import QuickSharp
+from satqkd.security.quick import quick_bits
+from satqkd.security.quick_sharp import QuickSharp
 from satqkd.security.settings_space import SettingsLimits, SettingsSpace
 from satqkd.security.simplex import climb
 
@@ -308,6 +308,70 @@ class TestNoKey:
         space = SettingsSpace(FREE)
         assert max(worth(channel, each) for each in space.usual) < 0
         assert optimise([Scenario(channel)], POLICY, FREE).expected_bits > 50
+
+
+class TestMartingale:
+    POLICY = msgspec.structs.replace(POLICY, bound="variable-martingale")
+
+    def test_quick_weights_come_near_those_of_a_block(self) -> None:
+        source = SourceSettings((0.63, 0.07, 0.0), (0.93, 0.06, 0.01), 0.92, 0.92)
+        for sifted in (1e5, 1e6, 1e7):
+            channel = link(sifted)
+            exact = exact_key(source, channel, self.POLICY).secret_bits
+            assert 0.99 * exact < worth(channel, source, self.POLICY) < 1.1 * exact
+
+    def test_its_optimum_is_half_as_much_again_as_others(self) -> None:
+        satquma = msgspec.structs.replace(POLICY, bound="satquma")
+        sharp, martingale, other = (
+            optimise([Scenario(link(1e6))], policy, FREE) for policy in (POLICY, self.POLICY, satquma)
+        )
+        assert martingale.expected_bits > 1.4 * sharp.expected_bits
+        assert martingale.expected_bits > 1.5 * other.expected_bits > 0
+        # Fewer test rounds and decoys are needed.
+        assert martingale.settings.basis_z_probability > sharp.settings.basis_z_probability
+        assert martingale.settings.probabilities[0] > sharp.settings.probabilities[0]
+
+    def test_neither_dice_nor_a_grid_around_beat_it(self) -> None:
+        channel = link(1e6)
+        best = optimise([Scenario(channel)], self.POLICY, FREE).settings
+        space, rng = SettingsSpace(FREE), np.random.default_rng(1)
+        most, centre = worth(channel, best, self.POLICY), space.coordinates(best)
+        for _ in range(60):
+            assert worth(channel, drawn(rng), self.POLICY) <= most
+            near = space.settings(centre + rng.uniform(-0.5, 0.5, centre.size))
+            assert worth(channel, near, self.POLICY) <= most * (1 + 1e-3)
+
+    def test_weights_are_fixed_by_the_loss_foretold_not_by_the_one_that_comes(self) -> None:
+        source = SourceSettings((0.63, 0.07, 0.0), (0.93, 0.06, 0.01), 0.92, 0.92)
+        channel = link(1e6)
+        lossy = exact_key(source, channel, self.POLICY, loss_db=6.0)
+        planned = expected_rows(source, channel)
+        wanted = key_length(
+            expected_rows(source, channel, loss_db=6.0),
+            source.model,
+            POLICY.security,
+            leaked_bits=lossy.terms["leaked_bits"],
+            bound="variable-martingale",
+            keyed_bases=("Z",),
+            keyed_classes=("signal", "decoy", "vacuum"),
+            receiver=self.POLICY.receiver_at(source),
+            planned=planned,
+        )
+        assert lossy.secret_bits == wanted.secret_bits > 0
+
+    def test_the_share_of_test_rounds_follows_the_settings(self) -> None:
+        source = SourceSettings((0.6, 0.1, 0.0), (0.8, 0.1, 0.1), 0.9, 0.8)
+        in_z, in_x = 0.9 * 0.8, 0.1 * 0.2
+        low, high = self.POLICY.test_share_at(source, "Z")
+        assert low < in_x / (in_x + in_z) < high < low + 1e-9
+        low, high = self.POLICY.test_share_at(source, "X")
+        assert low < in_z / (in_x + in_z) < high
+        spread = msgspec.structs.replace(self.POLICY, basis_spread=0.01)
+        low, high = spread.test_share_at(source, "Z")
+        for q in (0.79, 0.81):
+            edge = 0.1 * (1 - q) / (0.1 * (1 - q) + 0.9 * q)
+            assert min(abs(low - edge), abs(high - edge)) < 1e-9
+        assert optimise([Scenario(link(1e6))], spread, FREE).expected_bits > 0
 
 
 class TestPrior:

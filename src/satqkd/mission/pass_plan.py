@@ -15,6 +15,7 @@ from satqkd.mission.flown import receiver_model
 from satqkd.mission.link_channel import link_channel
 from satqkd.mission.planning import PLANNING_EFFICIENCY
 from satqkd.security import SecurityTargets
+from satqkd.security.bounds import BOUNDS
 from satqkd.security.channel import Channel, SourceSettings
 from satqkd.security.plan import Policy, Prior, Scenario
 from satqkd.security.settings_space import SettingsLimits
@@ -70,13 +71,16 @@ class PassPlan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         """What may be chosen: the vacuum stays as dark as it is, a passive receiver's basis at 1/2."""
         source, receiver = self.satellite.source, self.station.receiver
         classes, intervals = self.decoys + 1, source.intensity_intervals
-        free_receiver = receiver.basis_choice == "active" and "basis" not in self.keep
+        active = receiver.basis_choice == "active"
+        free_receiver = active and "basis" not in self.keep
+        # Bounds that are told the share of test rounds take it of a passive receiver near 1/2 only.
+        kept_basis = "basis" in self.keep or (BOUNDS[self.policy.bound].streamed and not active)
         return SettingsLimits(
             decoys=self.decoys,
             intensities=source.intensities[:classes] if "intensities" in self.keep else None,
             vacuum_intensity=source.intensities[2],
             probabilities=source.probabilities if "probabilities" in self.keep else None,
-            basis_z_probability=source.basis_z_probability if "basis" in self.keep else None,
+            basis_z_probability=source.basis_z_probability if kept_basis else None,
             station_basis_z_probability=None if free_receiver else receiver.basis_z_probability,
             relative_intervals=None if intervals is None else _relative(intervals, source.intensities),
             vacuum_interval=None if intervals is None else intervals[2],

@@ -11,10 +11,12 @@ from satqkd.mission.optimum import Sweep
 from satqkd.mission.pass_plan import PassPlan
 from satqkd.security.channel import SourceSettings
 from satqkd.security.optimise import expected_key_of
-from satqkd.security.plan import Prior, quick_bits
+from satqkd.security.plan import Prior
+from satqkd.security.quick import quick_bits
 from satqkd.security.settings_space import SettingsLimits
 
 POINTS: Final = 25
+_LEAST_BASIS: Final = 0.02
 _LOG_ODDS: Final = 2.5
 _REACH: Final = 3.0
 """Intensities from a third to three times the best."""
@@ -61,7 +63,7 @@ def _ranges(settings: SourceSettings, limits: SettingsLimits) -> Iterator[tuple[
         ),
     ):
         if given is None:
-            yield name, _around(best, 0.02, 0.98)
+            yield name, _around(best, _LEAST_BASIS, 1 - _LEAST_BASIS)
 
 
 def _around(best: float, least: float, most: float) -> list[float]:

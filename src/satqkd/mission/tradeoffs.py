@@ -67,10 +67,12 @@ def _cut(elevation_deg: float, plan: PassPlan, settings: SourceSettings) -> Elev
 
 
 def _elevations_deg(plan: PassPlan) -> list[float]:
-    low = round(float(np.degrees(plan.station.minimum_elevation_rad)), 6)
-    top = max(float(_elevation_deg(contact).max()) for contact in plan.contacts)
+    """The mask, then ever larger steps from where the first pass comes into range."""
+    mask = round(float(np.degrees(plan.station.minimum_elevation_rad)), 6)
+    seen = [_elevation_deg(contact) for contact in plan.contacts]
+    low, top = max(mask, float(min(each.min() for each in seen))), float(max(each.max() for each in seen))
     above = np.unique(np.round(low + np.geomspace(1.0, max(top - low, 2.0), CUTS)))
-    return [low, *above[(above > low) & (above < top)].tolist()]
+    return [mask, *above[(above > low) & (above < top)].tolist()]
 
 
 def _sifted(scenario: Scenario, settings: SourceSettings, policy: Policy) -> tuple[float, float]:

@@ -15,16 +15,9 @@ import numpy as np
 from satqkd.errors import ConfigError
 from satqkd.security.bounds import BOUNDS
 from satqkd.security.channel import SourceSettings
-from satqkd.security.plan import (
-    Bits,
-    Policy,
-    Scenario,
-    exact_bits,
-    fixed_length,
-    quick_bits,
-    variable_length,
-)
+from satqkd.security.plan import Policy, Scenario, exact_bits, fixed_length, variable_length
 from satqkd.security.problem import BasisCounts, BasisProblem
+from satqkd.security.quick import Bits, quick_bits
 from satqkd.security.settings_space import SettingsLimits, SettingsSpace
 from satqkd.security.simplex import climb
 from satqkd.security.source import Floats
@@ -66,10 +59,8 @@ def optimise(
     fixed: for the best length fixed beforehand in each scenario instead of one that follows the counts.
     starts: settings to begin from besides the usual ones; the answer is never worse than those within the
     limits, by the quick bound.  bits: the bound inside the search.  tolerance: relative, of the key.
-    Raises ConfigError for a bound that is none, or limits that leave nothing.
+    Raises ConfigError for what the bound does not cover.
     """
-    if policy.bound not in BOUNDS:
-        raise ConfigError(f"bound: expected one of {', '.join(BOUNDS)}, got {policy.bound!r}")
     if not scenarios:
         raise ConfigError("scenarios: expected at least one block to plan for, got none")
     space = SettingsSpace(SettingsLimits() if limits is None else limits)

@@ -5,21 +5,20 @@ own whose loss is not known beforehand, but for a prior. No orbit, no search.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
-from satqkd.errors import DataFormatError
+from satqkd.errors import ConfigError, DataFormatError
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security.bounds import BOUNDS
 from satqkd.security.channel import Channel, SourceSettings
 from satqkd.security.keylength import key_length
-from satqkd.security.problem import IDEAL, BasisCounts, BasisProblem, SecurityTargets, Terms
-from satqkd.security.quick import QuickSharp
+from satqkd.security.problem import IDEAL, SecurityTargets
 from satqkd.security.receiver import ReceiverModel
-from satqkd.security.source import Floats
+from satqkd.security.source import Floats, Interval
 from satqkd.security.tails import binary_entropy
 
 HERMITE_NODES = 7
@@ -75,7 +74,7 @@ class Scenario(msgspec.Struct, frozen=True, eq=False):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """How key is made of counts."""
+    """How key is made of counts. Raises ConfigError for a bound that is none."""
 
     security: SecurityTargets
     bound: str = "variable-sharp"
@@ -87,6 +86,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Its `x_share` follows from the settings and `basis_spread`."""
     basis_spread: float = 0.0
     """Largest deviation of the receiver's probability of basis Z from what is set."""
+
+    def __post_init__(self) -> None:
+        if self.bound not in BOUNDS:
+            raise ConfigError(f"bound: expected one of {', '.join(BOUNDS)}, got {self.bound!r}")
 
     @property
     def share(self) -> SecurityTargets:
@@ -107,11 +110,19 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     def receiver_at(self, settings: SourceSettings) -> ReceiverModel:
         """What is vouched for with these settings."""
-        shares = [
+        return msgspec.structs.replace(self.receiver, x_share=self._x_shares(settings))
+
+    def test_share_at(self, settings: SourceSettings, key_basis: str) -> Interval:
+        """Lowest and highest probability that a matched round is a test round."""
+        low, high = self._x_shares(settings)
+        return (low, high) if key_basis == "Z" else (1 - high, 1 - low)
+
+    def _x_shares(self, settings: SourceSettings) -> Interval:
+        low, high = (
             _x_share(settings.basis_z_probability, settings.station_basis_z_probability + spread)
             for spread in (self.basis_spread, -self.basis_spread)
-        ]
-        return msgspec.structs.replace(self.receiver, x_share=(shares[0] - 1e-12, shares[1] + 1e-12))
+        )
+        return low - 1e-12, high + 1e-12
 
 
 def expected_rows(settings: SourceSettings, channel: Channel, *, loss_db: float = 0.0) -> list[ClassCounts]:
@@ -129,7 +140,10 @@ def expected_rows(settings: SourceSettings, channel: Channel, *, loss_db: float 
 def exact_key(
     settings: SourceSettings, channel: Channel, policy: Policy, *, loss_db: float = 0.0
 ) -> KeyLength:
-    """Key length of the expected counts, by the very function both ends call."""
+    """Key length of the expected counts, by the very function both ends call.
+
+    What a bound fixes before a block by counts foretold is fixed by those of the channel's own loss.
+    """
     rows = expected_rows(settings, channel, loss_db=loss_db)
     return key_length(
         rows,
@@ -140,6 +154,8 @@ def exact_key(
         keyed_bases=policy.keyed_bases,
         keyed_classes=_present(settings, policy),
         receiver=policy.receiver_at(settings),
+        planned=expected_rows(settings, channel) if BOUNDS[policy.bound].streamed else None,
+        pulses=math.ceil(float(channel.pulses.sum())) if BOUNDS[policy.bound].streamed else None,
     )
 
 
@@ -168,73 +184,6 @@ def fixed_length(lengths_bits: Floats, prior: Prior) -> float:
     weights = np.array(prior.weights)[order]
     accepted = np.cumsum(weights) - (0.5 * weights if prior.continuous else 0.0)
     return float(np.max(np.maximum(lengths_bits[order], 0.0) * accepted))
-
-
-Bits = Callable[[SourceSettings, Floats, Floats, Policy], Floats]
-"""Bits before the cut at 0, of detections and errors of shape (losses, 2, classes); shape (losses,)."""
-
-
-def quick_bits(settings: SourceSettings, detections: Floats, errors: Floats, policy: Policy) -> Floats:
-    """Secret bits of tables of expected counts, the keyed bases together; below 0 where costs exceed them.
-
-    detections, errors: shape (losses, 2, classes).  Returns shape (losses,). The default bound has a quick
-    form that never gives more; others are computed as they are, of counts that are not whole.
-    """
-    one_basis = _quick if policy.bound == "variable-sharp" else _plain
-    lengths = one_basis(settings, policy)
-    total = np.zeros(len(detections))
-    for basis in policy.keyed_bases:
-        key, test = (0, 1) if basis == "Z" else (1, 0)
-        total += [
-            lengths(n[key], m[key], n[test], m[test])
-            for n, m in zip(detections.tolist(), errors.tolist(), strict=True)
-        ]
-    return total
-
-
-Numbers = list[float]
-OneBasis = Callable[[Numbers, Numbers, Numbers, Numbers], float]
-"""Bits of one keyed basis: its detections and errors by class, then those of the test basis."""
-
-
-def _quick(settings: SourceSettings, policy: Policy) -> OneBasis:
-    keyed = policy.keyed(settings)
-    bound = QuickSharp(settings.model, keyed, policy.share, policy.receiver_at(settings))
-
-    def bits(key: Numbers, key_errors: Numbers, test: Numbers, test_errors: Numbers) -> float:
-        return bound.bits(key, key_errors, test, test_errors, _sifted_leak(key, key_errors, keyed, policy))
-
-    return bits
-
-
-def _plain(settings: SourceSettings, policy: Policy) -> OneBasis:
-    keyed, model, receiver = policy.keyed(settings), settings.model, policy.receiver_at(settings)
-
-    def bits(*tables: Numbers) -> float:
-        key, key_errors, test, test_errors = (np.array(each) for each in tables)
-        problem = BasisProblem(
-            source=model,
-            key=BasisCounts(key, key_errors),
-            test=BasisCounts(test, test_errors),
-            keyed=keyed,
-            leaked_bits=_sifted_leak(tables[0], tables[1], keyed, policy),
-            epsilon_secrecy=policy.share.epsilon_secrecy,
-            epsilon_correctness=policy.share.epsilon_correctness,
-            receiver=receiver,
-        )
-        return _before_the_cut(BOUNDS[policy.bound].compute(problem))
-
-    return bits
-
-
-def _sifted_leak(detections: Numbers, errors: Numbers, keyed: tuple[bool, ...], policy: Policy) -> float:
-    n, m = (sum(x for x, member in zip(each, keyed, strict=True) if member) for each in (detections, errors))
-    return policy.leak(n, m)
-
-
-def _before_the_cut(terms: Terms) -> float:
-    costs = ("leaked_bits", "amplification_bits", "verification_bits")
-    return float(terms["entropy_bits"] - sum(terms.get(name, 0.0) for name in costs))
 
 
 def _present(settings: SourceSettings, policy: Policy) -> tuple[str, ...]:

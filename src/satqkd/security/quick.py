@@ -1,112 +1,122 @@
-"""`variable-sharp` for searches: many settings a second, never more key than the bound itself gives.
+"""Secret bits of foretold counts inside a search: bounds as they are, or forms of them that cost less.
 
-Follows `variable.sharp_estimate` statement by statement with the tails of `surrogate`, which fall behind the
-exact ones, and without rounding to whole photons, for which one photon is given away instead; so it changes
-smoothly with settings. Nothing is distilled by it: what a search finds is recomputed with `key_length`.
+`variable-sharp` has a form that never gives more than the bound itself; `variable-martingale` takes weights
+that are chosen less carefully than before a block. What a search finds is recomputed with `key_length`.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from satqkd.records import DECOY
-from satqkd.security import decoy, surrogate
-from satqkd.security.problem import SecurityTargets
-from satqkd.security.receiver import ReceiverModel
-from satqkd.security.source import SourceModel
-from satqkd.security.tails import secret_fraction
+from satqkd.records import BASIS_NAMES
+from satqkd.security.bounds import BOUNDS
+from satqkd.security.channel import SourceSettings
+from satqkd.security.martingale import known_test_share
+from satqkd.security.plan import Policy
+from satqkd.security.problem import BasisCounts, BasisProblem, Terms
+from satqkd.security.quick_sharp import QuickSharp
+from satqkd.security.source import Floats
 from satqkd.security.variable import budget
+from satqkd.security.weight_choice import Foretold, quick_weights
 
-Numbers = list[float]
+Bits = Callable[[SourceSettings, Floats, Floats, Policy], Floats]
+"""Bits before the cut at 0, of detections and errors of shape (losses, 2, classes); shape (losses,)."""
+OneBasis = Callable[[Floats, Floats, int], Floats]
+"""The same for settings and a policy that are given, and one keyed basis by its index."""
+
+_SLOTS_PER_DETECTION = 1000
+"""Where a bound wants the number of slots, which hardly matters to it."""
 
 
-class QuickSharp:
-    """The bound for one source, prepared once and asked for many tables of counts, of either basis.
+def quick_bits(settings: SourceSettings, detections: Floats, errors: Floats, policy: Policy) -> Floats:
+    """Secret bits of tables of expected counts, the keyed bases together; below 0 where costs exceed them.
 
-    keyed: which classes are.  security: the share of one keyed basis.
+    detections, errors: shape (losses, 2, classes), not whole, in order of loss.  Returns shape (losses,).
+    Raises ConfigError for what the bound refuses.
     """
-
-    def __init__(
-        self, source: SourceModel, keyed: tuple[bool, ...], security: SecurityTargets, receiver: ReceiverModel
-    ) -> None:
-        self._keyed, self._receiver = keyed, receiver
-        self._share = source.share_of(keyed, 1)
-        self._errors = (-decoy.single_photon_error_weights(source)).tolist()
-        if source.classes == 3:
-            self._singles, self._empty = decoy.single_photon_weights(source).tolist(), 0.0
-        else:
-            weights, self._empty = decoy.single_photon_weights_one_decoy(source)
-            self._singles = weights.tolist()
-            self._decoy_share = source.share_of((False, True), 0)
-        shares = budget(security.epsilon_secrecy, events=self.events)
-        self._eps = shares.epsilon_event
-        verification = math.log2(2 / security.epsilon_correctness)
-        self._costs = 2 * math.log2(1 / (2 * shares.epsilon_pa)) + verification
-
-    @property
-    def events(self) -> int:
-        """Statements, as `variable.sharp_events` counts them."""
-        per_set = 1 + 2 * (self._empty > 0) if len(self._singles) == 2 else _statements(self._singles)
-        mismatch = 2 * (not self._receiver.matched)
-        return 2 * per_set + _statements(self._errors) + 1 + (self._share < 1.0) + mismatch
-
-    def bits(
-        self, key: Numbers, key_errors: Numbers, test: Numbers, test_errors: Numbers, leaked_bits: float
-    ) -> float:
-        """Secret bits, below 0 where the costs exceed what is secret.  Lists of one number per class."""
-        singles = self._single_photons(key, key_errors)
-        test_singles = self._single_photons(test, test_errors)
-        keyed = singles
-        if self._share < 1.0:
-            keyed = surrogate.binomial_lower(singles, self._share, epsilon=self._eps) - 1.0
-        sifted = sum(n for n, member in zip(key, self._keyed, strict=True) if member)
-        if keyed <= 0 or keyed > sifted or test_singles > sum(test):
-            return -leaked_bits - self._costs
-        most = -_at_least(self._errors, test_errors, self._eps)
-        wrong = min(sum(test_errors), max(0.0, most))
-        unseen = surrogate.phase_errors_upper(wrong, test_singles, keyed, epsilon=self._eps)
-        rate = self._with_mismatch(unseen, keyed) / keyed
-        return keyed * secret_fraction(min(rate, 0.5)) - leaked_bits - self._costs
-
-    def _single_photons(self, counts: Numbers, errors: Numbers) -> float:
-        found = _at_least(self._singles, counts, self._eps) - 1.0
-        if self._empty > 0:
-            total = sum(counts)
-            wrong = surrogate.mean_upper(errors[DECOY], total, epsilon=self._eps) / self._decoy_share
-            found -= self._empty * min(total, _fair_tosses(wrong, self._eps))
-        return max(0.0, found)
-
-    def _with_mismatch(self, errors: float, rounds: float) -> float:
-        if self._receiver.matched:
-            return errors
-        more, lost = (
-            surrogate.binomial_upper(rounds, min(1.0, delta), epsilon=self._eps) + 1.0
-            for delta in (self._receiver.delta_errors, self._receiver.delta_loss)
-        )
-        left = rounds - lost
-        return rounds if left <= 0 else min(rounds, rounds * (errors + more) / left + 1.0)
+    one_basis = _FORMS.get(policy.bound, _plain)(settings, policy)
+    total = np.zeros(len(detections))
+    for basis in policy.keyed_bases:
+        total += one_basis(detections, errors, BASIS_NAMES.index(basis))
+    return total
 
 
-def _fair_tosses(heads: float, eps: float) -> float:
-    r"""At least `tails.trials_upper` of a fair coin, by Hoeffding.
+def _sharp(settings: SourceSettings, policy: Policy) -> OneBasis:
+    bound = QuickSharp(settings.model, policy.keyed(settings), policy.share, policy.receiver_at(settings))
 
-    .. math:: n/2 - x \le \sqrt{n\ln(1/\varepsilon)/2}
-    """
-    half_width = math.sqrt(-0.5 * math.log(eps))
-    return (half_width + math.sqrt(half_width**2 + 2 * heads)) ** 2 + 1.0
+    def bits(detections: Floats, errors: Floats, key: int) -> Floats:
+        leaks = _leaks(settings, policy, detections, errors, key).tolist()
+        tables = zip(detections.tolist(), errors.tolist(), leaks, strict=True)
+        return np.array([bound.bits(n[key], m[key], n[1 - key], m[1 - key], leak) for n, m, leak in tables])
 
-
-def _at_least(weights: Numbers, counts: Numbers, eps: float) -> float:
-    total = sum(counts)
-    value = weights[0] * total
-    for k in range(1, len(weights)):
-        weight = weights[k] - weights[0]
-        if weight > 0:
-            value += weight * surrogate.mean_lower(counts[k], total, epsilon=eps)
-        elif weight < 0:
-            value += weight * surrogate.mean_upper(counts[k], total, epsilon=eps)
-    return value
+    return bits
 
 
-def _statements(weights: Numbers) -> int:
-    return int(np.count_nonzero(np.array(weights[1:]) - weights[0]))
+def _martingale(settings: SourceSettings, policy: Policy) -> OneBasis:
+    """Sets for three of the losses, of which each loss takes the best: fewer and rougher than for a block."""
+
+    def bits(detections: Floats, errors: Floats, key: int) -> Floats:
+        share = known_test_share(_problem(settings, policy, detections[0], errors[0], key))
+        n, m = detections[:, key], errors[:, 1 - key]
+        chosen = sorted({len(n) // 4, len(n) // 2, 3 * len(n) // 4})
+        split = budget(policy.share.epsilon_secrecy, events=len(chosen))
+        eps = split.epsilon_event
+        sets = [
+            quick_weights(
+                settings.model, policy.keyed(settings), share, foretold=Foretold(n[k], m[k]), epsilon=eps
+            )
+            for k in chosen
+        ]
+        entropies = [(n @ np.array(w.key) - m @ np.array(w.errors) + math.log(eps)) / w.theta for w in sets]
+        costs = 2 * math.log2(1 / (2 * split.epsilon_pa)) + math.log2(2 / policy.share.epsilon_correctness)
+        leaks = _leaks(settings, policy, detections, errors, key)
+        return np.asarray(np.max(entropies, axis=0) - leaks - costs, dtype=np.float64)
+
+    return bits
+
+
+def _plain(settings: SourceSettings, policy: Policy) -> OneBasis:
+    compute = BOUNDS[policy.bound].compute
+
+    def bits(detections: Floats, errors: Floats, key: int) -> Floats:
+        problems = [_problem(settings, policy, n, m, key) for n, m in zip(detections, errors, strict=True)]
+        return np.array([_before_the_cut(compute(each)) for each in problems], dtype=np.float64)
+
+    return bits
+
+
+_FORMS: dict[str, Callable[[SourceSettings, Policy], OneBasis]] = {
+    "variable-sharp": _sharp,
+    "variable-martingale": _martingale,
+}
+
+
+def _problem(
+    settings: SourceSettings, policy: Policy, detections: Floats, errors: Floats, key: int
+) -> BasisProblem:
+    test = 1 - key
+    return BasisProblem(
+        source=settings.model,
+        key=BasisCounts(detections[key], errors[key]),
+        test=BasisCounts(detections[test], errors[test]),
+        keyed=policy.keyed(settings),
+        leaked_bits=float(_leaks(settings, policy, detections[None], errors[None], key)[0]),
+        epsilon_secrecy=policy.share.epsilon_secrecy,
+        epsilon_correctness=policy.share.epsilon_correctness,
+        receiver=policy.receiver_at(settings),
+        test_share=policy.test_share_at(settings, BASIS_NAMES[key]),
+        foretold=Foretold(detections[key], errors[test]),
+        pulses=_SLOTS_PER_DETECTION * math.ceil(float(detections.sum()) + 1),
+    )
+
+
+def _leaks(settings: SourceSettings, policy: Policy, detections: Floats, errors: Floats, key: int) -> Floats:
+    keyed = np.array(policy.keyed(settings))
+    sifted, wrong = (table[:, key] @ keyed for table in (detections, errors))
+    return np.array([policy.leak(n, m) for n, m in zip(sifted.tolist(), wrong.tolist(), strict=True)])
+
+
+def _before_the_cut(terms: Terms) -> float:
+    costs = ("leaked_bits", "amplification_bits", "verification_bits")
+    return float(terms["entropy_bits"] - sum(terms.get(name, 0.0) for name in costs))
