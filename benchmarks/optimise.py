@@ -38,7 +38,7 @@ CHECKOUT = "SATQUMA_CHECKOUT"
 PROVED = ("variable-sharp", "variable-martingale")
 PULSE_RATE_HZ, HALF_WINDOW_S = 100e6, 200
 NOISE, OPTICAL_ERROR, AFTERPULSE = 5e-7, 0.005, 1e-3
-LOSSES_DB = (0, 4, 8, 12)
+LOSSES_DB = (0.0, 4.0, 8.0, 10.5, 12.0)
 SEEDS = range(1, 6)
 ALL_CLASSES = ("signal", "decoy", "vacuum")
 
@@ -141,7 +141,7 @@ def _against(checkout: Path) -> None:
         for name, (cpu_s, found) in zip(proved, answers, strict=True):
             ratio = found.expected_bits / theirs.bits
             print(
-                f"  {loss_db:8d} dB {name:22s} {found.expected_bits:13,.0f} bits {ratio:8.3f}x {cpu_s:8.2f} s"
+                f"  {loss_db:8g} dB {name:22s} {found.expected_bits:13,.0f} bits {ratio:8.3f}x {cpu_s:8.2f} s"
             )
 
 

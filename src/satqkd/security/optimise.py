@@ -26,6 +26,7 @@ _GROWTH = 4.0
 _MOST_GROWTH = 4.0**12
 _LEAST_STEP = 1.01
 """Pulses are not taken back by smaller steps than this."""
+_ROUGH, _FINE_STEP = 3e-4, 0.2
 _STARTS = 2
 """Of all starts, so many of the best are climbed from."""
 
@@ -143,8 +144,10 @@ class _Search:
         return [self.value(start, factor) for start in starts]
 
     def _climb(self, starts: Sequence[Floats], tolerance: float) -> Floats:
-        peaks = [climb(self.value, start, tolerance=tolerance) for start in starts]
-        return max(peaks, key=lambda peak: peak.value).place
+        """The highest of rough climbs, finished."""
+        peaks = [climb(self.value, start, tolerance=_ROUGH, rounds=1) for start in starts]
+        top = max(peaks, key=lambda peak: peak.value)
+        return climb(self.value, top.place, step=_FINE_STEP, tolerance=tolerance).place
 
     def _taken_back(self, place: Floats, factor: float) -> tuple[Floats, float]:
         """Along the best settings to as few pulses as still give key, 1 time at best."""
