@@ -8,6 +8,9 @@ import math
 from satqkd.security import surrogate
 from satqkd.security.saddlepoint import LOG_MARGIN, log_binomial, tail_sum
 
+_SMALLEST = 1e-200
+"""Rarer heads are taken as none where few are feared, as this rare where many are: odds stay finite."""
+
 
 def binomial_lower(trials: float, probability: float, *, epsilon: float) -> int:
     r"""Largest b with :math:`\Pr[\mathrm{Bin}(n, q) < b] \le \varepsilon`; not decreasing in n.
@@ -15,6 +18,8 @@ def binomial_lower(trials: float, probability: float, *, epsilon: float) -> int:
     trials: n, or a lower bound of it: the whole part counts. Returns 0..n.
     """
     n = int(trials)
+    if probability < _SMALLEST:
+        return 0
     start = surrogate.binomial_lower(n, probability, epsilon=epsilon)
     numerator, denominator = float(probability).as_integer_ratio()
     return _unlikely_below(n, numerator, denominator, math.floor(start), epsilon)
@@ -26,6 +31,8 @@ def binomial_upper(trials: float, probability: float, *, epsilon: float) -> int:
     trials: n, or an upper bound of it: the whole part counts. Returns 0..n.
     """
     n = int(trials)
+    if 0.0 < probability < _SMALLEST:
+        probability = _SMALLEST
     start = n - surrogate.binomial_upper(n, probability, epsilon=epsilon)
     numerator, denominator = float(probability).as_integer_ratio()
     return n - _unlikely_below(n, denominator - numerator, denominator, math.floor(start), epsilon)

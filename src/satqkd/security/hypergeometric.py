@@ -96,5 +96,7 @@ def _tail_sum(m: int, tested_right: int, key_right: int, j: int) -> float:
         if term <= _NEGLIGIBLE * total:
             return total
     left, a = m - _DIRECT_TERMS, key_right - _DIRECT_TERMS
+    if left <= 0 or a <= 0:
+        return total
     b, c = j + 1 + _DIRECT_TERMS, tested_right + 1 + _DIRECT_TERMS
     return total + term * (tail_sum(left, 1.0 / (1.0 / a + 1.0 / b + 1.0 / c), left * a / (b * c)) - 1.0)

@@ -86,10 +86,10 @@ def tail_sum(count: float, others: float, ratio: float) -> float:
     C = value = 1.0 - ratio
     D = 0.0
     for level in range(1, _MAXIMUM_LEVELS + 1):
-        twice = M + 2.0 * level
-        even = level * (M + k + level - 1.0) * scale / ((twice - 2.0) * (twice - 1.0))
+        place = M + (2.0 * level - 2.0)
+        even = level * (M + k + level - 1.0) * scale / (place * (place + 1.0))
         product = odd * even
-        odd = (k - level) * (M + level - 1.0) * scale / ((twice - 1.0) * twice)
+        odd = (k - level) * (M + level - 1.0) * scale / ((place + 1.0) * (place + 2.0))
         term = 1.0 + even - odd
         D = 1.0 / (term + product * D)
         C = term + product / C

@@ -60,7 +60,7 @@ def mean_lower(count: float, trials: float, *, epsilon: float) -> float:
     _check(count, trials, epsilon)
     if count <= 1.0:
         return 0.0
-    start = surrogate.mean_lower(count, trials, epsilon=epsilon)
+    start = surrogate.mean_lower(count, trials, epsilon=epsilon) or min(0.5 * count, count - 1.0)
     return _nearest_mean(_at_least, count, trials, epsilon, start=start, farthest=0.0, nearest=count - 1.0)
 
 
@@ -107,10 +107,13 @@ def _nearest_mean(
             safe = mean
             if missing <= _LOG_TOLERANCE:
                 break
-        mean += (missing - 0.5 * _LOG_TOLERANCE) / slope
-        mean = min(mean, nearest) if slope > 0.0 else max(mean, nearest)
-        if (mean - safe) * slope <= 0.0:
+        moved, halfway = mean + (missing - 0.5 * _LOG_TOLERANCE) / slope, 0.5 * (mean + farthest)
+        moved = min(max(moved, halfway), nearest) if slope > 0.0 else max(min(moved, halfway), nearest)
+        if moved == mean and missing < 0.0:
+            moved = math.nextafter(mean, farthest)
+        if (moved - safe) * slope <= 0.0:
             break
+        mean = moved
     return safe
 
 
