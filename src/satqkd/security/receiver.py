@@ -43,7 +43,7 @@ class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise DataFormatError(f"receiver {name}: expected 0 <= {name} < 1, got {getattr(self, name)}")
         if self.labels_swapped and self.basis_choice == "passive":
             raise DataFormatError(
-                "receiver labels_swapped: expected an active basis choice, got passive; behind a splitter each "
+                "receiver labels_swapped: expected an active choice, got passive; behind a splitter each "
                 "basis has its own detectors, which no swap makes alike"
             )
         if self.x_share is not None and not 0 < self.x_share[0] <= self.x_share[1] < 1:

@@ -9,8 +9,8 @@ number that is not whole and moves smoothly. Tails are bounded from above by
 (Stirling's series cut on the safe side; probabilities fall at least as fast as the first ratio r, since they
 are log-concave) or by Chernoff's exp(-D), whichever is less. An answer is a point at which this bound was
 evaluated and found not above epsilon. Proofs: docs/design/bounds.md. In the tests' grid distances from the
-count are under 0.1 per cent wider than the exact ones in the median, 3 at most; those of phase errors 0.2, and
-30 where a few errors of the key decide. Plain floats, epsilon between 0 and 1; nothing is checked.
+count are under 0.1 per cent wider than the exact ones in the median, 3 at most; those of phase errors 0.2,
+and 30 where a few errors of the key decide. Plain floats, epsilon between 0 and 1; nothing is checked.
 """
 
 import math
