@@ -36,6 +36,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/passes.py
 	$(BIN)/python benchmarks/twin.py
 	$(BIN)/python benchmarks/whole_pass.py
+	$(BIN)/python benchmarks/optimise.py
 	$(BIN)/python benchmarks/amplification.py
 	$(BIN)/python benchmarks/cascade.py --sizes 131072 --frames 8
 	$(BIN)/python benchmarks/chain.py

@@ -1,13 +1,17 @@
 """Passes as channels, and the answer that `optimise_source` gives: sums, tables, limits, words."""
 
+import re
+import tomllib
+
 import msgspec
 import numpy as np
 import pytest
 
+from documentation import page, section, undocumented_fields
 from satqkd import optimise_source
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.errors import ConfigError, NoPassError
-from satqkd.mission import choose_pass, expected_key, make_contact, presets
+from satqkd.mission import choose_pass, expected_key, make_contact, optimum, presets
 from satqkd.mission.contact import PLANNING_GRID_S
 from satqkd.mission.link_channel import link_channel
 from satqkd.mission.optimise import optimise_plan
@@ -210,7 +214,7 @@ class TestAnswer:
 
 class TestPlans:
     def test_what_is_kept_stays(self) -> None:
-        found = optimise_source("micius", "xinglong", at_utc=AT_UTC, keep=["intensities", "basis"])
+        found = optimise_source("micius", "xinglong", at_utc=AT_UTC, fix=["intensities", "basis"])
         assert found.after.intensities == (0.8, 0.1, 0.0)
         assert found.after.basis_z_probability == 0.5
         assert found.after.probabilities != found.before.probabilities
@@ -282,8 +286,8 @@ class TestPlans:
             ({"loss_spread_db": -1.0}, "loss_spread_db"),
             ({"clear_sky": 0.0}, "clear_sky"),
             ({"decoys": 3}, "decoys"),
-            ({"keep": ["colour"]}, "colour"),
-            ({"decoys": 1, "keep": ["probabilities"]}, "three classes"),
+            ({"fix": ["colour"]}, "colour"),
+            ({"decoys": 1, "fix": ["probabilities"]}, "three classes"),
             ({"bound": "best"}, "variable-sharp"),
         ],
     )
@@ -295,3 +299,32 @@ class TestPlans:
         polar = msgspec.structs.replace(XINGLONG, maximum_range_m=600e3)
         with pytest.raises(NoPassError):
             planned(MICIUS, polar, AT_UTC)
+
+
+class TestPage:
+    def test_every_field_is_documented(self) -> None:
+        text = section(page("optimise.md"), "## Fields")
+        structs = (
+            SourceOptimum,
+            optimum.PlannedPass,
+            optimum.LossRow,
+            optimum.Alternative,
+            optimum.ElevationCut,
+            optimum.Closing,
+            optimum.Splitting,
+            optimum.Sweep,
+        )
+        assert [gap for struct in structs for gap in undocumented_fields(struct, text)] == []
+        made_up = msgspec.defstruct("LossRow", [("loss_db", float), ("colour", str)])
+        assert undocumented_fields(made_up, text) == ["LossRow.colour"]
+
+    def test_the_answer_shown_is_the_answer_given(self, uncertain: SourceOptimum) -> None:
+        shown = page("optimise.md")
+        example = re.findall(r"^```toml\n(.*?)^```$", shown, re.M | re.S)[0]
+        source = tomllib.loads(example)["source"]
+        assert source["intensities"] == pytest.approx(uncertain.after.intensities, abs=2e-3)
+        assert source["probabilities"] == pytest.approx(uncertain.after.probabilities, abs=2e-3)
+        before, after = re.findall(r"expected secret bits +([\d,]+) +([\d,]+)", shown)[0]
+        scale = 0.6 / 0.4
+        assert int(before.replace(",", "")) == pytest.approx(scale * uncertain.before_bits, rel=2e-3)
+        assert int(after.replace(",", "")) == pytest.approx(scale * uncertain.after_bits, rel=2e-3)

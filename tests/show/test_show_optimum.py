@@ -34,7 +34,7 @@ def optimum(**changes: object) -> SourceOptimum:
         keyed_bases=("Z", "X"),
         keyed_classes=("signal",),
         loss_spread_db=3.0,
-        kept=(),
+        fixed=(),
         before=SETTINGS,
         before_bits=2000.0,
         after=SETTINGS,

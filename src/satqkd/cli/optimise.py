@@ -75,7 +75,7 @@ def optimise(
         season_s=None if season is None else 86_400.0 * season,
         loss_spread_db=loss_spread,
         clear_sky=clear_sky,
-        keep=fix or (),
+        fix=fix or (),
         decoys=decoys,
     )
     if plot is not None and found.after_bits:

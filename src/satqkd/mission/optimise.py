@@ -15,7 +15,7 @@ from satqkd.config import Protocol, Satellite, Station
 from satqkd.errors import ConfigError
 from satqkd.mission import presets
 from satqkd.mission.optimum import Alternative, LossRow, PlannedPass, SourceOptimum
-from satqkd.mission.pass_plan import KEEPABLE, PassPlan, pass_plan
+from satqkd.mission.pass_plan import FIXABLE, PassPlan, pass_plan
 from satqkd.mission.sweeps import sweeps
 from satqkd.mission.tradeoffs import closings, elevation_cuts, splittings
 from satqkd.security.bounds import BOUNDS
@@ -48,7 +48,7 @@ def optimise_source(
     season_s: float | None = None,
     loss_spread_db: float = 0.0,
     clear_sky: float = 1.0,
-    keep: Sequence[str] = (),
+    fix: Sequence[str] = (),
     decoys: int = 2,
 ) -> SourceOptimum:
     """Best settings for the pass that contains an instant, else the next by night, and for those after it.
@@ -56,13 +56,13 @@ def optimise_source(
     satellite, station: presets' names, TOML paths, or settings.  bound: instead of the protocol's, any name
     of `satqkd.security.BOUNDS`.  passes: night passes in a row; season_s: instead, all within that time.
     Each pass is a block of its own.  loss_spread_db: standard deviation of each pass's loss around the
-    budget's.  clear_sky: probability of each pass.  keep: names of `KEEPABLE` that stay as the presets have
+    budget's.  clear_sky: probability of each pass.  fix: names of `FIXABLE` that stay as the presets have
     them; a passive receiver's basis always does.  decoys: 2, or 1 for a source without vacuum.
     A link without key is an answer with its reason. Raises ConfigError, NoPassError.
     """
     craft = presets.satellite(satellite) if isinstance(satellite, str) else satellite
     ground = presets.station(station) if isinstance(station, str) else station
-    _check(passes, season_s, loss_spread_db, clear_sky, keep, decoys)
+    _check(passes, season_s, loss_spread_db, clear_sky, fix, decoys)
     plan = pass_plan(
         craft,
         ground,
@@ -73,7 +73,7 @@ def optimise_source(
         season_s=season_s,
         loss_spread_db=loss_spread_db,
         clear_sky=clear_sky,
-        keep=keep,
+        fix=fix,
         decoys=decoys,
     )
     return optimise_plan(plan)
@@ -94,7 +94,7 @@ def optimise_plan(plan: PassPlan) -> SourceOptimum:
         keyed_bases=plan.policy.keyed_bases,
         keyed_classes=plan.policy.keyed_classes,
         loss_spread_db=plan.loss_spread_db,
-        kept=plan.keep,
+        fixed=plan.fix,
         before=plan.settings,
         before_bits=None if old is None else old.expected_bits,
         after=found.settings,
@@ -128,7 +128,7 @@ def _tables(plan: PassPlan, settings: SourceSettings, worth: _Worth, prior: Prio
 def _best(
     plan: PassPlan, start: SourceSettings | None = None, *, fixed: bool = False, tolerance: float = 1e-6
 ) -> Optimum:
-    prior = Prior.even(plan.loss_spread_db, nodes=17) if fixed else Prior.gaussian(plan.loss_spread_db)
+    prior = Prior.even(plan.loss_spread_db, nodes=11) if fixed else Prior.gaussian(plan.loss_spread_db)
     starts = [each for each in (plan.settings, start) if each and len(each.intensities) == plan.decoys + 1]
     return optimise(
         plan.thinned().scenarios(prior),
@@ -152,7 +152,8 @@ def _fixed_length(plan: PassPlan, settings: SourceSettings) -> tuple[float | Non
     """
     if plan.loss_spread_db == 0:
         return None, None
-    told = plan.thinned().scenarios(Prior.even(plan.loss_spread_db))
+    few = plan.thinned()
+    told = few.scenarios(few.told_prior)
     other = _best(plan, settings, fixed=True, tolerance=_ROUGH).settings
     rows = [_worth(each, told, plan.policy) for each in (settings, other)]
     fixed_bits = max(expected_key_of(each.bits, told, fixed=True) for each in rows)
@@ -162,13 +163,13 @@ def _fixed_length(plan: PassPlan, settings: SourceSettings) -> tuple[float | Non
 def _alternatives(plan: PassPlan, settings: SourceSettings) -> tuple[Alternative, ...]:
     """Best settings where one rule is another: keyed bases, keyed classes, decoys. First the plan's own."""
     policy, few = plan.policy, plan.thinned()
-    told = few.scenarios(Prior.even(plan.loss_spread_db, nodes=17))
+    told = few.scenarios(few.told_prior)
     own = (policy.keyed_bases, policy.keyed_classes, plan.decoys)
     rules = [own] + [(bases, *own[1:]) for bases in (("Z",), ("Z", "X"))]
     if plan.decoys == 2:
         rules += [(own[0], classes, 2) for classes in (("signal",), ("signal", "decoy"))]
     if (
-        not {"intensities", "probabilities"} & set(plan.keep)
+        not {"intensities", "probabilities"} & set(plan.fix)
         and 4 - plan.decoys in BOUNDS[policy.bound].classes
     ):
         # With one decoy its errors tell the empty pulses, so it is revealed.
@@ -224,7 +225,7 @@ def _check(
     season_s: float | None,
     loss_spread_db: float,
     clear_sky: float,
-    keep: Sequence[str],
+    fix: Sequence[str],
     decoys: int,
 ) -> None:
     for name, value, low, high in (
@@ -236,10 +237,10 @@ def _check(
     ):
         if not low <= value <= high:
             raise ConfigError(f"{name}: expected {low:g} to {high:g}, got {value}")
-    unknown = [name for name in keep if name not in KEEPABLE]
+    unknown = [name for name in fix if name not in FIXABLE]
     if unknown:
-        raise ConfigError(f"keep: expected of {', '.join(KEEPABLE)}, got {', '.join(unknown)}")
-    if decoys == 1 and "probabilities" in keep:
+        raise ConfigError(f"fix: expected of {', '.join(FIXABLE)}, got {', '.join(unknown)}")
+    if decoys == 1 and "probabilities" in fix:
         raise ConfigError(
-            "keep: expected no probabilities with one decoy, got them; the presets' are of three classes"
+            "fix: expected no probabilities with one decoy, got them; the presets' are of three classes"
         )

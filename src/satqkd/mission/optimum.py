@@ -94,7 +94,7 @@ class SourceOptimum(msgspec.Struct, frozen=True, kw_only=True):
     keyed_bases: tuple[str, ...]
     keyed_classes: tuple[str, ...]
     loss_spread_db: float
-    kept: tuple[str, ...]
+    fixed: tuple[str, ...]
     """What was not to be chosen."""
     before: SourceSettings
     """The presets' settings."""

@@ -22,12 +22,12 @@ from satqkd.security.settings_space import SettingsLimits
 from satqkd.security.source import Interval
 from satqkd.sky import Pass, find_passes, format_utc, is_night, orbit_of
 
-KEEPABLE: Final = ("intensities", "probabilities", "basis")
+FIXABLE: Final = ("intensities", "probabilities", "basis")
 """Mean photon numbers, class probabilities, basis biases of both ends."""
 REPRESENTATIVES: Final = 8
 """Passes that stand for a season in a search; its answer is computed for all."""
 _TOLD_NODES: Final = 33
-_MOST_TOLD: Final = 400
+_MOST_TOLD: Final = 200
 """Passes times losses at which lengths are computed, about."""
 
 
@@ -44,8 +44,8 @@ class PassPlan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     loss_spread_db: float
     """Standard deviation of each pass's loss around the budget's, independent."""
     policy: Policy
-    keep: tuple[str, ...] = ()
-    """Of `KEEPABLE`: what stays as the presets have it."""
+    fix: tuple[str, ...] = ()
+    """Of `FIXABLE`: what stays as the presets have it."""
     decoys: int = 2
 
     @property
@@ -72,14 +72,14 @@ class PassPlan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         source, receiver = self.satellite.source, self.station.receiver
         classes, intervals = self.decoys + 1, source.intensity_intervals
         active = receiver.basis_choice == "active"
-        free_receiver = active and "basis" not in self.keep
+        free_receiver = active and "basis" not in self.fix
         # Bounds that are told the share of test rounds take it of a passive receiver near 1/2 only.
-        kept_basis = "basis" in self.keep or (BOUNDS[self.policy.bound].streamed and not active)
+        kept_basis = "basis" in self.fix or (BOUNDS[self.policy.bound].streamed and not active)
         return SettingsLimits(
             decoys=self.decoys,
-            intensities=source.intensities[:classes] if "intensities" in self.keep else None,
+            intensities=source.intensities[:classes] if "intensities" in self.fix else None,
             vacuum_intensity=source.intensities[2],
-            probabilities=source.probabilities if "probabilities" in self.keep else None,
+            probabilities=source.probabilities if "probabilities" in self.fix else None,
             basis_z_probability=source.basis_z_probability if kept_basis else None,
             station_basis_z_probability=None if free_receiver else receiver.basis_z_probability,
             relative_intervals=None if intervals is None else _relative(intervals, source.intensities),
@@ -127,7 +127,7 @@ def pass_plan(
     season_s: float | None = None,
     loss_spread_db: float = 0.0,
     clear_sky: float = 1.0,
-    keep: Sequence[str] = (),
+    fix: Sequence[str] = (),
     decoys: int = 2,
 ) -> PassPlan:
     """Passes by night from the one that contains `at` on. Raises NoPassError."""
@@ -140,7 +140,7 @@ def pass_plan(
         clear_sky=(clear_sky,) * len(contacts),
         loss_spread_db=loss_spread_db,
         policy=policy_of(satellite, station, protocol, bound),
-        keep=tuple(keep),
+        fix=tuple(fix),
         decoys=decoys,
     )
 
@@ -164,21 +164,39 @@ def _contacts(
     first = choose_pass(satellite, station, at)
     if season_s is None and passes == 1:
         return [make_contact(satellite, station, first, step_s=PLANNING_GRID_S)]
-    wanted = None if season_s is not None else passes
-    found = find_passes(
+    if season_s is None:
+        found: list[Pass] = []
+        while len(found) < passes:
+            more = _night_passes(satellite, station, found[-1].end if found else first.start, SEARCH_S)
+            if not more:
+                raise NoPassError(
+                    f"expected {passes} night passes of {satellite.name} over {station.name} from "
+                    f"{format_utc(at)} on, found {len(found)} before a gap of {SEARCH_S / 86_400:.0f} days; "
+                    "ask for fewer, or for another time"
+                )
+            found += more
+        found = found[:passes]
+    else:
+        waited_s = max(0.0, (first.start - at).total_seconds())
+        found = _night_passes(satellite, station, first.start, max(1.0, season_s - waited_s))
+    if not found:
+        raise NoPassError(
+            f"no night pass of {satellite.name} comes into the range of {station.name} within "
+            f"{season_s or 0:.0f} s of {format_utc(at)}; plan for a longer season"
+        )
+    return [make_contact(satellite, station, each, step_s=PLANNING_GRID_S) for each in found]
+
+
+def _night_passes(satellite: Satellite, station: Station, start: datetime, duration_s: float) -> list[Pass]:
+    """Those that culminate in the window and come into range."""
+    passes = find_passes(
         orbit_of(satellite.orbit),
         site_of(station),
-        first.start,
-        duration_s=SEARCH_S * passes if season_s is None else season_s,
+        start,
+        duration_s=duration_s,
         minimum_elevation_rad=station.minimum_elevation_rad,
     )
-    usable = [each for each in found if is_night(each) and _usable(station, each)][:wanted]
-    if len(usable) < (wanted or 1):
-        raise NoPassError(
-            f"expected {wanted or 1} night passes of {satellite.name} over {station.name} from "
-            f"{format_utc(at)} on, found {len(usable)}; ask for fewer, or for another time"
-        )
-    return [make_contact(satellite, station, each, step_s=PLANNING_GRID_S) for each in usable]
+    return [each for each in passes if is_night(each) and _usable(station, each)]
 
 
 def _usable(station: Station, each: Pass) -> bool:

@@ -15,14 +15,13 @@ from satqkd.mission.pass_plan import PassPlan
 from satqkd.records import BASIS_NAMES
 from satqkd.security.channel import SourceSettings
 from satqkd.security.optimise import expected_key_of
-from satqkd.security.plan import Policy, Prior, Scenario, exact_bits, exact_key
+from satqkd.security.plan import Policy, Scenario, exact_bits, exact_key
 
 CUTS: Final = 15
 """Rows of a table of elevations, about."""
 CLOSINGS: Final = 24
 """Times at which the first of two blocks may be closed."""
 MOST_BLOCKS: Final = 8
-_NODES: Final = 9
 
 
 def elevation_cuts(plan: PassPlan, settings: SourceSettings) -> tuple[ElevationCut, ...]:
@@ -50,8 +49,7 @@ def splittings(contact: Contact, settings: SourceSettings, policy: Policy) -> tu
 
 
 def _cut(elevation_deg: float, plan: PassPlan, settings: SourceSettings) -> ElevationCut:
-    prior = Prior.even(plan.loss_spread_db, nodes=_NODES)
-    scenarios = []
+    prior, scenarios = plan.told_prior, []
     for contact, weight in zip(plan.contacts, plan.clear_sky, strict=True):
         above = _elevation_deg(contact) >= elevation_deg - 1e-9
         if above.any():
