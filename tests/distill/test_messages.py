@@ -12,10 +12,12 @@ from satqkd.errors import RemoteProtocolError
 
 TABLE = ((1, 2, 3), (4, 5, 6))
 ONE_OF_EACH: tuple[m.Message, ...] = (
-    m.Hello("sat", "sta", bytes(32), 256),
+    m.Hello("sat", "sta", bytes(32), 256, (m.RawClaim("p.block0", "pooled.x", 1000, 2000),)),
     m.BeaconSchedule(1e4, 5e-6),
     m.LockReport(True, 7),
     m.Announce(0, 5, 2, b"gaps"),
+    m.Keep(0, 2, bytes(16)),
+    m.Kept(0, bytes(16)),
     m.Bases(0, 2, b"\x01"),
     m.Sift(0, b"\x03", b"\x01", b"\x00", b"\x01", b"\x01"),
     m.ChooseCodes(0, (3, 4)),

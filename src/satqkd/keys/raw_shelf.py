@@ -52,8 +52,8 @@ class RawShelf:
     def take(self, block_ids: Sequence[str], *, reference: str) -> list[bytes]:
         """Bytes of raw blocks, all of them or none; used and overwritten in the store before this returns.
 
-        reference: the block that they join, for the audit log. Raises KeyNotFound, KeyAlreadyUsed. The answers are immutable `bytes`, which cannot be wiped: drop
-        them soon.
+        reference: the block that they join, for the audit log. Raises KeyNotFound, KeyAlreadyUsed.
+        The answers are immutable `bytes`, which cannot be wiped: drop them soon.
         """
         with self._store.transaction() as connection:
             return raw.take(connection, self._peer, block_ids, reference)
