@@ -78,7 +78,9 @@ def test_golden_bytes() -> None:
         plain([1, "p" * 129, 0, ["Done", 0, True]]),
         plain([1, "p", 0, ["Done", 0, True], "more"]),
         plain([1, "p", 0, ["Confirm", 0, bytes(15)]]),
-        plain([1, "p", 0, ["Hello", "a", "b", bytes(31), 0]]),
+        plain([1, "p", 0, ["Hello", "a", "b", bytes(31), 0, []]]),
+        plain([1, "p", 0, ["Hello", "a", "b", bytes(32), 0]]),
+        plain([1, "p", 0, ["Hello", "a", "b", bytes(32), 0, [["c", "p", -1, 0]]]]),
         plain([1, "p", 0, ["Verify", 0, bytes(257), b""]]),
         plain([1, "p", 0, ["Verdicts", 0, 2, b""]]),
         plain([1, "p", 0, ["ChooseCodes", 0, [1, 2, 3]]]),
@@ -86,7 +88,7 @@ def test_golden_bytes() -> None:
         plain([1, "p", 0, ["Errors", 0, [[-1, 0, 0], [0, 0, 0]]]]),
         plain([2, "p", 0, ["Done", 0, True]]),
     ],
-    ids=range(19),
+    ids=range(21),
 )
 def test_what_is_malformed_is_refused(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):

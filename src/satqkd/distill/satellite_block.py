@@ -102,14 +102,17 @@ class SatelliteBlock(BlockHalf):
         for name, column in self._settings.items():
             column += getattr(settings, name).tobytes()
 
-    def takes_bases(self, detections: int) -> bool:
-        """Whether bases of so many detections of its own can come now."""
-        return self.state is State.COLLECTING and detections == self.detections
+    def will_open(self, message: messages.Bases, joining: int) -> bool:
+        """Whether these bases can come now, with those of so many detections of raw blocks: asked before the
+        raw blocks are used up."""
+        if self.state is not State.COLLECTING:
+            return False
+        self.pooled_detections = joining
+        return message.detections == joining + self.detections
 
     def join(self, raw_blocks: Sequence[bytes]) -> None:
         """Put the settings of raw blocks of the pool before this block's own."""
         earlier = unpack_settings(raw_blocks)
-        self.pooled_detections = len(earlier)
         for name, column in self._settings.items():
             column[:0] = getattr(earlier, name).tobytes()
 

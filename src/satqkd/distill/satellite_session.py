@@ -80,7 +80,7 @@ class SatelliteSession(Session):
                 f"{type(message).__name__} came: the session ends"
             )
         joining = self._pools.joining_detections(block.index)
-        if opened and joining and block.takes_bases(message.detections - joining):
+        if isinstance(message, messages.Bases) and block.will_open(message, joining):
             block.join(self._pools.take(block.index))
 
     def _on_announce(self, message: messages.Announce, now_s: float) -> None:
