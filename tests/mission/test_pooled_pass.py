@@ -1,6 +1,9 @@
 """Pools over several passes with real stores: key from passes that give none alone, nothing used twice."""
 
 import math
+import re
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 
 import wiretap
+from documentation import DOCS
 from satqkd.config import Protocol, Source
 from satqkd.errors import ConfigError, DataFormatError, KeyAlreadyUsed
 from satqkd.keys import KeyStore
@@ -324,6 +328,14 @@ def test_ten_weak_passes_give_more_together_than_apart() -> None:
         assert sum(gain.per_pass_bits) <= most_apart
         assert least_together <= gain.pooled_bits < 1.7 * least_together
         assert gain.gained_bits == gain.pooled_bits - sum(gain.per_pass_bits) > 0
+
+
+def test_the_table_of_the_page_is_what_its_code_prints() -> None:
+    text = (DOCS / "design" / "pooling.md").read_text(encoding="utf-8")
+    code, output = re.findall(r"```(?:python|output)\n(.*?)```", text, re.DOTALL)
+    with redirect_stdout(StringIO()) as printed:
+        exec(code, {})
+    assert printed.getvalue() == output
 
 
 def test_a_pool_of_one_is_that_pass_and_order_is_nothing() -> None:
