@@ -352,6 +352,20 @@ class TestWhatOnlyOneEndHolds:
         link.fly(planned_pass(3))
         assert only(link.passes[3]).outcome == "key"
 
+    def test_nothing_is_used_up_on_a_hello_alone(self) -> None:
+        """Whoever says it knows no key: the station waits for a message under the code on line."""
+        link = flown(2)
+        pair = link.pair(planned_pass(2), hook=without("BeaconSchedule"))
+        pair.greet()
+        pair.announce(0)
+        said = len(pair.said)
+        pair.open_block(0)
+        assert not pair.station.finished
+        assert len(pair.said) == said
+        assert set(link.states()[1].values()) == {"confirmed"}
+        link.fly(planned_pass(3))
+        assert only(link.passes[3]).outcome == "key"
+
     def test_nothing_is_discarded_on_a_hello_alone(self) -> None:
         """It is not authenticated when it comes."""
         link = flown(2)

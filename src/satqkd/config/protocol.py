@@ -23,7 +23,7 @@ class Protocol(Settings, frozen=True, kw_only=True):
     pooling: Literal["per-pass", "pooled", "by-loss"] = "per-pass"
     """Which blocks become one: none; those of all passes; those of all passes with about the same predicted
     loss."""
-    pool_sifted_bits: Annotated[int, Meta(ge=1, le=4000000)] = 3000000
+    pool_sifted_bits: Annotated[int, Meta(ge=1, le=4000000)] = 2000000
     """Predicted sifted bits that close a pool."""
     pool_loss_step_db: Annotated[float, Meta(ge=0.1, le=100)] = 3.0
     """Width of a pool's range of predicted mean loss, with `by-loss`."""

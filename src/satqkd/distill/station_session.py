@@ -81,7 +81,8 @@ class StationSession(Session):
     def end_block(self, index: int, now_s: float) -> None:
         """All detections of the block are told and its last slot is past: say the bases, or keep it.
 
-        With the bases go those of the raw blocks of its pool, which leave the shelf first.
+        With the bases go those of the raw blocks of its pool, which leave the shelf first. They do so only
+        when the satellite has been heard since hello, under the code on line: anybody can say hello.
         Raises LocalProtocolError before the last slot can have arrived: bases said are said.
         """
         if now_s < self.parameters.end_s(index) + self.parameters.maximum_light_time_s:
@@ -89,6 +90,8 @@ class StationSession(Session):
         block = self._open_block(index)
         block.require_collecting("end")
         if self._pools.closes(index):
+            if self._received < 2 and self._pools.joining_detections(index):
+                return
             said = block.end(self._pools.take(index))
         else:
             said = block.keep()

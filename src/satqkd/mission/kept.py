@@ -1,12 +1,28 @@
 """A pass's raw blocks in the node's store: what the session sees of them and wants done with them."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
+from typing import Protocol as Interface
 
 from satqkd.distill.messages import RawClaim
 from satqkd.distill.outcome import RawConfirmed, RawLeftOut, RawReady
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.pooling import HeldBlock
 from satqkd.keys import KeyStore, RawShelf
+
+
+class Node(Interface):
+    """What is asked of the terminal whose session keeps blocks."""
+
+    parameters: Parameters
+
+    def end_utc(self, block: int) -> str:
+        """When the block's last slot is past."""
+        ...
+
+    def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
+        """One line of the event log."""
+        ...
 
 
 class KeptBlocks:
@@ -31,23 +47,24 @@ class KeptBlocks:
         """Raw blocks' bytes, marked used and wiped in the store before they are returned."""
         return self._shelf.take(block_ids, reference=reference)
 
-    def handle(
-        self, event: RawReady | RawConfirmed | RawLeftOut, agreed: Parameters, *, now_utc: str
-    ) -> None:
+    def handle(self, event: RawReady | RawConfirmed | RawLeftOut, node: Node, now_s: float) -> None:
         """Do what a session wants done before it says more."""
         match event:
             case RawReady():
-                planned = agreed.planned[event.block]
+                planned = node.parameters.planned[event.block]
                 self._shelf.keep(
-                    agreed.block_id(event.block),
+                    node.parameters.block_id(event.block),
                     event.data,
                     pool=planned.pool,
                     sifted_bits=planned.sifted_bits,
                     detections=event.detections,
-                    now_utc=now_utc,
+                    now_utc=node.end_utc(event.block),
                 )
+                node.log(now_s, "pool", "kept", block=event.block, detections=event.detections)
             case RawConfirmed():
-                self._shelf.confirm(agreed.block_id(event.block))
+                self._shelf.confirm(node.parameters.block_id(event.block))
+                node.log(now_s, "pool", "confirmed", block=event.block)
             case RawLeftOut():
                 self._shelf.discard(event.block_ids)
                 self.left_out += event.block_ids
+                node.log(now_s, "pool", "left_out", raw_blocks=len(event.block_ids))

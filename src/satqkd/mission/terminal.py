@@ -157,15 +157,8 @@ class Terminal(ABC):
             case SecretRefused():
                 self._store.discard_block(self.block_id(event.block))
                 self.log(now_s, "authenticate", "discarded", block=event.block)
-            case RawReady():
-                self._keep(event)
-                self.log(now_s, "pool", "kept", block=event.block, detections=event.detections)
-            case RawConfirmed():
-                self._keep(event)
-                self.log(now_s, "pool", "confirmed", block=event.block)
-            case RawLeftOut():
-                self._keep(event)
-                self.log(now_s, "pool", "left_out", raw_blocks=len(event.block_ids))
+            case RawReady() | RawConfirmed() | RawLeftOut():
+                self._kept.handle(event, self, now_s)
             case StageEntered():
                 self.stage_s[f"{event.block}.{event.stage}"] = now_s
                 self.log(now_s, "block", event.stage, block=event.block)
@@ -185,6 +178,10 @@ class Terminal(ABC):
                     leaked_bits=sum(report.leaked_bits.values()),
                     secret_bits=report.secret_bits,
                 )
+
+    def end_utc(self, block: int) -> str:
+        """When the block's last slot is past, as both stores note it."""
+        return format_utc(self.contact.epoch + timedelta(seconds=self.parameters.end_s(block)))
 
     def block_id(self, block: int) -> str:
         """Name of a block in both stores; not made from the key."""
@@ -208,15 +205,8 @@ class Terminal(ABC):
             origin=self._origin,
             key=event.secret,
             allocator=self.parameters.satellite,
-            now_utc=self._end_utc(event.block),
+            now_utc=self.end_utc(event.block),
         )
-
-    def _keep(self, event: RawReady | RawConfirmed | RawLeftOut) -> None:
-        block = 0 if isinstance(event, RawLeftOut) else event.block
-        self._kept.handle(event, self.parameters, now_utc=self._end_utc(block))
-
-    def _end_utc(self, block: int) -> str:
-        return format_utc(self.contact.epoch + timedelta(seconds=self.parameters.end_s(block)))
 
 
 class SatelliteTerminal(Terminal):
