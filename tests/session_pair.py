@@ -33,6 +33,7 @@ from satqkd.distill.station_session import StationSession
 from satqkd.errors import KeyExhausted
 from satqkd.randomness import stream, stream_bytes
 from satqkd.records import Settings
+from satqkd.security import ReceiverModel
 
 SOURCE = Source(
     pulse_rate_hz=1e6,
@@ -57,6 +58,7 @@ def parameters(
 ) -> Parameters:
     """Agreed parameters of a made-up pass; `planned`: pool and predicted bits of each block."""
     return Parameters(
+        receiver=ReceiverModel(),
         pass_id=pass_id,
         planned=tuple(PlannedBlock(*each) for each in planned),
         software="tests",

@@ -21,7 +21,8 @@ TEXT_ROOMS = ("mission/report.py", "show/")
 
 DIMENSIONLESS = {
     # probabilities and shares
-    "afterpulse", "basis_z_probability", "beacon_seen", "class_error",
+    "afterpulse", "basis_z_probability", "beacon_seen", "dark_probability", "dark_spread",
+    "efficiency_spread", "keyed_shares", "test_share", "weights", "x_share", "class_error",
     "class_gain", "crossover", "depolarisation", "detector_efficiency", "efficiency", "epsilon",
     "epsilon_at", "epsilon_authentication", "epsilon_correctness", "epsilon_event", "epsilon_pa",
     "epsilon_secrecy", "error",
@@ -34,9 +35,9 @@ DIMENSIONLESS = {
     # counts that may be bounds or expectations, and ratios of like to like
     "bandwidth_ratio", "bound", "count", "counts", "detection_photons", "detections", "errors",
     "extinction", "factor", "fading", "fading_variance", "gap", "index", "intensities", "intensity",
-    "ionisation_ratio", "key", "keyed_singles", "lower", "mean", "mean_gap", "pulses", "ratio",
+    "ionisation_ratio", "keyed", "keyed_singles", "lower", "mean", "mean_gap", "pulses", "ratio",
     "receiver_obscuration", "reconciliation_efficiency", "rytov", "scintillation_index", "spread",
-    "test_errors", "test_singles", "threshold", "transmitter_obscuration", "trials", "upper",
+    "test_errors", "test_singles", "threshold", "transmitter_obscuration", "trials", "unit", "upper",
     "window_factor",
     # contrasts of polarisation; cosine and sine of its angles
     "contrast_x", "contrast_z", "cosine", "crossed", "crossed_x", "crossed_z", "sine",

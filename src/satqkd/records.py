@@ -21,6 +21,10 @@ CLASS_NAMES: Final = ("signal", "decoy", "vacuum")
 BASIS_NAMES: Final = ("Z", "X")
 BEACON_CHANNEL: Final = 4
 """Channels 0..3 are the detectors H, V, +, -: basis = channel // 2, bit = channel % 2."""
+SWAPPED: Final = 5
+"""Channels 5..8 are the same four, clicked while the receiver turned light by 90 degrees: detector =
+channel - 5, and the bit is the other one."""
+LARGEST_CHANNEL: Final = 8
 
 
 def _check(owner: str, columns: dict[str, tuple[NDArray[np.generic], type]]) -> None:
@@ -40,7 +44,7 @@ class Tags(msgspec.Struct, frozen=True, eq=False):
     time_ps: NDArray[np.int64]
     """Station clock, picoseconds since the pass epoch; not decreasing."""
     channel: NDArray[np.uint8]
-    """0..3 detectors H, V, +, -; 4 the beacon detector."""
+    """0..3 detectors H, V, +, -; 4 the beacon detector; 5..8 the detectors with labels swapped."""
 
     def __post_init__(self) -> None:
         _check("Tags", {"time_ps": (self.time_ps, np.int64), "channel": (self.channel, np.uint8)})

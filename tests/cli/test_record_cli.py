@@ -99,6 +99,19 @@ def test_a_pass_is_recorded_and_distilled(
     assert not (tmp_path / "fourth").exists()
 
 
+def test_a_pass_with_swapped_labels_is_recorded_and_distilled(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swapping = toy_station(receiver__label_swap="random")
+    text = tomli_w.dumps(_without_none(msgspec.to_builtins(swapping)))
+    assert 'label_swap = "random"' in text
+    (tmp_path / "station.toml").write_text(text, encoding="utf-8")
+    run = tmp_path / "run"
+    assert Ran(capsys, *words, str(run)).code == 0
+    ran = Ran(capsys, "distill", str(run), "--json")
+    assert ran.code == 0 and json.loads(ran.out)["equals_live"] is True
+
+
 def test_a_folder_without_recording_is_refused_and_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

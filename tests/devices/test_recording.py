@@ -256,7 +256,7 @@ SENT: dict[str, tuple[Damage, str]] = {
 TAGGED: dict[str, tuple[Damage, str]] = {
     "unsorted": (put("time_ps", 321, -(10**7)), r"time_ps row 321: expected a value not below .*-10000000;"),
     "overflow": (put("time_ps", 999, -(2**63)), "time_ps row 999"),
-    "channel": (put("channel", 44, 5), r"channel row 44: expected a channel in 0\.\.4, got 5"),
+    "channel": (put("channel", 44, 9), r"channel row 44: expected a channel in 0\.\.8, got 9"),
     "no times": (drop("time_ps"), "expected a dataset time_ps"),
     "fewer channels": (resized("channel", -3), "channel: expected 1000 rows, as many as time_ps has, got 9"),
     "more rows": (put("end_row", 4, 999), "time_ps: expected 999 rows, the last of end_row, got 1000"),

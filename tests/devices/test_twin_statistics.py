@@ -30,8 +30,16 @@ def tally(intensity_class, basis, bit, pattern) -> np.ndarray:
 
 
 def twin_tally(
-    bench, *, seed: int, basis_choice: str, z_received: float, source: dict | None = None, **detector
+    bench,
+    *,
+    seed: int,
+    basis_choice: str,
+    z_received: float,
+    source: dict | None = None,
+    turned_by=None,
+    **detector,
 ) -> np.ndarray:
+    """turned_by: of a receiver that swaps labels, by what the bits sent in slots are taken to be turned."""
     duration_s = PULSES * PERIOD_PS * 1e-12
     receiver = bench.receiver(
         bench.series(duration_s, transmittance=TRANSMITTANCE, step_s=0.01, errors=ERROR),
@@ -39,14 +47,20 @@ def twin_tally(
         seed=seed,
         source={"intensity_fluctuation": FLUCTUATION, **(source or {})},
         detector={"efficiency": EFFICIENCY, **detector},
-        receiver={"basis_choice": basis_choice, "basis_z_probability": z_received},
+        receiver={
+            "basis_choice": basis_choice,
+            "basis_z_probability": z_received,
+            "label_swap": "none" if turned_by is None else "random",
+        },
     )
-    tags = bench.photons(receiver.read(1e9))
+    tags = receiver.read(1e9)
+    tags = bench.photons(Tags(tags.time_ps, tags.channel - np.uint8(5) * (tags.channel > 4)))
     slots = slots_of(tags)
     first = np.flatnonzero(np.diff(slots, prepend=-1))
     pattern = np.bitwise_or.reduceat(1 << tags.channel.astype(np.int64), first)
     settings = settings_of(slots[first], key=bench.key, source=bench.source(**source or {}))
-    return tally(settings.intensity_class, settings.basis, settings.bit, pattern)
+    bit = settings.bit if turned_by is None else settings.bit ^ turned_by(slots[first])
+    return tally(settings.intensity_class, settings.basis, bit, pattern)
 
 
 def brute_tally(*, seed: int, basis_choice: str, z_received: float) -> np.ndarray:

@@ -36,7 +36,7 @@ def rows_of(*parts: Detections) -> list[tuple[int, int, int]]:
 
 
 def plain(clicks: Resolved, tie_bits) -> list[tuple[int, int, int]]:  # type: ignore[no-untyped-def]
-    """The rules in a loop: time of the last click, and the set of detectors of the open slot."""
+    """The rules in a loop: time of the last click, and the set of channels of the open slot."""
     open_slots: dict[int, tuple[bool, set[int]]] = {}
     last_time, highest = None, None
     columns = (clicks.slot, clicks.residual_ps, clicks.channel, clicks.time_ps)
@@ -48,12 +48,13 @@ def plain(clicks: Resolved, tie_bits) -> list[tuple[int, int, int]]:  # type: ig
             open_slots.setdefault(slot, (alive, set()))[1].add(channel)
         last_time = time
     rows = []
-    for slot, (alive, detectors) in sorted(open_slots.items()):
+    for slot, (alive, channels) in sorted(open_slots.items()):
         if not alive:
             continue
-        if len(detectors) == 1:
-            (detector,) = detectors
-            rows.append((slot, detector // 2, detector % 2))
+        detectors = {channel - 5 if channel > 4 else channel for channel in channels}
+        if len(channels) == 1:
+            (detector,), (channel,) = detectors, channels
+            rows.append((slot, detector // 2, 1 - detector % 2 if channel > 4 else detector % 2))
             continue
         chance = tie_bits(1)[0]
         bases = {detector // 2 for detector in detectors}
@@ -62,14 +63,16 @@ def plain(clicks: Resolved, tie_bits) -> list[tuple[int, int, int]]:  # type: ig
     return rows
 
 
-def busy(seed: int, n: int = 4000) -> Resolved:
-    """Many neighbours, doubles and clicks outside the gate."""
+def busy(seed: int, n: int = 4000, *, swaps: bool = False) -> Resolved:
+    """Many neighbours, doubles and clicks outside the gate; labels swapped click by click, or never."""
     rng = stream(seed, "clicks-test")
     slot = np.sort(rng.integers(0, 40 * n, n))
     slot[1::5] = slot[::5][: slot[1::5].size]
     residual = rng.normal(0, 350, n)
     order = np.argsort(slot * PERIOD_PS + residual, kind="stable")
-    return resolved(list(zip(slot[order], residual[order], rng.integers(0, 4, n), strict=True)))
+    channel = rng.integers(0, 4, n)
+    channel += 5 * swaps * rng.integers(0, 2, n)
+    return resolved(list(zip(slot[order], residual[order], channel, strict=True)))
 
 
 def test_each_detector_gives_its_basis_and_bit() -> None:
@@ -135,10 +138,10 @@ def test_a_slot_that_goes_back_is_dropped(pieces: int, start: int) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 60))
-def test_equals_the_plain_rules_in_any_batches(seed: int, pieces: int) -> None:
-    clicks = busy(seed, 600)
-    machine = Acceptance(GATE_PS, DEAD_PS, stream_bytes(seed, "ties"))
+@given(st.integers(0, 10_000), st.integers(1, 60), st.booleans())
+def test_equals_the_plain_rules_in_any_batches(seed: int, pieces: int, swaps: bool) -> None:
+    clicks = busy(seed, 600, swaps=swaps)
+    machine = Acceptance(GATE_PS, DEAD_PS, stream_bytes(seed, "ties"), label_swap=swaps)
     parts = []
     for rows in np.array_split(np.arange(len(clicks)), pieces):
         columns = (clicks.slot, clicks.residual_ps, clicks.channel, clicks.time_ps)
@@ -159,6 +162,46 @@ def test_types_and_silence_about_bits() -> None:
     assert repr(out) == f"Detections({len(out)} slots)"
     assert machine.counts.same_basis > 5
     assert machine.counts.cross_basis > 5
+
+
+def swapping(tie: bytes = b"\0") -> Acceptance:
+    return Acceptance(GATE_PS, DEAD_PS, lambda n: tie * n, label_swap=True)
+
+
+def test_each_detector_gives_the_other_bit_while_its_labels_are_swapped() -> None:
+    machine = swapping()
+    rows = rows_of(machine.accept(resolved([(1000 * c, 0.0, 5 + c) for c in range(4)])), machine.flush())
+    assert rows == [(0, 0, 1), (1000, 0, 0), (2000, 1, 1), (3000, 1, 0)]
+
+
+@pytest.mark.parametrize("chance", [0, 1])
+def test_a_double_click_tosses_the_same_bit_swapped_or_not(chance: int) -> None:
+    """The coin is the bit itself: the state of the labels does not turn it once more."""
+    for state in (0, 5):
+        machine = swapping(bytes([chance]))
+        clicks = resolved([(5, -1.0, 2 + state), (5, 1.0, 3 + state)])
+        assert rows_of(machine.accept(clicks), machine.flush()) == [(5, 1, chance)]
+        assert machine.counts.same_basis == 1
+
+
+@pytest.mark.parametrize("channels", [(0, 6), (0, 5), (6, 1), (0, 6, 5)])
+@pytest.mark.parametrize("chance", [0, 1])
+def test_clicks_of_one_slot_with_different_labels_toss_the_bit(
+    channels: tuple[int, ...], chance: int
+) -> None:
+    """H as it is and V swapped both say 0; still the slot's label is not known. Power: one rule keeps 0."""
+    machine = swapping(bytes([chance]))
+    rows = rows_of(
+        machine.accept(resolved([(5, float(i), c) for i, c in enumerate(channels)])), machine.flush()
+    )
+    assert rows == [(5, 0, chance)]
+    assert (machine.counts.labels_disagree, machine.counts.same_basis) == (1, 0)
+
+
+def test_different_labels_and_both_bases_toss_the_basis_too() -> None:
+    machine = swapping(b"\2")
+    assert rows_of(machine.accept(resolved([(5, 0.0, 1), (5, 1.0, 7)])), machine.flush()) == [(5, 1, 0)]
+    assert (machine.counts.labels_disagree, machine.counts.cross_basis) == (1, 0)
 
 
 def test_misuse_is_refused() -> None:

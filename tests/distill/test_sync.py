@@ -238,7 +238,7 @@ def test_misuse_is_refused() -> None:
     with pytest.raises(DataFormatError, match="do not decrease"):
         machine.feed(Tags(time_ps=np.array([5, 4]), channel=np.zeros(2, np.uint8)))
     with pytest.raises(DataFormatError, match="channels"):
-        machine.feed(Tags(time_ps=np.array([5]), channel=np.array([5], np.uint8)))
+        machine.feed(Tags(time_ps=np.array([5]), channel=np.array([9], np.uint8)))
     machine.feed(Tags(time_ps=np.array([5]), channel=np.zeros(1, np.uint8)))
     with pytest.raises(DataFormatError, match="do not decrease"):
         machine.feed(Tags(time_ps=np.array([4]), channel=np.zeros(1, np.uint8)))

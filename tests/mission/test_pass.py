@@ -12,7 +12,7 @@ import pytest
 from satqkd.config import Protocol
 from satqkd.devices import RecordedReceiver, RecordingReceiver, Stretch, tag_record
 from satqkd.distill.authenticate import pass_key_bits
-from satqkd.errors import KeyAlreadyUsed
+from satqkd.errors import DataFormatError, KeyAlreadyUsed
 from satqkd.keys import KeyStore
 from satqkd.mission import (
     Contact,
@@ -138,11 +138,15 @@ def same_bytes() -> Any:
 class Recording:
     """A live pass on record: the station's tags, and what reached it over the laser link."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, label_swap: str = "none") -> None:
         self.folder = folder
         self.arrived: dict[int, list[bytes]] = {}
         self.flight = fly_toy(
-            folder, receiver=self._receiver, randbytes=same_bytes(), on_the_way=self._on_the_way
+            folder,
+            station=toy_station(receiver__label_swap=label_swap),
+            receiver=self._receiver,
+            randbytes=same_bytes(),
+            on_the_way=self._on_the_way,
         )
 
     @property
@@ -171,32 +175,65 @@ def remove(monkeypatch: pytest.MonkeyPatch, *parts: tuple[tuple[str, ...], str])
             monkeypatch.setattr(sys.modules[module], name, without_dice)
 
 
-def test_recorded_tags_alone_give_the_identical_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dice are gone from the station in the second run: it saw time tags and no settings."""
-    live = Recording(_folder(tmp_path, "live"))
+@pytest.mark.parametrize("label_swap", ["none", "random"])
+def test_recorded_tags_alone_give_the_identical_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label_swap: str
+) -> None:
+    """The dice are gone from the station in the second run: it saw time tags and no settings.
+
+    Swapped labels are in the tags: the second run asks no modulator.
+    """
+    live = Recording(_folder(tmp_path, "live"), label_swap)
     remove(monkeypatch, RECEIVER)
     with pytest.raises(AssertionError, match="dice"):
         twin_receiver(live.flight.contact, 1)
     replay = fly_toy(
         _folder(tmp_path, "replay"),
+        station=toy_station(receiver__label_swap=label_swap),
         receiver=lambda _: RecordedReceiver(tag_record(live.stretches)),
         randbytes=same_bytes(),
     )
     assert live.flight.report.outcome == "key"
     assert replay.keys == live.flight.keys
     assert repeatable(replay.report) == repeatable(live.flight.report)
+    channels = np.unique(np.concatenate([stretch.tags.channel for stretch in live.stretches]))
+    assert channels.size == {"none": 5, "random": 9}[label_swap]
 
 
+def test_swapped_labels_change_no_rate_but_the_bits(flight: Flight, tmp_path: Path) -> None:
+    """Numbers of two passes that share dice and most clicks: within 1 %, the errors within 6 sigma."""
+    other = fly_toy(tmp_path, station=toy_station(receiver__label_swap="random"))
+    report, plain = other.report, flight.report
+    assert (report.outcome, report.keys_match) == ("key", True)
+    assert report.detections == pytest.approx(plain.detections, rel=0.01)
+    assert report.sifted_bits == pytest.approx(plain.sifted_bits, rel=0.01)
+    assert report.qber == pytest.approx(plain.qber, abs=6 * (2 * plain.qber / plain.sifted_bits) ** 0.5)
+    assert report.secret_bits == pytest.approx(plain.secret_bits, rel=0.1)
+    assert other.keys[0] == other.keys[1]
+
+
+def test_labels_that_nobody_swaps_end_the_pass(tmp_path: Path) -> None:
+    """Settings that say random before a receiver that turns nothing: no key under that name."""
+    contact = contact_of(toy_satellite(), toy_station(), AT_UTC)
+    with pytest.raises(DataFormatError, match="128 slots in a row alike; mend the modulator"):
+        fly_toy(
+            tmp_path,
+            station=toy_station(receiver__label_swap="random"),
+            receiver=lambda _: twin_receiver(contact, 1),
+        )
+
+
+@pytest.mark.parametrize("label_swap", ["none", "random"])
 def test_a_station_alone_with_tags_and_datagrams_finds_the_identical_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label_swap: str
 ) -> None:
     """No satellite and no settings anywhere: a copy of its store, the tags, the datagrams it was sent."""
     folder, copy = _folder(tmp_path, "live"), tmp_path / "copy.sqlite"
-    contact = contact_of(toy_satellite(), toy_station(), AT_UTC)
+    contact = contact_of(toy_satellite(), toy_station(receiver__label_swap=label_swap), AT_UTC)
     with open_store(folder, "toy-satellite") as above, open_store(folder, "toy-station") as below:
         ensure_authentication(above, below, contact, PROTOCOL)
     shutil.copy(folder / "toy-station.sqlite", copy)
-    live = Recording(folder)
+    live = Recording(folder, label_swap)
     remove(monkeypatch, RECEIVER, TRANSMITTER, SETTINGS)
     with KeyStore.open(copy, node_id="toy-station") as store:
         receiver = RecordedReceiver(tag_record(live.stretches))

@@ -188,8 +188,9 @@ def test_another_source_is_another_pool() -> None:
         source_digest(
             toy_satellite(), toy_station(receiver__basis_choice="active", receiver__basis_z_probability=0.6)
         ),
+        source_digest(toy_satellite(), toy_station(receiver__limits__efficiency_spread=0.01)),
     }
-    assert len(digests) == 4
+    assert len(digests) == 5
     assert source_digest(toy_satellite(name="x"), toy_station(telescope_diameter_m=0.5)) in digests
 
 
@@ -326,7 +327,7 @@ def test_ten_weak_passes_give_more_together_than_apart() -> None:
         gain = pooling_gain([weak_pass(sifted_bits)] * 10, SOURCE, FIXED)
         assert len(set(gain.per_pass_bits)) == 1
         assert sum(gain.per_pass_bits) <= most_apart
-        assert least_together <= gain.pooled_bits < 1.7 * least_together
+        assert least_together <= gain.pooled_bits < 2 * least_together
         assert gain.gained_bits == gain.pooled_bits - sum(gain.per_pass_bits) > 0
 
 

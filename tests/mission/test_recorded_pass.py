@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import msgspec
 import numpy as np
 import pytest
 
@@ -113,6 +114,50 @@ def test_files_alone_give_the_live_key_bit_for_bit(
         live[1].min_range_km,
     )
     assert (report.start_utc, report.duration_s) == (live[1].start_utc, live[1].duration_s)
+
+
+@pytest.fixture(scope="module")
+def swapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy pass on record behind a receiver that swaps its labels. Look, do not change."""
+    folder = tmp_path_factory.mktemp("swapped")
+    recorded(folder, station={"receiver__label_swap": "random"})
+    return folder
+
+
+def test_swapped_labels_are_on_record_in_the_channels(swapped: Path, tmp_path: Path) -> None:
+    with h5py.File(swapped / "station.h5") as file:
+        assert set(np.unique(file["channel"][:])) == set(range(9))
+    report, same = distilled(swapped, tmp_path / "out")
+    assert (report.outcome, report.keys_match, same) == ("key", True, True)
+
+
+@pytest.mark.parametrize(
+    ("told", "channels", "message"),
+    [
+        ("none", lambda channel: channel, r"channel row \d+: expected a channel in 0..4, for label_swap is"),
+        ("random", lambda channel: np.where(channel > 4, channel - 5, channel), "slots in a row alike"),
+    ],
+    ids=["told none, swapped", "told random, standing still"],
+)
+def test_labels_that_are_not_as_the_settings_say_are_refused(
+    swapped: Path, tmp_path: Path, told: str, channels: Callable[[Any], Any], message: str
+) -> None:
+    folder, station = tmp_path / "run", toy_station(receiver__label_swap=told)
+    folder.mkdir()
+    for name in ("satellite.h5", "station.h5"):
+        shutil.copy(swapped / name, folder / name)
+    text = msgspec.json.encode(station, order="deterministic").decode()
+
+    def relabelled(file: Any) -> None:
+        file.attrs["station_settings"], file.attrs["station_config_id"] = text, text_id(text)
+        if "channel" in file:
+            file["channel"][:] = channels(file["channel"][:])
+
+    changed(folder, "satellite.h5", relabelled)
+    changed(folder, "station.h5", relabelled)
+    with pytest.raises(DataFormatError, match=message):
+        distilled(folder, tmp_path / "out")
+    assert [*(tmp_path / "out").iterdir()] == []
 
 
 def test_its_key_is_for_demonstrations(live: tuple[Path, PassReport], tmp_path: Path) -> None:

@@ -227,6 +227,20 @@ def test_a_run_file_with_a_fault_is_refused(tmp_path: Path, old: str, new: str, 
         read_run_config(path)
 
 
+def test_labels_are_swapped_alike_in_processes_and_in_memory(tmp_path: Path, flight: Flight) -> None:
+    config = run_config(tmp_path)
+    path = tmp_path / "toy-station.toml"
+    path.write_text(
+        path.read_text().replace("[receiver]", '[receiver]\nlabel_swap = "random"'), encoding="utf-8"
+    )
+    in_processes = fly_in_processes(config)
+    (tmp_path / "memory").mkdir()
+    in_memory = fly_toy(tmp_path / "memory", station=toy_station(receiver__label_swap="random"))
+    assert repeatable(in_processes) == repeatable(in_memory.report)
+    assert repeatable(in_processes) != repeatable(flight.report)
+    assert in_processes.outcome == "key"
+
+
 def test_the_plate_is_turned_alike_in_processes_and_in_memory(tmp_path: Path) -> None:
     """Three blocks under an angle: what block 0 taught turns the light of block 2."""
     protocol = replaced(PROTOCOL, blocks=3)

@@ -50,7 +50,7 @@ def lim_problem() -> BasisProblem:
     wrong = float((key * error).sum())
     return BasisProblem(
         source=source,
-        key=key,
+        key=BasisCounts(key, key * error),
         test=BasisCounts(test, test * error),
         keyed=(True, True, True),
         leaked_bits=1.16 * float(key.sum()) * binary_entropy(wrong / float(key.sum())),

@@ -13,11 +13,14 @@ from satqkd.errors import ConfigError, DataFormatError
 from satqkd.results import ClassCounts, to_json
 from satqkd.security import BOUNDS, SecurityTargets, SourceModel, expected_counts, key_length, variable
 from satqkd.security import source_from_counts as from_counts
-from satqkd.security.lim2014 import lim2014, phase_error_rate
+from satqkd.security.fixed_length import phase_error_rate
+from satqkd.security.lim2014 import lim2014
 from satqkd.security.problem import BasisCounts, BasisProblem
 from satqkd.security.tails import secret_fraction
 from satqkd.security.variable import sharp_estimate, sharp_events
 
+TWO_DECOYS = [name for name, bound in BOUNDS.items() if 3 in bound.classes]
+SANE = [name for name in TWO_DECOYS if not name.startswith("satquma")]
 FINITE = ("variable-sharp", "variable", "lim2014")
 
 
@@ -70,7 +73,7 @@ def test_micius_2017_row_v5():
 @pytest.mark.parametrize("background", [1e-8, 3e-7, 1e-6])
 def test_micius_2017_sharp_band(background):
     counts = micius_counts(background=background)
-    assert 360_000 < bits(counts) < 393_000
+    assert 361_392 < bits(counts) < 1.05 * 391_864
     assert 1.3 < bits(counts, classes=("signal", "decoy")) / 300_939 < 1.55
 
 
@@ -84,8 +87,8 @@ def test_micius_2017_published_variable_form():
 def test_streamed_announcement_table_deferred_column(n_sifted, deferred):
     """facts/streamed-announcement.md 6, 30 dB, one basis keyed, all classes, epsilon_secrecy 1e-10.
 
-    That column counts 13 statements, here 11 are used, and it lacks the cap on test errors (which only
-    shortens the table below 1e6): never less, within one per cent.
+    That column counts 13 statements and spends half of the epsilon on amplification; here 7 are used and
+    a 64th is spent, and vacuum counts enter once: longer, by what that is worth.
     """
     reference, _ = channel(
         SourceModel((0.5, 0.1, 0.0), (0.5, 0.25, 0.25)), transmittance=1e-3, background=5e-7, optical_error=0
@@ -97,7 +100,7 @@ def test_streamed_announcement_table_deferred_column(n_sifted, deferred):
     counts = expected_counts(pulses=pulses, source=MICIUS, gain=gain, error=error, matched_probability=HALVES)
     every = ("signal", "decoy", "vacuum")
     got = bits(counts, classes=every, bases=("Z",), targets=SecurityTargets(1e-10, 1e-15))
-    assert deferred < got < deferred * 1.01
+    assert deferred * 1.002 < got < deferred * 1.02
 
 
 def test_test_errors_are_capped_by_those_that_were_seen():
@@ -114,12 +117,12 @@ def test_the_terms_are_the_formula(bound):
     result = key_length(counts, None, TARGETS, leaked_bits=leak(counts), bound=bound)
     for basis, terms in result.terms["bases"].items():
         entropy = terms["keyed_single_photons"] * secret_fraction(terms["phase_error_rate"])
-        # epsilon_pa is a quarter of 1e-9: half for the basis, half of that for privacy amplification.
-        spent = 2 * math.log2(1 / (2 * 0.25e-9)) + math.log2(2 / 0.5e-15)
+        # epsilon_pa: half of 1e-9 for the basis, a 64th of that for privacy amplification.
+        spent = 2 * math.log2(1 / (2 * 0.5e-9 / 64)) + math.log2(2 / 0.5e-15)
         assert terms["secret_bits"] == math.floor(entropy - leak(counts)[basis] - spent)
 
 
-@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("bound", TWO_DECOYS)
 def test_the_other_basis_is_the_test(bound):
     """Errors in X, with the leak held, cost key of Z and none of X."""
     counts = micius_counts()
@@ -183,12 +186,20 @@ def test_any_counts_give_a_plain_answer(detections, fractions, leaked, mu3):
     """No exception, warning or NaN; never more than the keyed bits."""
     source = SourceModel((0.8, 0.1, mu3), (0.5, 0.25, 0.25))
     counts = rows(source, detections, [int(n * f) for n, f in zip(detections, fractions, strict=True)])
-    for bound in BOUNDS:
+    for bound in SANE:
         result = key_length(counts, source, TARGETS, leaked_bits={"Z": leaked, "X": leaked}, bound=bound)
         assert 0 <= result.secret_bits <= detections[0] + detections[3]
         assert b"null" not in to_json(result)
-        flat = [v for terms in result.terms["bases"].values() for v in terms.values()]
-        assert all(type(v) in (int, float) and math.isfinite(v) for v in flat)
+        assert all(type(v) in (int, float, str, bool) for v in plain_values(result.terms))
+        assert all(math.isfinite(v) for v in plain_values(result.terms) if not isinstance(v, str))
+
+
+def plain_values(value):
+    if isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from plain_values(each)
+    else:
+        yield value
 
 
 def rows(source, detections, errors) -> list[ClassCounts]:
@@ -199,7 +210,7 @@ def rows(source, detections, errors) -> list[ClassCounts]:
     ]
 
 
-@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("bound", SANE)
 @pytest.mark.parametrize("name", ["signal", "decoy"])
 def test_no_counts_in_a_class_no_key(bound, name):
     counts = [
@@ -207,6 +218,12 @@ def test_no_counts_in_a_class_no_key(bound, name):
         for row in micius_counts()
     ]
     assert bits(counts, bound=bound, leaked={"Z": 0, "X": 0}) == 0
+
+
+def test_satquma_promises_bits_that_no_detection_holds():
+    """Why it is for comparison only: 361 dark counts in one basis, and a bit in the other."""
+    dark = rows(MICIUS, [0, 0, 0, 0, 0, 361], [0] * 6)
+    assert bits(dark, bound="satquma-hoeffding", leaked={"Z": 0, "X": 0}) > 0
 
 
 def test_a_dark_vacuum_class_is_evidence_not_a_failure():
@@ -218,7 +235,7 @@ def test_a_dark_vacuum_class_is_evidence_not_a_failure():
     assert bits(counts) < bits(dark) < bits(dark, bound="asymptotic", leaked={"Z": 0, "X": 0})
 
 
-@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("bound", TWO_DECOYS)
 def test_no_errors_at_all(bound):
     clean = [msgspec.structs.replace(row, errors=0) for row in micius_counts()]
     no_leak = {"Z": 0, "X": 0}
@@ -311,7 +328,7 @@ def problem_of(mu3, keyed) -> BasisProblem:
     key = np.array([4e5, 25e3, 500.0])
     return BasisProblem(
         source=SourceModel((0.8, 0.1, mu3), (0.5, 0.25, 0.25)),
-        key=key,
+        key=BasisCounts(key, np.zeros(3)),
         test=BasisCounts(key, np.array([4e3, 400.0, 200.0])),
         keyed=keyed,
         leaked_bits=0.0,

@@ -12,14 +12,17 @@ import pytest
 
 from satqkd.beacon import beacon_code
 from satqkd.bits import from_bytes, to_bytes
-from satqkd.config import Source
+from satqkd.config import Detector, Receiver, Source
 from satqkd.devices.dice import settings_of
+from satqkd.devices.nature import swap_of
 from satqkd.distill import amplify, codes, gaps, messages, verify
 from satqkd.distill.authenticate import PassKeys, TagUse, Transcript
 from satqkd.distill.cascade import CascadeEnd, CascadeSchedule
 from satqkd.distill.cascade_variants import memberships, permutation
 from satqkd.distill.frames import interleaved_order
 from satqkd.header import header_codes
+from satqkd.kernels.click_inputs import Swap
+from satqkd.kernels.clicks_plain import swapped
 from satqkd.kernels.philox_plain import philox4x32
 from satqkd.randomness import expand, key_words
 
@@ -48,6 +51,19 @@ def _dice() -> str:
     found = settings_of(np.arange(8, dtype=np.int64), key=key_words(1, "twin", "dice"), source=SOURCE)
     columns = (found.intensity_class, found.basis, found.bit)
     return " ".join("".join(map(str, column.tolist())) for column in columns)
+
+
+def _labels() -> Swap:
+    detector = Detector.equal(efficiency=0.5, dark_rate_hz=0, dead_time_s=0, jitter_s=0)
+    receiver = Receiver(
+        optics_transmittance=0.5,
+        optical_error=0,
+        basis_choice="passive",
+        label_swap="random",
+        gate_s=1e-9,
+        detector=detector,
+    )
+    return swap_of(receiver, 1)
 
 
 def _message(message: messages.AnyMessage) -> str:
@@ -95,6 +111,8 @@ def computed() -> dict[str, str]:
         "philox.zero": _philox_zero(),
         "dice.key": " ".join(map(str, key_words(1, "twin", "dice"))),
         "dice.0-7": _dice(),
+        "swap.key": " ".join(map(str, key_words(1, "station", "swap"))),
+        "swap.0-31": "".join(map(str, swapped(np.arange(32), _labels()).tolist())),
         "gaps": gaps.encode(slots, start_slot=900).hex(),
         "message.lock": _message(messages.LockReport(True, 7)),
         "message.hello": _message(

@@ -1,42 +1,74 @@
 """`satqkd keylength`: finite-key calculator for the counts of any experiment."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from satqkd.cli.common import Json, print_json, print_table
+from satqkd.cli.common import Json, print_json, print_table, say
+from satqkd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from satqkd.mission.counts_file import CountsFile
+    from satqkd.results import KeyLength
 
 
 def keylength(
-    counts: Annotated[Path, typer.Argument(help="COUNTS.json; the format stands in docs/counts.md.")],
-    bound: Annotated[
-        str, typer.Option(help="variable-sharp, variable, lim2014, asymptotic, or all.")
-    ] = "variable-sharp",
-    explain: Annotated[bool, typer.Option("--explain", help="Print every term of the length.")] = False,
+    counts: Annotated[
+        list[Path], typer.Argument(help="COUNTS.json or .csv; several are besides pooled into one block.")
+    ],
+    bound: Annotated[str, typer.Option(help="Name of a bound, or all.")] = "variable-sharp",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell every count, statement, epsilon and term of the sum.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Secret bits of measured counts. `lim2014` and `asymptotic` are for comparison, not for use."""
-    from satqkd.mission.counts_file import key_length_of, read_counts
-    from satqkd.security import BOUNDS
+    """Secret bits of measured counts. Bounds that are no proof are marked: for comparison, not for use."""
+    from satqkd.mission.counts_file import pooled, read_counts
 
-    measured = read_counts(counts)
-    results = [key_length_of(measured, name) for name in (list(BOUNDS) if bound == "all" else [bound])]
+    blocks = {str(path): read_counts(path) for path in counts}
+    if len(blocks) > 1:
+        blocks["pooled"] = pooled(list(blocks.values()))
+    found = {name: _lengths(block, bound) for name, block in blocks.items()}
     if json:
-        print_json(results if bound == "all" else results[0])
+        print_json(_document(found, whole=bound != "all"))
     else:
-        print_table(str(counts), ("bound", "secret bits"), [(r.bound, f"{r.secret_bits:,}") for r in results])
-        for result in results if explain else []:
-            print_table(f"terms of {result.bound}", ("term", "value"), list(_flat(result.terms)))
-    if not any(result.secret_bits for result in results):
+        for name, results in found.items():
+            _tell(name, results, explain=explain)
+    if not any(result.secret_bits for results in found.values() for result in results):
         raise typer.Exit(1)
 
 
-def _flat(terms: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in terms.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{name}.")
-        else:
-            rows.append((prefix + name, f"{value:.10g}" if isinstance(value, float) else str(value)))
-    return rows
+def _lengths(block: "CountsFile", bound: str) -> "list[KeyLength]":
+    """Under one bound; under all, those that cover what the file describes."""
+    from satqkd.mission.counts_file import key_length_of
+    from satqkd.security import BOUNDS
+
+    if bound != "all":
+        return [key_length_of(block, bound)]
+    results = []
+    for name in BOUNDS:
+        try:
+            results.append(key_length_of(block, name))
+        except ConfigError as error:
+            say(f"left out: {error}")
+    return results
+
+
+def _document(found: "dict[str, list[KeyLength]]", *, whole: bool) -> object:
+    """One length, or one for each bound; by file when there are several."""
+    by_file = {name: results[0] if whole else results for name, results in found.items()}
+    return by_file if len(by_file) > 1 else next(iter(by_file.values()))
+
+
+def _tell(name: str, results: "list[KeyLength]", *, explain: bool) -> None:
+    from satqkd.security import BOUNDS
+    from satqkd.security.explain import explain as explained
+
+    rows = [
+        (each.bound, f"{each.secret_bits:,}", "yes" if BOUNDS[each.bound].proved else "no: for comparison")
+        for each in results
+    ]
+    print_table(name, ("bound", "secret bits", "proved"), rows)
+    for each in results if explain else []:
+        typer.echo("\n".join(explained(each)) + "\n")

@@ -23,6 +23,7 @@ from satqkd.header import SMALLEST_HEADER_SLOTS
 
 Photons = Annotated[float, Meta(gt=0, le=100)]
 Dimmer = Annotated[float, Meta(ge=0, le=100)]
+MeanRange = tuple[Annotated[float, Meta(ge=0, le=100)], Annotated[float, Meta(ge=0, le=100)]]
 Bias = Annotated[float, Meta(gt=-1, lt=1)]
 Fluctuation = Annotated[float, Meta(ge=0, le=0.5)]
 Skew = Annotated[float, Meta(ge=-1e-8, le=1e-8)]
@@ -40,6 +41,9 @@ class Source(Settings, frozen=True, kw_only=True):
     intensities: tuple[Photons, Photons, Dimmer]
     """Nominal mean photon number per pulse at the telescope's exit: signal, decoy, vacuum."""
     probabilities: tuple[Inside, Inside, Inside]
+    intensity_intervals: tuple[MeanRange, MeanRange, MeanRange] | None = None
+    """Lowest and highest mean photon number of each class that the mission vouches for, whatever it is from
+    pulse to pulse; the bound takes the worst. None: exact."""
     basis_z_probability: Inside = 0.5
     pulse_width_s: Annotated[float, Meta(gt=0, le=1e-3)]
     """Full width at half maximum."""
@@ -64,6 +68,12 @@ class Source(Settings, frozen=True, kw_only=True):
             )
         if abs(sum(self.probabilities) - 1) > 1e-9:
             raise ConfigError(f"source.probabilities: expected a sum of 1, got {sum(self.probabilities)}")
+        for mean, (low, high) in zip(self.intensities, self.intensity_intervals or (), strict=False):
+            if not low <= mean <= high:
+                raise ConfigError(
+                    f"source.intensity_intervals: expected [lowest, highest] around each of "
+                    f"{self.intensities}, got {self.intensity_intervals}"
+                )
         period_s = 1 / self.pulse_rate_hz
         if max(map(abs, self.diode_skew_s)) > period_s / 2:
             raise ConfigError(

@@ -29,6 +29,7 @@ EachShort = tuple[Short, Short, Short, Short]
 EachFraction = tuple[Fraction, Fraction, Fraction, Fraction]
 EachAfterpulsing = tuple[Afterpulsing, Afterpulsing, Afterpulsing, Afterpulsing]
 ErrorShare = Annotated[float, Meta(ge=0, le=0.5)]
+Spread = Annotated[float, Meta(ge=0, le=0.5)]
 
 NONE: Final = (0.0, 0.0, 0.0, 0.0)
 
@@ -125,6 +126,17 @@ class Isolation(Settings, frozen=True, kw_only=True):
             )
 
 
+class Limits(Settings, frozen=True, kw_only=True):
+    """What the station vouches for about its receiver; the bound takes the worst, whatever nature does."""
+
+    efficiency_spread: Spread = 0.0
+    """Largest relative deviation of a detector's efficiency from the common one."""
+    dark_spread: Spread = 0.0
+    """Largest relative deviation of a detector's dark counts from the mean of the four."""
+    basis_spread: Spread = 0.0
+    """Largest deviation of the probability that a photon is measured in Z from `basis_z_probability`."""
+
+
 class Receiver(Settings, frozen=True, kw_only=True):
     """What stands behind the station's telescope."""
 
@@ -133,12 +145,15 @@ class Receiver(Settings, frozen=True, kw_only=True):
     """Probability that a photon in the sender's basis reaches the wrong detector with aligned frames."""
     basis_choice: Literal["active", "passive"]
     basis_z_probability: Inside = 0.5
+    label_swap: Literal["none", "random"] = "none"
+    """random: a modulator before the analyser turns the light of a slot by 90 degrees or not, by a coin."""
     gate_s: Annotated[float, Meta(gt=0, le=1e-3)]
     """Full width of the acceptance window around a slot."""
     hold_off_s: Short | None = None
     """A detection within this time of any earlier click is dropped; none: the longest dead time."""
     polarisation: Polarisation = Polarisation()
     isolation: Isolation = Isolation()
+    limits: Limits = Limits()
     detector: Detector
     tagger: Tagger = Tagger()
 
@@ -148,6 +163,11 @@ class Receiver(Settings, frozen=True, kw_only=True):
                 f"receiver.basis_z_probability: a passive receiver must be 0.5, got "
                 f"{self.basis_z_probability}: with a biased splitter multi-photon pulses shift the test "
                 f'probability, which no bound here covers; use basis_choice = "active" or 0.5'
+            )
+        if not abs(self.basis_z_probability - 0.5) + self.limits.basis_spread < 0.5:
+            raise ConfigError(
+                f"receiver.limits.basis_spread: expected both bases to stay possible around "
+                f"{self.basis_z_probability}, got {self.limits.basis_spread}"
             )
         if self.hold_off_s is not None and self.hold_off_s < self.longest_dead_time_s:
             raise ConfigError(

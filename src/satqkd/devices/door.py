@@ -56,7 +56,9 @@ class Receiver(Protocol):
 
         The joined stream does not depend on where calls cut it. `time_ps` is the station's own clock,
         whose offset and drift against the satellite are for the protocol to find; channels are 0..3
-        for H, V, +, - and 4 for the beacon detector. An empty stretch gives empty columns.
+        for H, V, +, - and 4 for the beacon detector. Where `label_swap` is "random" a detector that clicks
+        while light is turned by 90 degrees is told as its channel + 5, that is 5..8; the bit that turned
+        it is said nowhere else. An empty stretch gives empty columns.
         """
         ...
 

@@ -17,7 +17,7 @@ from satqkd.constants import FWHM_PER_SIGMA, PS_PER_S, SPEED_OF_LIGHT_M_S
 from satqkd.devices.dice import threshold, thresholds
 from satqkd.errors import DataFormatError
 from satqkd.header import PublicHeader, public_header
-from satqkd.kernels.click_inputs import Detection, Light, Path, Pieces, Plate, Pulses
+from satqkd.kernels.click_inputs import NO_SWAP, Detection, Light, Path, Pieces, Plate, Pulses, Swap
 from satqkd.kernels.clicks_plain import slot_ps
 from satqkd.kernels.response_plain import Response
 from satqkd.randomness import key_words, stream
@@ -97,7 +97,15 @@ def detection_of(receiver: Receiver, source: Source, seed: int) -> Detection:
         beacon_sigma_ps=float(jitter_s[0]) / FWHM_PER_SIGMA * PS_PER_S,
         key_0=key_0,
         key_1=key_1,
+        swap=swap_of(receiver, seed),
     )
+
+
+def swap_of(receiver: Receiver, seed: int) -> Swap:
+    """The modulator that swaps labels, its coins of the station's own key: no setting of the satellite's."""
+    if receiver.label_swap == "none":
+        return NO_SWAP
+    return Swap(True, *key_words(seed, "station", "swap"))
 
 
 def response_of(receiver: Receiver, seed: int) -> Response:

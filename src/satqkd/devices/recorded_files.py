@@ -25,7 +25,7 @@ from satqkd.devices.recorded import (
 )
 from satqkd.devices.recording import COLUMNS, FORMAT, VERSION, Node, RecordedCourse, RecordHeader
 from satqkd.errors import DataFormatError
-from satqkd.records import BEACON_CHANNEL, VACUUM
+from satqkd.records import BEACON_CHANNEL, LARGEST_CHANNEL, VACUUM
 
 LARGEST_CHUNK_ROWS: Final = 2**20
 """HDF5 reads whole chunks: larger ones are refused."""
@@ -202,6 +202,13 @@ class StationFile(_File):
             TagRecord(self._until_s, self._end_row, columns["time_ps"], columns["channel"])
         )
 
+    def require_labels_unswapped(self) -> None:
+        """Raises DataFormatError where a tag says that labels were swapped: for settings that say never."""
+        self._columns["channel"].check(
+            lambda part: part <= BEACON_CHANNEL,
+            f'a channel in 0..{BEACON_CHANNEL}, for label_swap is "none" in station_settings',
+        )
+
     def course(self) -> RecordedCourse:
         """Where the satellite was."""
         columns = self._columns
@@ -213,7 +220,7 @@ class StationFile(_File):
         time_ps, channel = self._columns["time_ps"], self._columns["channel"]
         self._require_rows("channel", len(time_ps), "as many as time_ps has")
         time_ps.check_order(strictly=False)
-        channel.check(lambda part: part <= BEACON_CHANNEL, f"a channel in 0..{BEACON_CHANNEL}")
+        channel.check(lambda part: part <= LARGEST_CHANNEL, f"a channel in 0..{LARGEST_CHANNEL}")
         self._check_stretches()
         self._check_course()
 

@@ -4,10 +4,11 @@
 nature and the station's detectors: it uses the dice to decide which photons click, and nothing but
 time tags leaves it. Four detectors, each with its own efficiency, dark counts, jitter, dead time, recovery
 and afterpulses, share the background; an active receiver too is modelled with four. Beacons come on a
-channel of their own.
+channel of their own; a detector's channel tells whether labels were swapped in the slot of the tag.
 
 Knows no protocol: no bases announced, no gates, no keys. Method: `satqkd.kernels.clicks_plain` for what
-falls on the detectors, `satqkd.kernels.response_plain` for how they answer.
+falls on the detectors, `satqkd.kernels.response_plain` for how they answer, `satqkd.kernels.labels_plain` for
+what labels they had.
 """
 
 import math
@@ -85,9 +86,9 @@ class TwinReceiver:
         Raises DataFormatError when the series does not cover the slots or is not physical.
         """
         # Here, so that a satellite process never loads numba.
-        from satqkd.kernels import clicks, response
+        from satqkd.kernels import clicks, labels, response
 
-        self._kernels, self._respond = clicks, response.respond
+        self._kernels, self._respond, self._label = clicks, response.respond, labels.label
         self._slots = slots
         self._pulses = pulses_of(satellite.source, key, header_of(satellite))
         self._detection = detection_of(station.receiver, satellite.source, seed)
@@ -128,7 +129,11 @@ class TwinReceiver:
         keys = np.concatenate(self._ready)
         cut = _count_before(keys, before_ps)
         self._ready = [keys[cut:].copy()]
-        return Tags(keys[:cut] >> 3, (keys[:cut] & 7).astype(np.uint8))
+        time_ps, channel = keys[:cut] >> 3, (keys[:cut] & 7).astype(np.uint8)
+        if self._detection.swap.on:
+            period_ps = self._pulses.period_ps + self._pulses.period_fraction_ps
+            self._label(time_ps, channel, period_ps, self._detection.swap, self._path)
+        return Tags(time_ps, channel)
 
     def turn_plate(self, angle_rad: float, from_slot: int) -> None:
         """Turn the light of slots from `from_slot` on back by `angle_rad`; see the door.

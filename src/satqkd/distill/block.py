@@ -161,6 +161,7 @@ class BlockHalf:
             bound=protocol.bound,
             keyed_bases=protocol.keyed_bases,
             keyed_classes=protocol.keyed_classes,
+            receiver=self._parameters.receiver,
         )
 
     def _secret_lengths(self, length: KeyLength) -> tuple[int, ...]:

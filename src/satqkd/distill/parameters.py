@@ -12,6 +12,7 @@ from satqkd.config import Protocol, Source
 from satqkd.errors import ConfigError
 from satqkd.header import PublicHeader, public_header
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
+from satqkd.security import ReceiverModel
 
 
 class PlannedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +39,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     station: str
     source: Source
     station_basis_z_probability: float
+    receiver: ReceiverModel
+    """What the station vouches for about its receiver, for the bound."""
     protocol: Protocol
     slots: int
     """Pulses of the pass: slots 0 .. slots - 1."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from satqkd.constants import PS_PER_S
 from satqkd.distill.fit import Fit, Floats, Times, bound_at
 from satqkd.errors import DataFormatError, LocalProtocolError
-from satqkd.records import BEACON_CHANNEL, Tags
+from satqkd.records import BEACON_CHANNEL, LARGEST_CHANNEL, Tags
 
 Mask = NDArray[np.bool_]
 
@@ -32,7 +32,7 @@ class Resolved(msgspec.Struct, frozen=True, eq=False):
     residual_ps: NDArray[np.float64]
     """Emission time minus the centre of the slot."""
     channel: NDArray[np.uint8]
-    """0..3: H, V, +, -."""
+    """0..3: H, V, +, -; 5..8: the same with labels swapped."""
     time_ps: NDArray[np.int64]
     """Station clock, as tagged."""
 
@@ -121,7 +121,7 @@ class Recovery(ABC):
 
     def feed(self, tags: Tags) -> None:
         """Take the next tags of the pass; raises DataFormatError when they go back in time or name a
-        channel above 4, LocalProtocolError after `flush`."""
+        channel above 8, LocalProtocolError after `flush`."""
         if self._flushed:
             raise LocalProtocolError("clock recovery: tags fed after flush; make a new one for a new pass")
         if len(tags) == 0:
@@ -156,9 +156,9 @@ class Recovery(ABC):
                 f"tags: expected times that do not decrease, got {int(tags.time_ps.min())} ps after "
                 f"{int(before)} ps; sort them before feeding"
             )
-        if tags.channel.max() > BEACON_CHANNEL:
+        if tags.channel.max() > LARGEST_CHANNEL:
             raise DataFormatError(
-                f"tags: expected channels 0..{BEACON_CHANNEL}, got {int(tags.channel.max())}"
+                f"tags: expected channels 0..{LARGEST_CHANNEL}, got {int(tags.channel.max())}"
             )
 
     def _next_start(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What the click kernels take, compiled and plain alike: path, light, pieces, pulses, plate, receiver.
+"""What the click kernels take, compiled and plain alike: path, light, pieces, pulses, plate, swap, receiver.
 
 Named tuples of numbers and contiguous arrays, which numba takes as they are. Times are picoseconds; slots
 count pulses from the pass epoch. Nothing is checked here: `satqkd.devices.nature` makes them from settings.
@@ -102,6 +102,19 @@ AT_REST: Final = Plate(np.zeros(1, np.int64), np.ones(1), np.zeros(1))
 """A plate that turns nothing."""
 
 
+class Swap(NamedTuple):
+    """The modulator before the analyser, which turns the light of a slot by 90 degrees or leaves it."""
+
+    on: bool
+    key_0: int
+    key_1: int
+    """Of the station's own coins, one a slot."""
+
+
+NO_SWAP: Final = Swap(False, 0, 0)
+"""No modulator."""
+
+
 class Detection(NamedTuple):
     """The receiver: where a photon goes, and nature's own key. Arrays are by detector, shape (4,)."""
 
@@ -121,3 +134,4 @@ class Detection(NamedTuple):
     key_0: int
     key_1: int
     plate: Plate = AT_REST
+    swap: Swap = NO_SWAP

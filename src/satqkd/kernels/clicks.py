@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from satqkd.header import SECTION_SHIFT
 from satqkd.kernels.click_inputs import Detection, Floats, Ints, Light, Path, Pieces, Pulses
-from satqkd.kernels.clicks_plain import PHOTONS_MAX, STREAM_BEACON, STREAM_NOISE, STREAM_PULSES
+from satqkd.kernels.clicks_plain import (
+    PHOTONS_MAX,
+    STREAM_BEACON,
+    STREAM_NOISE,
+    STREAM_PULSES,
+    STREAM_SWAP,
+)
 from satqkd.kernels.jit import njit
 from satqkd.kernels.philox import words, words_block
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32
@@ -23,6 +29,7 @@ U64 = np.uint64
 _ZERO, _ONE = U64(0), U64(1)
 _BLOCK = 128  # candidates whose random numbers are drawn together
 _PULSES, _NOISE, _BEACON = U64(STREAM_PULSES), U64(STREAM_NOISE), U64(STREAM_BEACON)
+_SWAP = U64(STREAM_SWAP)
 
 
 @njit
@@ -134,6 +141,13 @@ def flip_probabilities(
 
 
 @njit
+def swapped(slot: int, key_0: U64, key_1: U64) -> int:
+    """Whether labels are swapped in a slot: 0 or 1."""
+    w0, _, _, _ = words(U64(slot) & MASK_32, U64(slot) >> SHIFT_32, _ZERO, _SWAP, key_0, key_1)
+    return 1 if w0 & _ONE else 0
+
+
+@njit
 def pulse_keys(
     pieces: Pieces,
     segment: int,
@@ -210,6 +224,7 @@ def photon_keys(
     first_code, second_code = pulses.first_code, pulses.second_code
     error_z, error_x, crossed_z, crossed_x = light.error_z, light.error_x, light.crossed_z, light.crossed_x
     from_slot, cosine, sine = detection.plate.from_slot, detection.plate.cosine, detection.plate.sine
+    swaps, swap_0, swap_1 = detection.swap.on, U64(detection.swap.key_0), U64(detection.swap.key_1)
     best, largest = efficiency.max(), -math.expm1(-bound)
     for i in range(n):
         slot = slots[i]
@@ -241,6 +256,7 @@ def photon_keys(
         h = float(grid_ps[cell + 1] - grid_ps[cell])
         way = cubic(u, delay_ps[cell], delay_ps[cell + 1], slope[cell] * h, slope[cell + 1] * h)
         clock = path.offset_ps + linear(wander_ps, cell, u)
+        turned = bit ^ swapped(slot, swap_0, swap_1) if swaps else bit
         measured = 0
         for photon in range(photon_number(uniform_32(draws[3, i]), mean)):
             w0, w1, w2, w3 = draws[4, i], draws[5, i], draws[6, i], draws[7, i]
@@ -249,7 +265,7 @@ def photon_keys(
             if photon == 0 or passive:
                 measured = 0 if w0 < U64(detection.below_z) else 1
             flip = uniform_32(w1) < (wrong if measured == basis else crossed_wrong)
-            detector = 2 * measured + (bit ^ (1 if flip else 0))
+            detector = 2 * measured + (turned ^ (1 if flip else 0))
             jitter = detection.sigma_ps[detector] * normal(w2, w3)
             jitter += skew_ps[2 * basis + bit]
             if efficiency[detector] < best or tail_fraction[detector] > 0.0:

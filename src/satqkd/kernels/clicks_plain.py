@@ -9,6 +9,7 @@ neither depends on how a pass is cut into calls:
               candidate  segment  2 + 2 photon    STREAM_PULSES   0 efficiency, 1 tail, 2-3 its time
     noise     event      segment  0               STREAM_NOISE    0-1 gap, 2 accept, 3 detector
     beacons   beacon     0        0               STREAM_BEACON   0 seen, 2-3 jitter
+    labels    slot mod 2^32  slot div 2^32  0     STREAM_SWAP     bit 0 of 0: whether the slot's are swapped
 
 Pulses: candidates follow each other by geometric gaps at the largest click probability
 1 - exp(-bound) of a piece of the stretch; one is accepted with its own probability over the largest; a
@@ -24,7 +25,9 @@ Polarisation: a state of contrast v that arrives turned by psi, from H toward +,
     sent in Z, measured in X       gives b with probability (1 + v sin 2psi) / 2
     sent in X, measured in Z       gives b with probability (1 - v sin 2psi) / 2
 
-and a half-wave plate that turns all light back by delta rotates that pair by -2 delta.
+and a half-wave plate that turns all light back by delta rotates that pair by -2 delta. Swapped labels turn
+it by 90 degrees more: both parameters change sign, which is the light of the bit 1 - b, in either basis.
+The labels' counters have a key of their own, the station's.
 
 Knows no settings file, no clock and no random generator. Sources: the thinning of a Poisson process,
 Lewis and Shedler, Naval Res. Logistics Quart. 26 (1979) 403; Stokes parameters as in
@@ -37,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.header import PublicHeader, is_bright, is_public
-from satqkd.kernels.click_inputs import Detection, Light, Path, Pieces, Plate, Pulses
+from satqkd.kernels.click_inputs import Detection, Light, Path, Pieces, Plate, Pulses, Swap
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32, Column, columns
 from satqkd.records import SIGNAL, VACUUM
 
@@ -45,6 +48,7 @@ STREAM_PULSES: Final = 1
 STREAM_NOISE: Final = 2
 STREAM_BEACON: Final = 3
 STREAM_RESPONSE: Final = 4
+STREAM_SWAP: Final = 5
 PHOTONS_MAX: Final = 64
 """Detected photons of one pulse are counted to here; beyond it the chance is below 1e-60 for mean 2."""
 LARGEST_DEVIATE: Final = 6.77
@@ -133,6 +137,15 @@ def flip_probabilities(
     return wrong, (1.0 - np.where(is_z, left, -left)) / 2.0
 
 
+def swapped(slots: Ints, swap: Swap) -> Ints:
+    """Whether labels are swapped in each slot: 0 or 1, shape (n,); zeros where nothing swaps them."""
+    if not swap.on:
+        return np.zeros(slots.size, np.int64)
+    counter, zero, use = slots.astype(np.uint64), np.zeros(1, np.uint64), np.full(1, STREAM_SWAP, np.uint64)
+    words = columns(counter & MASK_32, counter >> SHIFT_32, zero, use, (swap.key_0, swap.key_1))
+    return (words[0] & np.uint64(1)).astype(np.int64)
+
+
 def pulse_keys(
     pieces: Pieces, segment: int, pulses: Pulses, light: Light, detection: Detection, path: Path
 ) -> Ints:
@@ -175,6 +188,7 @@ def _photon_keys(
     photons = np.where(clicked, _photon_number(uniform_32(words[3]), mean), 0)
     wrong, crossed_wrong = flip_probabilities(slots, basis, emission, light, detection.plate, path)
     first_choice = _draw(index, segment, 1, STREAM_PULSES, detection)[0]
+    turned = bit ^ swapped(slots, detection.swap)
     keys = []
     for photon in range(int(photons.max(initial=0))):
         here = photons > photon
@@ -183,7 +197,7 @@ def _photon_keys(
         choice = words[0] if detection.passive else first_choice[here]
         measured = np.where(choice < detection.below_z, 0, 1)
         flip = uniform_32(words[1]) < np.where(measured == basis[here], wrong[here], crossed_wrong[here])
-        detector = 2 * measured + (bit[here] ^ flip)
+        detector = 2 * measured + (turned[here] ^ flip)
         kept = uniform_32(more[0]) * best < detection.efficiency[detector]
         late = detection.sigma_ps[detector] * normal(words[2], words[3])
         late += pulses.skew_ps[2 * basis[here] + bit[here]]

@@ -15,6 +15,7 @@ import satqkd
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.constants import SPEED_OF_LIGHT_M_S
 from satqkd.distill.parameters import Parameters, PlannedBlock
+from satqkd.security import ReceiverModel
 
 Array = NDArray[np.float64]
 
@@ -121,6 +122,7 @@ def agreed_parameters(
         station=contact.station.name,
         source=contact.satellite.source,
         station_basis_z_probability=contact.station.receiver.basis_z_probability,
+        receiver=receiver_model(contact.satellite, contact.station),
         protocol=protocol,
         slots=contact.slots,
         expected_qber=round(contact.expected_qber, 6),
@@ -131,6 +133,30 @@ def agreed_parameters(
         header_interval_slots=0 if header is None else header.interval_slots(rate_hz),
         planned=planned,
     )
+
+
+def receiver_model(satellite: Satellite, station: Station) -> ReceiverModel:
+    """What a bound is told of the station's receiver, from what the station vouches for."""
+    receiver, limits = station.receiver, station.receiver.limits
+    mean_dark_hz = float(np.mean(receiver.detector.dark_rate_hz))
+    return ReceiverModel(
+        basis_choice=receiver.basis_choice,
+        x_share=_matched_x_share(
+            satellite.source.basis_z_probability, receiver.basis_z_probability, limits.basis_spread
+        ),
+        efficiency_spread=limits.efficiency_spread,
+        dark_probability=mean_dark_hz * receiver.gate_s,
+        dark_spread=limits.dark_spread,
+    )
+
+
+def _matched_x_share(sent_z: float, measured_z: float, spread: float) -> tuple[float, float]:
+    """Range of the probability that a matched round is in X, rounded outward by the last digits."""
+    shares = [
+        (1 - sent_z) * (1 - z) / ((1 - sent_z) * (1 - z) + sent_z * z)
+        for z in (measured_z + spread, measured_z - spread)
+    ]
+    return round(shares[0] - 1e-12, 12), round(shares[1] + 1e-12, 12)
 
 
 def unkeyed_slots(contact: FlownContact) -> int:

@@ -11,10 +11,11 @@ import msgspec
 from satqkd.config import Protocol
 from satqkd.errors import ConfigError
 from satqkd.mission.contact import Contact
+from satqkd.mission.flown import receiver_model
 from satqkd.mission.planning import expected_pass_counts, planned_leak
 from satqkd.results import ClassCounts, KeyLength
-from satqkd.security import SecurityTargets, key_length
-from satqkd.security.decoy import SourceLike
+from satqkd.security import ReceiverModel, SecurityTargets, SourceLike, key_length
+from satqkd.security.problem import IDEAL
 
 
 class PassCounts(msgspec.Struct, frozen=True):
@@ -39,11 +40,17 @@ class PoolingGain(msgspec.Struct, frozen=True):
         return self.pooled_bits - sum(self.per_pass_bits)
 
 
-def pooling_gain(passes: Sequence[PassCounts], source: SourceLike, protocol: Protocol) -> PoolingGain:
+def pooling_gain(
+    passes: Sequence[PassCounts],
+    source: SourceLike,
+    protocol: Protocol,
+    *,
+    receiver: ReceiverModel = IDEAL,
+) -> PoolingGain:
     """Key of passes one by one and as one pool, from their counts and leaks, of one source.
 
-    Counts and leaks of the pool are the sums. Raises ConfigError for no pass, DataFormatError for counts of
-    different sources.
+    receiver: what the station vouches for; omitted, both bases detect equally. Counts and leaks of the pool
+    are the sums. Raises ConfigError for no pass, DataFormatError for counts of different sources.
     """
     if not passes:
         raise ConfigError("pooling gain: expected the counts of at least one pass, got none")
@@ -52,8 +59,8 @@ def pooling_gain(passes: Sequence[PassCounts], source: SourceLike, protocol: Pro
         basis: sum(each.leaked_bits[basis] for each in passes) for basis in protocol.keyed_bases
     }
     together = PassCounts(counts, leaks)
-    apart = tuple(_length(each, source, protocol).secret_bits for each in passes)
-    return PoolingGain(apart, _length(together, source, protocol).secret_bits)
+    apart = tuple(_length(each, source, protocol, receiver).secret_bits for each in passes)
+    return PoolingGain(apart, _length(together, source, protocol, receiver).secret_bits)
 
 
 def expected_pooling_gain(contacts: Sequence[Contact], protocol: Protocol) -> PoolingGain:
@@ -67,7 +74,8 @@ def expected_pooling_gain(contacts: Sequence[Contact], protocol: Protocol) -> Po
             basis: planned_leak(counts, basis, protocol) for basis in protocol.keyed_bases
         }
         passes.append(PassCounts(tuple(counts), leaks))
-    return pooling_gain(passes, contacts[0].satellite.source, protocol)
+    craft, ground = contacts[0].satellite, contacts[0].station
+    return pooling_gain(passes, craft.source, protocol, receiver=receiver_model(craft, ground))
 
 
 def _by_row(passes: Sequence[PassCounts]) -> list[tuple[ClassCounts, ...]]:
@@ -76,7 +84,7 @@ def _by_row(passes: Sequence[PassCounts]) -> list[tuple[ClassCounts, ...]]:
     return list(zip(*ordered, strict=True))
 
 
-def _length(counts: PassCounts, source: SourceLike, protocol: Protocol) -> KeyLength:
+def _length(counts: PassCounts, source: SourceLike, protocol: Protocol, receiver: ReceiverModel) -> KeyLength:
     return key_length(
         counts.counts,
         source,
@@ -85,4 +93,5 @@ def _length(counts: PassCounts, source: SourceLike, protocol: Protocol) -> KeyLe
         bound=protocol.bound,
         keyed_bases=protocol.keyed_bases,
         keyed_classes=protocol.keyed_classes,
+        receiver=receiver,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.mission.contact import PLANNING_GRID_S, Contact, make_contact
 from satqkd.mission.course import site_of
-from satqkd.mission.flown import unkeyed_slots
+from satqkd.mission.flown import receiver_model, unkeyed_slots
 from satqkd.optics import LinkLosses, doppler_shift_m, gate_fits
 from satqkd.records import DECOY
 from satqkd.results import ClassCounts, KeyLength
@@ -92,6 +92,7 @@ def expected_key(contact: Contact, protocol: Protocol | None = None) -> KeyLengt
         bound=rules.bound,
         keyed_bases=rules.keyed_bases,
         keyed_classes=rules.keyed_classes,
+        receiver=receiver_model(contact.satellite, contact.station),
     )
 
 

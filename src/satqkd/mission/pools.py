@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.distill.parameters import PlannedBlock
 from satqkd.errors import ConfigError
-from satqkd.mission.flown import unkeyed_slots
+from satqkd.mission.flown import receiver_model, unkeyed_slots
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ def planned_blocks(contact: "Contact", protocol: Protocol) -> tuple[PlannedBlock
 
 
 def source_digest(satellite: Satellite, station: Station) -> str:
-    """Of what all blocks of one pool have in common: the source, and how the station chooses bases."""
-    common = (satellite.source, station.receiver.basis_z_probability)
+    """Of what all blocks of one pool have in common for the bound: the source, how the station chooses bases,
+    what it vouches for about its receiver."""
+    common = (satellite.source, station.receiver.basis_z_probability, receiver_model(satellite, station))
     told = msgspec.msgpack.encode(common, order="deterministic")
     return hashlib.sha256(told).hexdigest()[:_DIGEST_DIGITS]
 

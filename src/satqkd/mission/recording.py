@@ -145,6 +145,8 @@ def open_recording(folder: Path) -> Iterator[RecordedPass]:
         satellite = _settings(sent, header.satellite_settings, Satellite)
         station = _settings(sent, header.station_settings, Station)
         protocol = _settings(sent, header.protocol_settings, Protocol)
+        if station.receiver.label_swap == "none":
+            tagged.require_labels_unswapped()
         _require_same(sent, "satellite", header.satellite, satellite.name)
         _require_same(sent, "station", header.station, station.name)
         _require_same(sent, "pulse_rate_hz", header.pulse_rate_hz, satellite.source.pulse_rate_hz)

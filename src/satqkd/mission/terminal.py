@@ -266,7 +266,8 @@ class StationTerminal(Terminal):
         self._receiver = receiver
         self._clock = clock_recovery(parameters, end_s=contact.link_end_s)
         self._header = parameters.header
-        self._acceptance = Acceptance(settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S, tie_bits)
+        edges_ps = settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S
+        self._acceptance = Acceptance(*edges_ps, tie_bits, label_swap=settings.label_swap == "random")
         self._plate = [(0, 0.0)]
         self._next_block = 0
         self._next_announcement_s = 0.0

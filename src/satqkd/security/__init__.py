@@ -4,12 +4,16 @@ Counts in, length out. No socket, file, clock, orbit or random source. What is p
 what is assumed stands in docs/design/bounds.md.
 """
 
-from satqkd.security.decoy import SourceLike, SourceModel
-from satqkd.security.keylength import BOUNDS, key_length
-from satqkd.security.problem import SecurityTargets, expected_counts, source_from_counts
+from satqkd.security.bounds import BOUNDS
+from satqkd.security.counts import expected_counts, source_from_counts
+from satqkd.security.keylength import key_length
+from satqkd.security.problem import SecurityTargets
+from satqkd.security.receiver import ReceiverModel
+from satqkd.security.source import SourceLike, SourceModel
 
 __all__ = [
     "BOUNDS",
+    "ReceiverModel",
     "SecurityTargets",
     "SourceLike",
     "SourceModel",

@@ -6,16 +6,13 @@ No epsilon, no security statement: a ceiling to compare the finite bounds with, 
 import math
 
 from satqkd.security import decoy, tails
-from satqkd.security.decoy import Expectations
-from satqkd.security.problem import BasisProblem, Terms
+from satqkd.security.problem import BasisCounts, BasisProblem, Terms
 
 
 def asymptotic(problem: BasisProblem) -> Terms:
     """Terms of the length for one keyed basis: share of single photons x (1 - h(e)) - leak."""
-    key, test = problem.key, problem.test
-    singles = decoy.single_photons_lower(problem.source, Expectations(key, key))
-    test_singles = decoy.single_photons_lower(problem.source, Expectations(test.detections, test.detections))
-    errors = decoy.single_photon_errors_upper(problem.source, Expectations(test.errors, test.errors))
+    singles, test_singles = (_single_photons(problem, counts) for counts in (problem.key, problem.test))
+    errors = max(0.0, float(decoy.single_photon_error_weights(problem.source) @ problem.test.errors))
     rate = min(0.5, errors / test_singles) if test_singles > 0 else 0.5
     keyed = min(problem.keyed_share(1) * singles, problem.keyed_detections)
     entropy = keyed * tails.secret_fraction(rate)
@@ -29,3 +26,11 @@ def asymptotic(problem: BasisProblem) -> Terms:
         "entropy_bits": entropy,
         "leaked_bits": problem.leaked_bits,
     }
+
+
+def _single_photons(problem: BasisProblem, counts: BasisCounts) -> float:
+    if problem.source.classes == 3:
+        return max(0.0, float(decoy.single_photon_weights(problem.source) @ counts.detections))
+    weights, empty = decoy.single_photon_weights_one_decoy(problem.source)
+    vacuum = 2 * float(min(counts.errors / problem.source.class_share(0)))
+    return max(0.0, float(weights @ counts.detections) - empty * vacuum)

@@ -1,114 +1,107 @@
-r"""Decoy states: from expected counts per intensity to single photons and their errors.
+r"""Decoy states: inequalities between counts per class and numbers of photons, each as a weight per class.
 
-Intensities :math:`\mu_1 > \mu_2 > \mu_3 \ge 0`, :math:`\mu_1 > \mu_2 + \mu_3`, in the order signal, decoy,
-vacuum; :math:`\tau_n = \sum_k p_k e^{-\mu_k} \mu_k^n / n!`. The three inequalities hold for the sums of
-conditional expectations :math:`n^*_k = \sum_n q_{k|n} N_n` with N_n the true number of n-photon events,
-so what they bound are true numbers. Knows no tails and no key. Source: Lim et al., PRA 89, 022307 (2014),
-equations 2-4.
+Let :math:`N_n` be the true number of n-photon events in a set and
+:math:`n^*_k = \sum_n q_{k|n} N_n` the expected count of class k, :math:`q_{k|n} = w_{k,n}/\sum_j w_{j,n}`.
+A weight :math:`v_k` per class with
+
+.. math:: \sum_k v_k\,q_{k|n} \le [n = 1] \quad\text{for every } n
+    \qquad\Longrightarrow\qquad N_1 \ge \sum_k v_k\,n^*_k ,
+
+and likewise with the sign turned for upper bounds. Multiplied by the sum over j the condition is linear in
+each :math:`w_{k,n}`, :math:`\sum_k (v_k - [n=1])\,w_{k,n} \le 0`, so with intensities in intervals it needs
+checking at the worst end of each weight only, and it then holds for intensities that wander from pulse to
+pulse. The weights below make the conditions at n = 0, 1, 2 equalities; for exact intensities and an empty
+vacuum they are equations 2-4 of Lim et al., PRA 89, 022307 (2014). Why every n > 2 follows:
+docs/design/bounds.md. Knows no tails and no key.
 """
 
-import math
-from typing import Protocol
-
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from satqkd.errors import DataFormatError
+from satqkd.security.source import Floats, SourceModel
 
-Floats = NDArray[np.float64]
-
-
-class SourceLike(Protocol):
-    """Anything that names the intensities and probabilities of signal, decoy, vacuum."""
-
-    @property
-    def intensities(self) -> tuple[float, float, float]:
-        """Mean photon number per pulse."""
-
-    @property
-    def probabilities(self) -> tuple[float, float, float]:
-        """Probability of each class."""
+MAXIMUM_PHOTONS = 400
+"""Photon numbers that `holds_from` tries before it gives up: far above any useful source."""
 
 
-class SourceModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a bound must know of the source. Phases random, intensities exact, classes independent."""
+def single_photon_weights(source: SourceModel) -> Floats:
+    """Weights of a lower bound of single photons, three classes: negative, positive, negative.  shape (3,)
 
-    intensities: tuple[float, float, float]
-    """Mean photon numbers of signal, decoy, vacuum."""
-    probabilities: tuple[float, float, float]
-    """Probabilities of signal, decoy, vacuum; their sum is 1."""
-
-    def __post_init__(self) -> None:
-        signal, decoy, vacuum = self.intensities
-        if not (signal > decoy + vacuum and decoy > vacuum >= 0 and math.isfinite(signal)):
-            raise DataFormatError(
-                "source intensities: expected signal > decoy + vacuum and decoy > vacuum >= 0, "
-                f"got {self.intensities}"
-            )
-        if not min(self.probabilities) > 0 or abs(sum(self.probabilities) - 1) > 1e-9:
-            raise DataFormatError(
-                f"source probabilities: expected three above 0 with a sum of 1, got {self.probabilities}"
-            )
-
-    @property
-    def weights(self) -> Floats:
-        r""":math:`e^{\mu_k} / p_k`, shape (3,)."""
-        weights: Floats = np.exp(np.array(self.intensities)) / np.array(self.probabilities)
-        return weights
-
-    def photon_probability(self, photons: int) -> float:
-        r""":math:`\tau_n`: probability that a pulse of any class holds n photons."""
-        return float(self._joint(photons).sum())
-
-    def class_share(self, photons: int) -> Floats:
-        r""":math:`q_{k|n} = p_k e^{-\mu_k} \mu_k^n / (n!\,\tau_n)`: class given n photons, shape (3,)."""
-        joint = self._joint(photons)
-        share: Floats = joint / joint.sum()
-        return share
-
-    def _joint(self, photons: int) -> Floats:
-        mu, p = np.array(self.intensities), np.array(self.probabilities)
-        joint: Floats = p * np.exp(-mu) * mu**photons / math.factorial(photons)
-        return joint
-
-
-class Expectations(msgspec.Struct, frozen=True, eq=False):
-    """Bounds of the expected counts per class, shape (3,); NaN where no formula here reads them."""
-
-    lower: Floats
-    upper: Floats
-
-
-def vacuum_lower(source: SourceModel, counts: Expectations) -> float:
-    r"""Detections of empty pulses, at least.
-
-    .. math:: N_0 \ge \tau_0\,\frac{\mu_2 n^-_3 - \mu_3 n^+_2}{\mu_2-\mu_3}, \qquad
-        n^\pm_k = \frac{e^{\mu_k}}{p_k} n^{*\pm}_k
+    All zero, which claims nothing, when the intervals of the intensities are too wide for an inequality.
     """
-    _, mu2, mu3 = source.intensities
-    low, high = source.weights * counts.lower, source.weights * counts.upper
-    # The decoy's upper bound is not computed for a true vacuum: it would be one event more for nothing.
-    leakage = mu3 * high[1] if mu3 > 0 else 0.0
-    return max(0.0, source.photon_probability(0) * float(mu2 * low[2] - leakage) / (mu2 - mu3))
+    low0, high0 = source.joint_bounds(0)
+    low1, high1 = source.joint_bounds(1)
+    low2, high2 = source.joint_bounds(2)
+    # For a decoy weight of 1: n = 0 and n = 2 as equations for what signal and vacuum take away.
+    taken = np.linalg.solve([[low2[0], low2[2]], [low0[0], low0[2]]], [high2[1], high0[1]])
+    shape = np.array([-taken[0], 1.0, -taken[1]])
+    worst = np.array([low1[0], high1[1], low1[2]])
+    return _scaled(shape, worst) if taken.min() >= 0 else np.zeros(3)
 
 
-def single_photons_lower(source: SourceModel, counts: Expectations) -> float:
-    r"""Detections of single photons over all classes, at least.
+def single_photon_weights_one_decoy(source: SourceModel) -> tuple[Floats, float]:
+    r"""Weights of signal and decoy, and the weight of empty pulses: :math:`N_1 \ge v\cdot n^* - \omega N_0`.
 
-    .. math:: N_1 \ge \frac{\mu_1\tau_1}{\mu_1(\mu_2-\mu_3)-(\mu_2^2-\mu_3^2)}
-        \Big[n^-_2-n^+_3-\frac{\mu_2^2-\mu_3^2}{\mu_1^2}\Big(n^+_1-\frac{N_0}{\tau_0}\Big)\Big]
+    Two classes cannot tell empty pulses from single photons; an upper bound of N_0 comes from errors.
+    Rusca et al., APL 112, 171104 (2018), equation 3, with exact intensities.  Returns shape (2,) and a float.
     """
-    mu1, mu2, mu3 = source.intensities
-    low, high = source.weights * counts.lower, source.weights * counts.upper
-    empty = vacuum_lower(source, counts) / source.photon_probability(0)
-    squares = mu2**2 - mu3**2
-    bracket = float(low[1] - high[2] - squares / mu1**2 * (high[0] - empty))
-    return max(0.0, mu1 * source.photon_probability(1) * bracket / (mu1 * (mu2 - mu3) - squares))
+    low0, high0 = source.joint_bounds(0)
+    low1, high1 = source.joint_bounds(1)
+    low2, high2 = source.joint_bounds(2)
+    shape = np.array([-high2[1] / low2[0], 1.0])
+    weights = _scaled(shape, np.array([low1[0], high1[1]]))
+    empty = np.array([low0[0], high0[1]])
+    return weights, float(weights @ empty) / float(empty.sum())
 
 
-def single_photon_errors_upper(source: SourceModel, errors: Expectations) -> float:
-    r"""Errors of single photons over all classes, at most: :math:`\tau_1 (m^+_2 - m^-_3)/(\mu_2-\mu_3)`."""
-    _, mu2, mu3 = source.intensities
-    high, low = source.weights * errors.upper, source.weights * errors.lower
-    return max(0.0, source.photon_probability(1) * float(high[1] - low[2]) / (mu2 - mu3))
+def single_photon_error_weights(source: SourceModel) -> Floats:
+    r"""Weights of an upper bound of single-photon errors from counts of errors, shape (classes,).
+
+    Three classes: decoy less vacuum. Two: signal less decoy, the empty pulses' part taken out by both.
+    """
+    bright, dim = (1, 2) if source.classes == 3 else (0, 1)
+    low0, high0 = source.joint_bounds(0)
+    low1, high1 = source.joint_bounds(1)
+    shape = np.zeros(source.classes)
+    shape[bright], shape[dim] = 1.0, -low0[bright] / high0[dim]
+    worst = high1.copy()
+    worst[bright] = low1[bright]
+    return _scaled(shape, worst)
+
+
+def vacuum_weights(source: SourceModel) -> Floats:
+    """Weights of a lower bound of empty pulses, three classes: vacuum less what leaks into it.  shape (3,)"""
+    low0, high0 = source.joint_bounds(0)
+    low1, high1 = source.joint_bounds(1)
+    shape = np.array([0.0, -high1[2] / low1[1], 1.0])
+    return _scaled(shape, np.array([low0[0], low0[1], high0[2]]))
+
+
+def _scaled(shape: Floats, worst: Floats) -> Floats:
+    """The shape as steep as the condition on the bounded photon number allows; zero if it allows none."""
+    reach = float(shape @ worst)
+    weights: Floats = shape * (worst.sum() / reach) if reach > 0 else np.zeros_like(shape)
+    return weights
+
+
+def holds_from(first_photons: int, weights: Floats, source: SourceModel, *, unit: float = 0.0) -> bool:
+    r"""Whether :math:`\sum_k (v_k - u)\,w_{k,n} \le 0` for every n >= first and all intensities allowed.
+
+    weights: v, shape (classes,).  unit: u. Photon numbers are tried until the brightest class with a weight
+    outweighs all positive ones, from where on it does so ever more. False also when that never happens.
+    """
+    v = weights - unit
+    members = np.flatnonzero(v)
+    if members.size == 0:
+        return True
+    leader = members[0]
+    if v[leader] > 0:
+        return False
+    for photons in range(first_photons, MAXIMUM_PHOTONS):
+        low, high = source.joint_bounds(photons)
+        gained = float(np.where(v > 0, v * high, 0.0).sum())
+        if gained + float(np.where(v < 0, v * low, 0.0).sum()) > 0:
+            return False
+        # Means above n still rise with the intensity and means below fall: then no longer.
+        if photons >= source.intensities[0] and gained <= -v[leader] * float(low[leader]):
+            return True
+    return False

@@ -6,30 +6,19 @@ that the leak holds every key-dependent bit of its basis, announced error counts
 `verification_bits` included.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from satqkd.errors import ConfigError, DataFormatError
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
 from satqkd.results import ClassCounts, KeyLength
-from satqkd.security import asymptotic, lim2014, variable
-from satqkd.security.decoy import Floats, SourceLike, SourceModel
-from satqkd.security.problem import (
-    BasisCounts,
-    BasisProblem,
-    SecurityTargets,
-    Terms,
-    source_from_counts,
-    tabulate,
-)
+from satqkd.security.bounds import BOUNDS
+from satqkd.security.counts import source_from_counts, tabulate
+from satqkd.security.problem import IDEAL, BasisCounts, BasisProblem, SecurityTargets, Terms
+from satqkd.security.receiver import ReceiverModel
+from satqkd.security.source import Floats, SourceLike, SourceModel
 from satqkd.security.tails import binary_entropy
-
-BOUNDS: Final[Mapping[str, Callable[[BasisProblem], Terms]]] = {
-    "variable-sharp": variable.sharp,
-    "variable": variable.published,
-    "lim2014": lim2014.lim2014,
-    "asymptotic": asymptotic.asymptotic,
-}
 
 
 def key_length(
@@ -41,27 +30,54 @@ def key_length(
     bound: str = "variable-sharp",
     keyed_bases: Sequence[str] = ("Z", "X"),
     keyed_classes: Sequence[str] = ("signal",),
+    receiver: ReceiverModel = IDEAL,
+    vacuum_credit: bool = False,
 ) -> KeyLength:
     """Secret bits of one block, and every term per basis in `terms["bases"][basis]`.
 
     counts: one row per basis and class, errors of both bases known.  source: intensities and probabilities,
     checked against the rows; None takes them from the rows.  leaked_bits: by basis; a single number is
     shared out in proportion to the keyed bits, good for planning and for one keyed basis only.
+    receiver: what the station vouches for; omitted, both bases detect equally.  vacuum_credit: whether
+    `variable-sharp` counts keyed empty pulses as secret.
     Raises ConfigError for settings, DataFormatError for rows. Counts of zero give 0 bits, not an error.
     """
+    model = source_from_counts(counts) if source is None else SourceModel.of(source)
     _check_settings(bound, keyed_bases, keyed_classes)
-    model, tables = tabulate(counts, source_from_counts(counts) if source is None else source)
-    keyed = (True, "decoy" in keyed_classes, "vacuum" in keyed_classes)
+    if vacuum_credit and (bound != "variable-sharp" or model.classes != 3):
+        raise ConfigError(
+            f"vacuum_credit: expected bound variable-sharp and three classes, got {bound} and {model.classes}"
+        )
+    tables = tabulate(counts, model)
+    keyed = tuple(name in keyed_classes for name in CLASS_NAMES[: model.classes])
     leaks = _leak_by_basis(leaked_bits, tables, keyed_bases, keyed)
     bases: dict[str, Terms] = {}
     for basis in keyed_bases:
-        problem = _problem(basis, model, tables, keyed, leaks[basis], security, len(keyed_bases))
-        bases[basis] = BOUNDS[bound](problem) | _observed(tables[basis], keyed)
+        problem = BasisProblem(
+            source=model,
+            key=tables[basis],
+            test=tables["X" if basis == "Z" else "Z"],
+            keyed=keyed,
+            leaked_bits=leaks[basis],
+            epsilon_secrecy=security.epsilon_secrecy / len(keyed_bases),
+            epsilon_correctness=security.epsilon_correctness / len(keyed_bases),
+            receiver=receiver,
+            test_share=_test_share(receiver, basis),
+            vacuum_credit=vacuum_credit,
+        )
+        BOUNDS[bound].check(bound, problem)
+        bases[basis] = BOUNDS[bound].compute(problem) | _observed(tables[basis], keyed)
     return KeyLength(
         secret_bits=sum(terms["secret_bits"] for terms in bases.values()),
         bound=bound,
         terms={
             "bases": bases,
+            "counts": {
+                basis: {"detections": table.detections.tolist(), "errors": table.errors.tolist()}
+                for basis, table in tables.items()
+            },
+            "source": _given(model),
+            "receiver": _given(receiver),
             "keyed_classes": [name for name in CLASS_NAMES if name in keyed_classes],
             "epsilon_secrecy": security.epsilon_secrecy,
             "epsilon_correctness": security.epsilon_correctness,
@@ -81,31 +97,18 @@ def _check_settings(bound: str, bases: Sequence[str], classes: Sequence[str]) ->
         )
 
 
-def _problem(
-    basis: str,
-    source: SourceModel,
-    tables: Mapping[str, BasisCounts],
-    keyed: tuple[bool, bool, bool],
-    leak: int,
-    security: SecurityTargets,
-    n_bases: int,
-) -> BasisProblem:
-    return BasisProblem(
-        source=source,
-        key=tables[basis].detections,
-        test=tables["X" if basis == "Z" else "Z"],
-        keyed=keyed,
-        leaked_bits=leak,
-        epsilon_secrecy=security.epsilon_secrecy / n_bases,
-        epsilon_correctness=security.epsilon_correctness / n_bases,
-    )
+def _test_share(receiver: ReceiverModel, key_basis: str) -> tuple[float, float] | None:
+    if receiver.x_share is None:
+        return None
+    low, high = receiver.x_share
+    return (low, high) if key_basis == "Z" else (1 - high, 1 - low)
 
 
 def _leak_by_basis(
     leak: Mapping[str, int] | int,
     tables: Mapping[str, BasisCounts],
     bases: Sequence[str],
-    keyed: tuple[bool, bool, bool],
+    keyed: tuple[bool, ...],
 ) -> dict[str, int]:
     if isinstance(leak, Mapping):
         by_basis = dict(leak)
@@ -124,11 +127,16 @@ def _shared_out(total: int, sizes: dict[str, int]) -> dict[str, int]:
     return {basis: -(-total * size // whole) if whole else total for basis, size in sizes.items()}
 
 
-def _keyed_sum(column: Floats, keyed: tuple[bool, bool, bool]) -> int:
-    return int(sum(column[k] for k in range(3) if keyed[k]))
+def _keyed_sum(column: Floats, keyed: tuple[bool, ...]) -> int:
+    return int(sum(count for count, member in zip(column, keyed, strict=True) if member))
 
 
-def _observed(table: BasisCounts, keyed: tuple[bool, bool, bool]) -> Terms:
+def _given(model: msgspec.Struct) -> Terms:
+    """A model as plain values, without what was left out."""
+    return {name: value for name, value in msgspec.to_builtins(model).items() if value is not None}
+
+
+def _observed(table: BasisCounts, keyed: tuple[bool, ...]) -> Terms:
     sifted, errors = _keyed_sum(table.detections, keyed), _keyed_sum(table.errors, keyed)
     qber = errors / sifted if sifted else 0.0
     return {

@@ -76,6 +76,27 @@ def binomial_lower(trials: int, probability: float, *, epsilon: float) -> int:
     return _last_true(safe, 0, trials + 1)
 
 
+def binomial_upper(trials: int, probability: float, *, epsilon: float) -> int:
+    r"""Smallest b with :math:`\Pr[\mathrm{Bin}(n, q) > b] \le \varepsilon`."""
+    return trials - binomial_lower(trials, 1.0 - probability, epsilon=epsilon)
+
+
+def trials_upper(seen: int, *, probability: float, epsilon: float) -> int:
+    r"""Most trials of this probability that may have given as few as `seen`.
+
+    Largest n with :math:`\Pr[\mathrm{Bin}(n, q) \le x] > \varepsilon`; not decreasing in x.
+    """
+    target = epsilon * _TAIL_SHARE
+
+    def possible(n: int) -> bool:
+        return n <= seen or bool(special.betaincc(seen + 1.0, n - seen, probability) > target)
+
+    high = 2 * seen + 2
+    while possible(high):
+        high *= 2
+    return _last_true(possible, seen, high)
+
+
 def phase_errors_upper(test_errors: int, test_rounds: int, key_rounds: int, *, epsilon: float) -> int:
     r"""Most errors unseen in `key_rounds` when a random sample, the `test_rounds`, showed `test_errors`.
 

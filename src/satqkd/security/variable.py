@@ -1,14 +1,14 @@
-r"""Variable-length key from the entropic uncertainty relation, two decoys, coherent attacks.
+r"""Variable-length key from the entropic uncertainty relation, coherent attacks, one or two decoys.
 
-.. math:: \ell = \Big\lfloor n\,[1-h(e_{ph})]-\lambda_{EC}-2\log_2\frac{1}{2\varepsilon_{PA}}
+.. math:: \ell = \Big\lfloor n\,[1-h(e_{ph})] + n_0 - \lambda_{EC}-2\log_2\frac{1}{2\varepsilon_{PA}}
     -\log_2\frac{2}{\varepsilon_{EV}} \Big\rfloor, \qquad
     \varepsilon_{tot}=2\varepsilon_{AT}+\varepsilon_{PA}+\varepsilon_{EV}
 
 Every bound on photons or errors may fail; the failures together have probability at most
-:math:`\varepsilon_{AT}^2`. Two forms: `sharp` (Clopper-Pearson, exact hypergeometric, only the one-sided
-events that are used) and `published` (Hoeffding, Serfling; Tupkary et al., Quantum 9, 1937 (2025), ideal
-detectors). Both need bases and classes unsaid until the block's last slot. Which step is proved where:
-docs/design/bounds.md.
+:math:`\varepsilon_{AT}^2`. Here is `sharp`, the default: Clopper-Pearson, exact hypergeometric, only the
+one-sided events that are used. Bases and classes must stay unsaid until the block's last slot. A source of
+three classes is analysed with two decoys, one of two classes with one: the source decides, no count does.
+Which step is proved where: docs/design/bounds.md. Source: Tupkary et al., Quantum 9, 1937 (2025).
 """
 
 import math
@@ -16,18 +16,24 @@ import math
 import msgspec
 import numpy as np
 
+from satqkd.records import CLASS_NAMES, DECOY
 from satqkd.security import decoy, tails
-from satqkd.security.decoy import Expectations, Floats
-from satqkd.security.problem import BasisProblem, Terms
+from satqkd.security.problem import BasisCounts, BasisProblem, Terms
+from satqkd.security.receiver import ReceiverModel
+from satqkd.security.source import Floats, SourceModel
+from satqkd.security.statements import Statements
+
+PRIVACY_SHARE = 1 / 64
+"""Of a basis's epsilon_secrecy: privacy amplification pays two bits for each halving, the estimate more."""
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """One basis's epsilon, half for privacy amplification, half for the estimate."""
+    """One basis's epsilon: a share for privacy amplification, the rest for the estimate, counted twice."""
 
     epsilon_pa: float
     epsilon_at: float
     events: int
-    """One-sided (sharp) or two-sided (published) statements whose failures are summed."""
+    """Statements whose failures are summed: one-sided here, two-sided in the published form."""
 
     @property
     def epsilon_event(self) -> float:
@@ -35,134 +41,166 @@ class Budget(msgspec.Struct, frozen=True):
         return self.epsilon_at**2 / self.events
 
 
+def budget(epsilon_secrecy: float, *, events: int) -> Budget:
+    """The split of one basis's epsilon, a constant of the software."""
+    amplification = PRIVACY_SHARE * epsilon_secrecy
+    return Budget(epsilon_pa=amplification, epsilon_at=(epsilon_secrecy - amplification) / 2, events=events)
+
+
 def sharp(problem: BasisProblem) -> Terms:
     """The default bound; see the module and docs/design/bounds.md. Deterministic in its argument."""
-    budget = _budget(problem, events=sharp_events(problem))
-    return _length(problem, budget, sharp_estimate(problem, epsilon_event=budget.epsilon_event))
+    split = budget(problem.epsilon_secrecy, events=sharp_events(problem))
+    return length(problem, split, sharp_estimate(problem, epsilon_event=split.epsilon_event))
 
 
 def sharp_estimate(problem: BasisProblem, *, epsilon_event: float) -> Terms:
     """Single photons and phase errors, every statement failing with probability <= epsilon_event.
 
     `keyed_single_photons` is a whole number n; `phase_errors` bounds the X errors of any n keyed single
-    photons picked at random.
+    photons picked at random. `statements` holds each statement that was made.
     """
-    eps = epsilon_event
-    singles = math.floor(decoy.single_photons_lower(problem.source, _sharp_counts(problem, problem.key, eps)))
-    keyed = _keyed_singles_sharp(problem, singles, eps)
-    test = _sharp_counts(problem, problem.test.detections, eps)
-    test_singles = math.floor(decoy.single_photons_lower(problem.source, test))
-    if problem.contradicts(keyed_singles=keyed, test_singles=test_singles):
-        keyed = 0
-    test_errors = math.floor(_sharp_test_errors(problem, eps))
-    phase_errors = tails.phase_errors_upper(test_errors, test_singles, keyed, epsilon=eps)
+    say = Statements(allowed=sharp_events(problem), epsilon=epsilon_event)
+    key, test = (
+        _single_photons(problem, counts, where, say)
+        for counts, where in ((problem.key, "key basis"), (problem.test, "test basis"))
+    )
+    keyed = _keyed(problem, key["single_photons"], photons=1, say=say)
+    vacuum = _keyed(problem, _vacuum_lower(problem, say), photons=0, say=say) if problem.vacuum_credit else 0
+    if problem.contradicts(keyed=keyed + vacuum, test_singles=test["single_photons"]):
+        keyed = vacuum = 0
+    test_errors = _test_errors(problem, say)
+    sampled = say.phase_errors_upper("phase errors", test_errors, test["single_photons"], keyed)
+    phase_errors = _with_mismatch(sampled, keyed, problem.receiver, say)
     return {
-        "single_photons": singles,
+        **key,
         "keyed_single_photons": keyed,
-        "test_single_photons": test_singles,
+        "vacuum": vacuum,
+        **{f"test_{name}": value for name, value in test.items()},
         "test_single_photon_errors": test_errors,
         "phase_errors": phase_errors,
         "phase_error_rate": phase_errors / keyed if keyed else 0.5,
+        "statements": say.made,
+        "weights": _weights_used(problem.source),
     }
-
-
-def published(problem: BasisProblem) -> Terms:
-    r"""The published form: two-sided Hoeffding per class and set, Serfling for the phase error.
-
-    .. math:: e_{ph} = \frac{m_{X,1}}{n_{X,1}} + \sqrt{\frac{\ln(1/\varepsilon_a)}{f}}, \qquad
-        f = \frac{n_K n_X^2}{(n_K+n_X)(n_X+1)}, \qquad \varepsilon_{AT}^2 = 9\varepsilon_d^2+\varepsilon_a^2
-    """
-    split = problem.keyed_share(1) < 1.0
-    budget = _budget(problem, events=10 + split)
-    eps = budget.epsilon_event
-    singles = decoy.single_photons_lower(problem.source, _hoeffding(problem.key, eps))
-    keyed = singles
-    if split:
-        keyed = problem.keyed_share(1) * singles - tails.hoeffding_width(singles, epsilon=eps)
-    test_singles = decoy.single_photons_lower(problem.source, _hoeffding(problem.test.detections, eps))
-    if problem.contradicts(keyed_singles=keyed, test_singles=test_singles):
-        keyed = 0.0
-    test_errors = decoy.single_photon_errors_upper(problem.source, _hoeffding(problem.test.errors, eps))
-    terms: Terms = {
-        "single_photons": singles,
-        "keyed_single_photons": max(0.0, keyed),
-        "test_single_photons": test_singles,
-        "test_single_photon_errors": test_errors,
-        "phase_error_rate": _serfling_rate(test_errors, test_singles, keyed, eps),
-    }
-    return _length(problem, budget, terms)
 
 
 def sharp_events(problem: BasisProblem) -> int:
-    """Statements `sharp` relies on; a function of the settings alone.
-
-    Per set of detections: decoy from below, signal and vacuum from above, vacuum from below, and the decoy
-    from above when the third class is not empty; two for test errors, one for the phase error, one for the
-    keyed classes' share when another class can hold a single photon.
-    """
-    per_set = 4 if problem.source.intensities[2] == 0 else 5
-    return 2 * per_set + 2 + 1 + (problem.keyed_share(1) < 1.0)
-
-
-def _budget(problem: BasisProblem, *, events: int) -> Budget:
-    half = problem.epsilon_secrecy / 2
-    return Budget(epsilon_pa=half, epsilon_at=half / 2, events=events)
-
-
-def _sharp_counts(problem: BasisProblem, counts: Floats, eps: float) -> Expectations:
-    n = float(counts.sum())
-    lower, upper = np.full(3, np.nan), np.full(3, np.nan)
-    for k in (1, 2):
-        lower[k] = tails.mean_lower(float(counts[k]), n, epsilon=eps)
-    for k in (0, 2) if problem.source.intensities[2] == 0 else (0, 1, 2):
-        upper[k] = tails.mean_upper(float(counts[k]), n, epsilon=eps)
-    return Expectations(lower, upper)
+    """Statements `sharp` relies on; a function of the settings alone, counted in docs/design/bounds.md."""
+    source = problem.source
+    if source.classes == 2:
+        _, empty = decoy.single_photon_weights_one_decoy(source)
+        per_set = 1 + 2 * (empty > 0)
+    else:
+        per_set = _statements(decoy.single_photon_weights(source))
+    errors = _statements(decoy.single_photon_error_weights(source))
+    share = int(problem.keyed_share(1) < 1.0)
+    if problem.vacuum_credit:
+        share += _statements(decoy.vacuum_weights(source)) + (problem.keyed_share(0) < 1.0)
+    return 2 * per_set + errors + 1 + share + 2 * (not problem.receiver.matched)
 
 
-def _sharp_test_errors(problem: BasisProblem, eps: float) -> float:
-    """Single-photon errors of the test basis, never more than all its errors (which needs no statement)."""
-    errors = problem.test.errors
-    m = float(errors.sum())
-    lower, upper = np.full(3, np.nan), np.full(3, np.nan)
-    upper[1] = tails.mean_upper(float(errors[1]), m, epsilon=eps)
-    lower[2] = tails.mean_lower(float(errors[2]), m, epsilon=eps)
-    return min(m, decoy.single_photon_errors_upper(problem.source, Expectations(lower, upper)))
-
-
-def _keyed_singles_sharp(problem: BasisProblem, singles: int, eps: float) -> int:
-    share = problem.keyed_share(1)
-    return singles if share == 1.0 else tails.binomial_lower(singles, share, epsilon=eps)
-
-
-def _hoeffding(counts: Floats, eps: float) -> Expectations:
-    width = tails.hoeffding_width(float(counts.sum()), epsilon=eps / 2)
-    return Expectations(np.maximum(0.0, counts - width), counts + width)
-
-
-def _serfling_rate(test_errors: float, test_singles: float, keyed: float, eps: float) -> float:
-    if test_singles <= 0 or keyed <= 0:
-        return 0.5
-    f = keyed * test_singles**2 / ((keyed + test_singles) * (test_singles + 1))
-    gamma = math.sqrt(0.5 * math.log(1 / eps) / f)  # eps is epsilon_a squared
-    return min(1.0, test_errors / test_singles + gamma)
-
-
-def _length(problem: BasisProblem, budget: Budget, terms: Terms) -> Terms:
+def length(problem: BasisProblem, split: Budget, terms: Terms) -> Terms:
     """The sum of the module's formula, each part named."""
     entropy = terms["keyed_single_photons"] * tails.secret_fraction(terms["phase_error_rate"])
-    amplification = 2 * math.log2(1 / (2 * budget.epsilon_pa))
+    entropy += terms.get("vacuum", 0)
+    amplification = 2 * math.log2(1 / (2 * split.epsilon_pa))
     verification = math.log2(2 / problem.epsilon_correctness)
-    length = entropy - problem.leaked_bits - amplification - verification
+    bits = entropy - problem.leaked_bits - amplification - verification
     return {
-        "secret_bits": max(0, math.floor(length)),
+        "secret_bits": max(0, math.floor(bits)),
         **terms,
         "entropy_bits": entropy,
         "leaked_bits": problem.leaked_bits,
         "amplification_bits": amplification,
         "verification_bits": verification,
-        "epsilon_pa": budget.epsilon_pa,
-        "epsilon_at": budget.epsilon_at,
+        "epsilon_pa": split.epsilon_pa,
+        "epsilon_at": split.epsilon_at,
         "epsilon_ev": problem.epsilon_correctness,
-        "events": budget.events,
-        "epsilon_event": budget.epsilon_event,
+        "events": split.events,
+        "epsilon_event": split.epsilon_event,
     }
+
+
+def _single_photons(problem: BasisProblem, counts: BasisCounts, where: str, say: Statements) -> Terms:
+    """Single photons of a set of detections, a whole number; with one decoy also its empty pulses."""
+    if problem.source.classes == 3:
+        weights = decoy.single_photon_weights(problem.source)
+        singles = _at_least(weights, counts.detections, f"detections in {where}", say)
+        return {"single_photons": max(0, math.floor(singles))}
+    weights, empty = decoy.single_photon_weights_one_decoy(problem.source)
+    vacuum = _vacuum_upper(problem, counts, where, say) if empty > 0 else 0
+    singles = _at_least(weights, counts.detections, f"detections in {where}", say) - empty * vacuum
+    return {"single_photons": max(0, math.floor(singles)), "vacuum_upper": vacuum}
+
+
+def _vacuum_lower(problem: BasisProblem, say: Statements) -> int:
+    """Empty pulses of the key basis: what Eve sent in their place tells nothing of the sender's bit."""
+    weights, counts = decoy.vacuum_weights(problem.source), problem.key.detections
+    return max(0, math.floor(_at_least(weights, counts, "detections in key basis, for the vacuum", say)))
+
+
+def _vacuum_upper(problem: BasisProblem, counts: BasisCounts, where: str, say: Statements) -> int:
+    r"""Empty pulses at most. A fair coin decides which are errors, and those lie within the decoy's errors.
+
+    The decoy is not keyed, so its errors are of revealed rounds: :math:`m^*_2 \ge q_{2|0} M_0`.
+    """
+    seen, of = float(counts.errors[DECOY]), float(counts.detections.sum())
+    mean = say.mean_upper(f"errors in {where}, decoy", seen, of)
+    wrong = mean / problem.source.share_of((False, True), 0)
+    vacuum = say.trials_upper(f"empty pulses in {where}", math.floor(wrong), 0.5)
+    return min(int(counts.detections.sum()), vacuum)
+
+
+def _at_least(weights: Floats, counts: Floats, what: str, say: Statements) -> float:
+    r""":math:`\sum_k v_k n^*_k` from below. All means sum to the count itself, which spares the signal's."""
+    total = float(counts.sum())
+    value = float(weights[0]) * total
+    for k in range(1, weights.size):
+        weight = float(weights[k] - weights[0])
+        mean = say.mean_lower if weight > 0 else say.mean_upper
+        if weight != 0:
+            value += weight * mean(f"{what}, {CLASS_NAMES[k]}", float(counts[k]), total)
+    return value
+
+
+def _statements(weights: Floats) -> int:
+    """Statements that `_at_least` makes."""
+    return int(np.count_nonzero(weights[1:] - weights[0]))
+
+
+def _test_errors(problem: BasisProblem, say: Statements) -> int:
+    """Single-photon errors of the test basis, never more than all its errors (which needs no statement)."""
+    errors = problem.test.errors
+    weights = decoy.single_photon_error_weights(problem.source)
+    most = -_at_least(-weights, errors, "errors in test basis", say)
+    return math.floor(min(float(errors.sum()), max(0.0, most)))
+
+
+def _keyed(problem: BasisProblem, events: int, *, photons: int, say: Statements) -> int:
+    share = problem.keyed_share(photons)
+    what = "keyed single photons" if photons else "keyed empty pulses"
+    return events if share == 1.0 else say.binomial_lower(what, events, share)
+
+
+def _with_mismatch(errors: int, rounds: int, receiver: ReceiverModel, say: Statements) -> int:
+    r"""Phase errors of key rounds whose bases may detect unequally.
+
+    .. math:: e_{ph} = \frac{e + \delta_1 + \gamma(\delta_1)}{1 - \delta_2 - \gamma(\delta_2)}
+
+    with both binomial fluctuations exact; two statements.
+    """
+    if receiver.matched or rounds == 0:
+        return errors
+    more = say.binomial_upper("errors by unequal detectors", rounds, min(1.0, receiver.delta_errors))
+    lost = say.binomial_upper("rounds by unequal detectors", rounds, min(1.0, receiver.delta_loss))
+    left = rounds - lost
+    return rounds if left <= 0 else min(rounds, math.ceil(rounds * (errors + more) / left))
+
+
+def _weights_used(source: SourceModel) -> dict[str, list[float]]:
+    """The decoy inequalities as numbers, for whoever recomputes the length by hand."""
+    errors = decoy.single_photon_error_weights(source).tolist()
+    if source.classes == 3:
+        return {"single_photons": decoy.single_photon_weights(source).tolist(), "errors": errors}
+    weights, empty = decoy.single_photon_weights_one_decoy(source)
+    return {"single_photons": weights.tolist(), "empty_pulses": [empty], "errors": errors}

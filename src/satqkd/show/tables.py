@@ -86,7 +86,12 @@ def term_tables(report: PassView) -> list[Table]:
         bases = block.terms.get("bases")
         if not isinstance(bases, dict) or not all(isinstance(terms, dict) for terms in bases.values()):
             continue
-        names = dict.fromkeys(name for terms in bases.values() for name in terms)
+        names = dict.fromkeys(
+            name
+            for terms in bases.values()
+            for name, value in terms.items()
+            if not isinstance(value, list | dict)
+        )
         rows = tuple(
             (name, *(number(terms.get(name)) for terms in bases.values()), TERMS.get(name, ""))
             for name in names

@@ -16,6 +16,7 @@ from satqkd.validation import (
     physics,
     portable,
     relay,
+    satquma,
     turbulence,
 )
 from satqkd.validation.compared import compare_table
@@ -35,6 +36,7 @@ def validate(loss_curve: Path | None = None) -> list[Row]:
         *micius.rows(),
         *on_curve,
         *physics.rows(),
+        *satquma.rows(),
         *portable.rows(),
         *jinan.rows(),
         *relay.rows(),

@@ -7,12 +7,6 @@ def rows() -> list[Row]:
     """All gaps without a computed figure; those with one stand with what computes them."""
     return [
         gap_row(
-            "V7",
-            "key lengths of SatQuMA 2.0.0, bits",
-            missing="the bound of that program, which is not among those here",
-            source="cnqo-qcomms/SatQuMA",
-        ),
-        gap_row(
             "V11",
             "final over sifted bits at Zvenigorod",
             published=0.124,

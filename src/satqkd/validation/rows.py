@@ -4,6 +4,7 @@ Knows no physics. A status is never given by hand: `row` and its like compute it
 without a published figure to compare with, or without a computed one, is a gap that says what is missing.
 """
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
@@ -163,6 +164,40 @@ def printed_row(
         source=source,
         kind=kind,
         fitted=fitted,
+    )
+
+
+def listed_row(
+    row_id: str,
+    what: str,
+    *,
+    places: Sequence[str],
+    published: Sequence[Number],
+    computed: Sequence[Number],
+    share: float,
+    why: str,
+    source: str,
+) -> Row:
+    """One row of kind model for a list of figures to be met within a share: the worst, named by its place.
+
+    A published 0 is met by 0 alone.
+    """
+    off = [
+        abs(ours - theirs) / theirs if theirs else abs(ours) * math.inf if ours else 0.0
+        for theirs, ours in zip(published, computed, strict=True)
+    ]
+    worst = int(np.argmax(off))  # NaN counts as the largest
+    return row(
+        row_id,
+        f"{what}, {places[worst]}",
+        published=published[worst],
+        computed=computed[worst],
+        tolerance=relative(
+            published[worst], share, why=f"{why}; each of {len(published)}, the worst is shown"
+        ),
+        blind=True,
+        source=source,
+        kind="model",
     )
 
 
