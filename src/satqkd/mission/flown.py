@@ -147,6 +147,8 @@ def receiver_model(satellite: Satellite, station: Station) -> ReceiverModel:
         efficiency_spread=limits.efficiency_spread,
         dark_probability=mean_dark_hz * receiver.gate_s,
         dark_spread=limits.dark_spread,
+        # Behind a beam splitter a swap evens out the detectors of a basis, not the bases: no credit.
+        labels_swapped=receiver.label_swap == "random" and receiver.basis_choice == "active",
     )
 
 
