@@ -252,20 +252,20 @@ class TestWhoClosesIsFixedBeforehand:
 
     def test_within_a_pass_too(self) -> None:
         link = Link()
-        agreed = planned_pass(0, slots=200_000, blocks=5, planned=(("p", 10_000),) * 5)
-        link.fly(agreed)
+        agreed = planned_pass(0, slots=280_000, blocks=7, planned=(("p", 10_000),) * 7)
+        flown = link.fly(agreed)
         for way in (DOWN, UP):
-            assert ["kept for" in report.reason for report in link.passes[0].reports(way)] == [
-                True, True, False, True, True
-            ]  # fmt: skip
-        closing = link.passes[0].reports(UP)[2]
-        edges = [agreed.first_slot(block) for block in (0, 2, 3)]
-        earlier, own = np.histogram(link.passes[0].table.slots, bins=edges)[0]
-        assert (closing.pooled_bits, closing.detections) == (earlier, own)
-        assert closing.outcome == "key"
-        assert link.passes[0].keys(UP) == link.passes[0].keys(DOWN)
+            kept = [report.kept_bits > 0 for report in flown.reports(way)]
+            assert kept == [True, True, False, True, True, False, True]
+        edges = [agreed.first_slot(block) for block in range(8)]
+        detections = np.histogram(flown.table.slots, bins=edges)[0]
+        for closing, own in ((flown.reports(UP)[number], detections[number]) for number in (2, 5)):
+            before = detections[closing.block - 2 : closing.block].sum()
+            assert (closing.outcome, closing.pooled_bits, closing.detections) == ("key", before, own)
+        assert flown.keys(UP) == flown.keys(DOWN)
+        assert flown.confirmed(UP) == flown.confirmed(DOWN) == {2, 5}
         assert link.states()[0] == link.states()[1]
-        assert list(link.states()[0].values()) == ["used", "used", "confirmed", "confirmed"]
+        assert list(link.states()[0].values()) == ["used"] * 4 + ["confirmed"]
 
     def test_pools_do_not_mix(self) -> None:
         link = Link()
@@ -366,16 +366,29 @@ class TestWhatOnlyOneEndHolds:
         link.fly(planned_pass(3))
         assert only(link.passes[3]).outcome == "key"
 
-    def test_nothing_is_discarded_on_a_hello_alone(self) -> None:
-        """It is not authenticated when it comes."""
+    @pytest.mark.parametrize(("bits", "tagged"), [(0, "Keep"), (NEEDED, "Close")])
+    def test_nothing_is_discarded_before_a_tag_covers_the_hellos(self, bits: int, tagged: str) -> None:
+        """They are not authenticated when they come."""
         link = flown(2)
         link.shelves[1].states["pass0.block0"] = "unconfirmed"
-        pair = link.pair(planned_pass(2, bits=0))
-        pair.greet()
-        pair.announce(0)
-        assert "discarded" not in {state for states in link.states() for state in states.values()}
-        pair.open_block(0)
+        pair = link.pair(planned_pass(2, bits=bits))
+        seen: list[str] = []
+
+        def hook(direction: str, data: bytes) -> bytes:
+            if tagged not in seen:
+                assert "discarded" not in {state for states in link.states() for state in states.values()}
+            seen.append(kind_of(data))
+            return data
+
+        pair.hook = hook
+        pair.fly()
+        assert tagged in seen
         assert [states["pass0.block0"] for states in link.states()] == ["discarded", "discarded"]
+
+    def test_a_claim_of_a_pool_that_this_pass_has_not_is_nothing(self) -> None:
+        claim = messages.RawClaim("x.block0", "another", 10, 20)
+        pools = Pools(planned_pass(0, bits=NEEDED), MemoryShelf(), satellite=[claim], station=[claim])
+        assert (pools.closes(0), pools.joining_detections(0)) == (True, 0)
 
     @pytest.mark.parametrize("field", ["block_id", "pool", "sifted_bits", "detections"])
     def test_a_claim_that_differs_in_anything_is_left_out(self, field: str) -> None:

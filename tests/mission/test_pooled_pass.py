@@ -75,6 +75,8 @@ def test_two_passes_into_one_folder_give_key_that_neither_gives_alone(
     assert closed.sifted_bits > 1.9 * alone.report.sifted_bits
     assert closed.secret_bits > 500
     assert closed.keys_match
+    angles = [report.blocks[0]["polarisation"] for report in (alone.report, kept, closed)]
+    assert [angle is None for angle in angles] == [False, True, True], "the frames of two passes lie apart"
     assert (closed.epsilon_secrecy, closed.epsilon_correctness) == (
         POOLED.epsilon_secrecy,
         POOLED.epsilon_correctness,
