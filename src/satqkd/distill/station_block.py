@@ -21,6 +21,7 @@ from satqkd.distill.block import (
     seed_bytes,
 )
 from satqkd.distill.dialogue import Correction
+from satqkd.distill.gathered import Gathered
 from satqkd.distill.outcome import (
     AngleEstimated,
     GivenUp,
@@ -35,7 +36,6 @@ from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import frame_angle
 from satqkd.distill.priors import Lesson, Prior, prior_of
 from satqkd.distill.profile import error_profile
-from satqkd.distill.raw_blocks import pack_detections, unpack_detections
 from satqkd.distill.reconciliation import class_of, correction_of
 from satqkd.distill.sift import Mask, crossed_at_station, sift_at_station, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
@@ -76,9 +76,7 @@ class StationBlock(BlockHalf):
 
     def __init__(self, index: int, parameters: Parameters, keys: PassKeys, opening: bytes) -> None:
         super().__init__(index, parameters, keys, opening, State.COLLECTING)
-        self._slots: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
-        self._bases: list[Bits] = [np.empty(0, dtype=np.uint8)]
-        self._bits: list[Bits] = [np.empty(0, dtype=np.uint8)]
+        self._gathered = Gathered()
         self._open: dict[int, Correction] = {}
         self._unrevealed: set[int] = set()
         self._priors: dict[int, Prior] = {}
@@ -94,9 +92,7 @@ class StationBlock(BlockHalf):
         """Keep detections whose slots are now told by `message`; returns the message."""
         self.require_collecting("announce")
         self.detections += slots.size
-        self._slots.append(slots)
-        self._bases.append(bases)
-        self._bits.append(bits)
+        self._gathered.add(slots, bases, bits)
         self._transcript.add(self.SENDS, messages.encode_one(message))
         return message
 
@@ -107,11 +103,9 @@ class StationBlock(BlockHalf):
         had flown just before it.
         """
         self.require_collecting("end")
-        before = unpack_detections(raw_blocks, before_slot=self._parameters.first_slot(self.index))
-        self.pooled_detections = before[0].size
-        for column, earlier in zip((self._slots, self._bases, self._bits), before, strict=True):
-            column.insert(0, earlier)  # type: ignore[attr-defined]
-        bases = np.concatenate(self._bases)
+        first = self._parameters.first_slot(self.index)
+        self.pooled_detections = self._gathered.put_before(raw_blocks, slot=first)
+        _, bases, _ = self._gathered.columns()
         self._say(messages.Bases(self.index, bases.size, to_bytes(bases)))
         return self._ended(State.ANNOUNCED)
 
@@ -119,16 +113,11 @@ class StationBlock(BlockHalf):
         """The block's last slot is past and all its detections are told: put them aside for the pool."""
         self.require_collecting("keep")
         first, end = (self._parameters.first_slot(self.index + step) for step in (0, 1))
-        slots, bases, bits = (np.concatenate(self._slots), *self._measured())
-        data = pack_detections(slots, bases, bits, first_slot=first, end_slot=end)
-        self._slots, self._bases, self._bits = [], [], []
+        data = self._gathered.packed(first_slot=first, end_slot=end)
+        self._gathered = Gathered()
         self.events.append(RawReady(self.index, self.detections, data))
         self._say(messages.Keep(self.index, self.detections, NO_TAG))
         return self._ended(State.KEPT)
-
-    def _measured(self) -> tuple[Bits, Bits]:
-        """Bases and bits of all detections, in order of slot."""
-        return np.concatenate(self._bases), np.concatenate(self._bits)
 
     def _ended(self, state: State) -> list[messages.BlockMessage]:
         self._enter(state, (state,))
@@ -146,19 +135,18 @@ class StationBlock(BlockHalf):
         return State.FINISHED
 
     def _on_sift(self, message: messages.Sift) -> State:
-        measured = self._measured()
-        self.rounds, wrong, keep = sift_at_station(*measured, message, self._parameters)
+        slots, bases, bits = self._gathered.columns()
+        self.rounds, wrong, keep = sift_at_station(bases, bits, message, self._parameters)
         self.errors = tabulate(self.rounds.basis[wrong], self.rounds.intensity_class[wrong])
-        slots = np.concatenate(self._slots)[keep]
+        slots = slots[keep]
         self.events.append(error_profile(self.index, self.rounds, slots, wrong, self._parameters))
-        self._estimate_angle(*measured, keep, message)
-        self._slots, self._bases, self._bits = [], [], []
+        self._estimate_angle(bases, bits, keep, message)
+        self._gathered = Gathered()
         keyed_rounds = int(self.rounds.keyed.sum())
         if keyed_rounds == 0:
             detected = self.pooled_detections + self.detections
             return self._abandon("no_key", f"no keyed rounds among {detected} detections")
-        bases = self._parameters.keyed_bases
-        for basis in bases:
+        for basis in self._parameters.keyed_bases:
             self._priors[basis] = prior_of(
                 self.rounds, slots, wrong, basis, self._parameters, lesson=self.earlier.get(basis)
             )
