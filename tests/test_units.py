@@ -22,7 +22,7 @@ TEXT_ROOMS = ("mission/report.py", "show/")
 DIMENSIONLESS = {
     # probabilities and shares
     "afterpulse", "basis_z_probability", "beacon_seen", "dark_probability", "dark_spread",
-    "efficiency_spread", "keyed_shares", "test_share", "weights", "x_share", "class_error",
+    "efficiency_spread", "keyed_shares", "weights", "x_share", "class_error",
     "class_gain", "crossover", "depolarisation", "detector_efficiency", "efficiency", "epsilon",
     "epsilon_at", "epsilon_authentication", "epsilon_correctness", "epsilon_event", "epsilon_pa",
     "epsilon_secrecy", "error",
@@ -55,6 +55,8 @@ DIMENSIONLESS = {
     "days", "jd",
     # pairs of seconds, said so where they are
     "outages",
+    # numbers fixed before counts are seen: guesses, weights, slopes
+    "guess", "key", "slope",
     # any number: formatting and axes
     "otherwise", "value", "values", "wanted",
 }  # fmt: skip

@@ -5,13 +5,15 @@ import math
 import numpy as np
 
 from satqkd.results import ClassCounts
-from satqkd.security import SecurityTargets, SourceModel, expected_counts
+from satqkd.security import ReceiverModel, SecurityTargets, SourceModel, expected_counts
 from satqkd.security.problem import BasisCounts, BasisProblem
 from satqkd.security.tails import binary_entropy
 
 MICIUS = SourceModel((0.8, 0.1, 0.0), (0.5, 0.25, 0.25))
 TARGETS = SecurityTargets(1e-9, 1e-15)
 HALVES = {"Z": 0.25, "X": 0.25}
+EVEN_RECEIVER = ReceiverModel(x_share=(0.5, 0.5))
+"""Vouches for what every bound needs."""
 
 
 def channel(source, *, transmittance, background, optical_error):

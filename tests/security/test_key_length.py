@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from security_models import HALVES, MICIUS, TARGETS, channel, leak, lim_problem, micius_counts
+from security_models import EVEN_RECEIVER, HALVES, MICIUS, TARGETS, channel, leak, lim_problem, micius_counts
 
 from satqkd.errors import ConfigError, DataFormatError
 from satqkd.results import ClassCounts, to_json
@@ -22,6 +22,8 @@ from satqkd.security.variable import sharp_estimate, sharp_events
 TWO_DECOYS = [name for name, bound in BOUNDS.items() if 3 in bound.classes]
 SANE = [name for name in TWO_DECOYS if not name.startswith("satquma")]
 FINITE = ("variable-sharp", "variable", "lim2014")
+BEFOREHAND = {"receiver": EVEN_RECEIVER, "planned": micius_counts(), "pulses": 27_300_000_000}
+"""What one bound or another wants to be told before the block."""
 
 
 def bits(
@@ -30,7 +32,14 @@ def bits(
     leaked = leak(counts, classes) if leaked is None else leaked
     leaked = {basis: leaked[basis] for basis in bases}
     return key_length(
-        counts, None, targets, leaked_bits=leaked, bound=bound, keyed_classes=classes, keyed_bases=bases
+        counts,
+        None,
+        targets,
+        leaked_bits=leaked,
+        bound=bound,
+        keyed_classes=classes,
+        keyed_bases=bases,
+        **BEFOREHAND,
     ).secret_bits
 
 
@@ -130,7 +139,7 @@ def test_the_other_basis_is_the_test(bound):
         msgspec.structs.replace(row, errors=2 * row.errors) if row.basis == "X" else row for row in counts
     ]
     before, after = (
-        key_length(rows, None, TARGETS, leaked_bits=leak(counts), bound=bound).terms["bases"]
+        key_length(rows, None, TARGETS, leaked_bits=leak(counts), bound=bound, **BEFOREHAND).terms["bases"]
         for rows in (counts, noisy)
     )
     assert after["X"]["secret_bits"] == before["X"]["secret_bits"]
@@ -186,8 +195,16 @@ def test_any_counts_give_a_plain_answer(detections, fractions, leaked, mu3):
     """No exception, warning or NaN; never more than the keyed bits."""
     source = SourceModel((0.8, 0.1, mu3), (0.5, 0.25, 0.25))
     counts = rows(source, detections, [int(n * f) for n, f in zip(detections, fractions, strict=True)])
+    planned = rows(source, 2 * [400_000, 25_000, 200], 2 * [4_000, 400, 100])
     for bound in SANE:
-        result = key_length(counts, source, TARGETS, leaked_bits={"Z": leaked, "X": leaked}, bound=bound)
+        result = key_length(
+            counts,
+            source,
+            TARGETS,
+            leaked_bits={"Z": leaked, "X": leaked},
+            bound=bound,
+            **BEFOREHAND | {"planned": planned},
+        )
         assert 0 <= result.secret_bits <= detections[0] + detections[3]
         assert b"null" not in to_json(result)
         assert all(type(v) in (int, float, str, bool) for v in plain_values(result.terms))

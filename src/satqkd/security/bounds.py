@@ -7,7 +7,7 @@ import msgspec
 
 from satqkd.errors import ConfigError
 from satqkd.records import DECOY
-from satqkd.security import asymptotic, comparison, lim2014, published, variable
+from satqkd.security import asymptotic, comparison, kato, lim2014, martingale, published, variable
 from satqkd.security.problem import BasisProblem, Terms
 
 
@@ -25,6 +25,8 @@ class Bound(msgspec.Struct, frozen=True):
     """Whether intensities may be uncertain."""
     mismatch: bool = False
     """Whether detectors may be unequal."""
+    remark: str = ""
+    """What a reader of its results must know."""
 
     def check(self, name: str, problem: BasisProblem) -> None:
         """Raises ConfigError naming what is not covered and which bounds cover it."""
@@ -63,6 +65,16 @@ def _covering_mismatch(bound: Bound, problem: BasisProblem) -> bool:
 BOUNDS: Final[Mapping[str, Bound]] = {
     "variable-sharp": Bound(variable.sharp, True, classes=(2, 3), intervals=True, mismatch=True),
     "variable": Bound(published.published, True, mismatch=True),
+    "variable-martingale": Bound(
+        martingale.martingale,
+        True,
+        streamed=True,
+        intervals=True,
+        remark="own derivation, not externally reviewed",
+    ),
+    "variable-kato": Bound(
+        kato.kato, True, streamed=True, remark="the inequality is published, its use here our own"
+    ),
     "lim2014": Bound(lim2014.lim2014, False),
     "rusca2018": Bound(comparison.rusca, False, classes=(2,)),
     "satquma": Bound(comparison.satquma_chernoff, False),

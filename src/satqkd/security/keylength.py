@@ -19,6 +19,8 @@ from satqkd.security.problem import IDEAL, BasisCounts, BasisProblem, SecurityTa
 from satqkd.security.receiver import ReceiverModel
 from satqkd.security.source import Floats, SourceLike, SourceModel
 from satqkd.security.tails import binary_entropy
+from satqkd.security.weight_choice import Foretold
+from satqkd.security.weights import WeightSet
 
 
 def key_length(
@@ -32,6 +34,9 @@ def key_length(
     keyed_classes: Sequence[str] = ("signal",),
     receiver: ReceiverModel = IDEAL,
     vacuum_credit: bool = False,
+    weights: Mapping[str, Sequence[WeightSet]] | None = None,
+    planned: Sequence[ClassCounts] | None = None,
+    pulses: int | None = None,
 ) -> KeyLength:
     """Secret bits of one block, and every term per basis in `terms["bases"][basis]`.
 
@@ -40,6 +45,10 @@ def key_length(
     shared out in proportion to the keyed bits, good for planning and for one keyed basis only.
     receiver: what the station vouches for; omitted, both bases detect equally.  vacuum_credit: whether
     `variable-sharp` counts keyed empty pulses as secret.
+    weights, planned, pulses: fixed before the block, from nothing of it. weights: sets for
+    `variable-martingale` by key basis, each verified here. planned: rows like `counts` as they were expected;
+    without weights that bound takes sets around them, and without rows a ladder of sets that depends on the
+    source alone; `variable-kato` needs them. pulses: slots of the block, for `variable-kato`.
     Raises ConfigError for settings, DataFormatError for rows. Counts of zero give 0 bits, not an error.
     """
     model = source_from_counts(counts) if source is None else SourceModel.of(source)
@@ -49,14 +58,19 @@ def key_length(
             f"vacuum_credit: expected bound variable-sharp and three classes, got {bound} and {model.classes}"
         )
     tables = tabulate(counts, model)
+    sets = {} if weights is None else weights
+    if not set(sets) <= set(keyed_bases) or not all(sets.values()):
+        raise ConfigError(f"weights: expected sets for keyed bases {tuple(keyed_bases)}, got {tuple(sets)}")
+    foretold = {} if planned is None else tabulate(planned, model)
     keyed = tuple(name in keyed_classes for name in CLASS_NAMES[: model.classes])
     leaks = _leak_by_basis(leaked_bits, tables, keyed_bases, keyed)
     bases: dict[str, Terms] = {}
     for basis in keyed_bases:
+        other = "X" if basis == "Z" else "Z"
         problem = BasisProblem(
             source=model,
             key=tables[basis],
-            test=tables["X" if basis == "Z" else "Z"],
+            test=tables[other],
             keyed=keyed,
             leaked_bits=leaks[basis],
             epsilon_secrecy=security.epsilon_secrecy / len(keyed_bases),
@@ -64,6 +78,9 @@ def key_length(
             receiver=receiver,
             test_share=_test_share(receiver, basis),
             vacuum_credit=vacuum_credit,
+            weights=tuple(sets.get(basis, ())),
+            foretold=Foretold(foretold[basis].detections, foretold[other].errors) if foretold else None,
+            pulses=pulses,
         )
         BOUNDS[bound].check(bound, problem)
         bases[basis] = BOUNDS[bound].compute(problem) | _observed(tables[basis], keyed)

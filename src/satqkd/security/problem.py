@@ -6,7 +6,9 @@ import msgspec
 
 from satqkd.errors import DataFormatError
 from satqkd.security.receiver import ReceiverModel
-from satqkd.security.source import Floats, SourceModel
+from satqkd.security.source import Floats, Interval, SourceModel
+from satqkd.security.weight_choice import Foretold
+from satqkd.security.weights import WeightSet
 
 Terms = dict[str, Any]
 IDEAL = ReceiverModel()
@@ -49,12 +51,16 @@ class BasisProblem(msgspec.Struct, frozen=True, eq=False):
     """This basis's share."""
     epsilon_correctness: float
     receiver: ReceiverModel = IDEAL
-    test_share: tuple[float, float] | None = None
+    test_share: Interval | None = None
     """Lowest and highest probability that a matched round is a test round; for martingale bounds."""
     vacuum_credit: bool = False
     """Whether `variable-sharp` counts keyed empty pulses as secret, at the price of further statements."""
-    planned: "BasisProblem | None" = None
-    """Counts foretold before the data, for bounds that fix a guess or weights by them."""
+    weights: tuple[WeightSet, ...] = ()
+    """For `variable-martingale`, fixed before the block; without any it chooses by `foretold`."""
+    foretold: Foretold | None = None
+    """Counts expected before the block, for bounds that fix weights or guesses by them."""
+    pulses: int | None = None
+    """Slots of the block, a fixed number, for `variable-kato`."""
 
     def keyed_share(self, photons: int) -> float:
         """Least probability that an n-photon pulse is of a keyed class; 1 when no other can hold n."""
