@@ -58,7 +58,7 @@ def parameters(
 ) -> Parameters:
     """Agreed parameters of a made-up pass; `planned`: pool and predicted bits of each block."""
     return Parameters(
-        receiver=ReceiverModel(),
+        receiver=ReceiverModel(x_share=(0.5, 0.5)),
         pass_id=pass_id,
         planned=tuple(PlannedBlock(*each) for each in planned),
         software="tests",

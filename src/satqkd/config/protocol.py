@@ -11,8 +11,9 @@ from satqkd.errors import ConfigError
 class Protocol(Settings, frozen=True, kw_only=True):
     """What both ends agree in hello; nothing of it is taken from a block's own counts."""
 
-    bound: Literal["variable-sharp", "variable"] = "variable-sharp"
-    """Bounds that hold for the counts as they come; `lim2014` and `asymptotic` are for comparison only."""
+    bound: Literal["variable-sharp", "variable", "variable-martingale"] = "variable-sharp"
+    """Bounds that hold for the counts as they come. `variable-martingale` is our own derivation, not reviewed
+    outside; it needs `receiver.limits.basis_spread` of a passive receiver."""
     announcement: Literal["deferred"] = "deferred"
     epsilon_secrecy: Inside = 1e-9
     epsilon_correctness: Inside = 1e-15

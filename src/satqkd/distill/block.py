@@ -162,6 +162,7 @@ class BlockHalf:
             keyed_bases=protocol.keyed_bases,
             keyed_classes=protocol.keyed_classes,
             receiver=self._parameters.receiver,
+            weights=self._parameters.weights or None,
         )
 
     def _secret_lengths(self, length: KeyLength) -> tuple[int, ...]:

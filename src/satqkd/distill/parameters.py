@@ -12,7 +12,8 @@ from satqkd.config import Protocol, Source
 from satqkd.errors import ConfigError
 from satqkd.header import PublicHeader, public_header
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
-from satqkd.security import ReceiverModel
+from satqkd.security import ReceiverModel, SecurityTargets, agreed_weights
+from satqkd.security.weights import WeightSet
 
 
 class PlannedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,8 +75,25 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the canonical MessagePack form, 32 bytes."""
-        return hashlib.sha256(msgspec.msgpack.encode(self, order="deterministic")).digest()
+        """SHA-256 of the canonical MessagePack form and of what each end works out from it, 32 bytes."""
+        return hashlib.sha256(msgspec.msgpack.encode((self, self.weights), order="deterministic")).digest()
+
+    @property
+    def weights(self) -> dict[str, tuple[WeightSet, ...]]:
+        """Sets of the martingale bound by key basis, none under another bound.
+
+        Raises ConfigError for a source or receiver that the bound does not cover.
+        """
+        rules = self.protocol
+        if rules.bound != "variable-martingale":
+            return {}
+        return agreed_weights(
+            self.source,
+            SecurityTargets(rules.epsilon_secrecy, rules.epsilon_correctness),
+            keyed_bases=rules.keyed_bases,
+            keyed_classes=rules.keyed_classes,
+            receiver=self.receiver,
+        )
 
     @property
     def header(self) -> PublicHeader | None:

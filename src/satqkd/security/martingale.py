@@ -35,7 +35,7 @@ def martingale(problem: BasisProblem) -> Terms:
     source's settings. Raises ConfigError for weights that do not hold and for receivers not covered.
     """
     share = known_test_share(problem)
-    sets = _sets(problem, share)
+    sets = weight_sets(problem)
     split = budget(problem.epsilon_secrecy, events=len(sets))
     bits = [
         secret_bits_lower(
@@ -165,13 +165,16 @@ def known_test_share(problem: BasisProblem) -> Interval:
     if problem.receiver.basis_choice == "passive" and not (wide and share[0] < 0.5 < share[1]):
         raise ConfigError(
             "receiver x_share: expected for a passive basis choice limits on both sides of 1/2, at least "
-            f"{PASSIVE_WIDTH:g} apart and valid for several photons at once, got {problem.receiver.x_share}; "
-            "behind an uneven splitter test rounds of such light are no fair sample: choose bases actively"
+            f"{PASSIVE_WIDTH:g} apart and valid for several photons at once (`limits.basis_spread` of a "
+            f"station), got {problem.receiver.x_share}; behind an uneven splitter test rounds of such light "
+            "are no fair sample: choose bases actively"
         )
     return share
 
 
-def _sets(problem: BasisProblem, share: Interval) -> tuple[WeightSet, ...]:
+def weight_sets(problem: BasisProblem) -> tuple[WeightSet, ...]:
+    """The sets in use: given, around what was foretold, or the ladder. ConfigError as `known_test_share`."""
+    share = known_test_share(problem)
     if problem.weights:
         return problem.weights
     epsilon = budget(problem.epsilon_secrecy, events=1).epsilon_event
