@@ -181,11 +181,11 @@ def _sets(problem: BasisProblem, share: Interval) -> tuple[WeightSet, ...]:
 
 
 def _contradicted(problem: BasisProblem, singles: float) -> bool:
-    """Whether so many keyed single photons are more than was detected, in all or in any class's share."""
-    low, high = problem.source.joint_bounds(1)
-    shares = low / (low + high.sum() - high)
-    if problem.contradicts(keyed=singles, test_singles=0.0):
-        return True
+    """Whether any class detected less than its share of so many keyed single photons."""
+    source, others = problem.source, tuple(not each for each in problem.keyed)
+    low, high = source.joint_bounds(1)
+    most_keyed = 1 - source.share_of(others, 1) if any(others) else 1.0
+    shares = low / (low + high.sum() - high) / most_keyed
     return bool((shares * singles > problem.key.detections).any())
 
 
