@@ -271,6 +271,7 @@ def test_a_refusal_says_what_was_expected_and_what_came(changes: dict[str, objec
 def test_a_tagger_slower_than_the_detectors_decides() -> None:
     receiver = load(_station_table(), Station, "mine").value.receiver
     slow = {**msgspec.to_builtins(receiver), "tagger": {"dead_time_s": 1e-6}}
-    assert msgspec.convert(slow, type(receiver)).exclusion_s == 1e-6
+    dead_s = receiver.detector.dead_time_s[0]
+    assert msgspec.convert(slow, type(receiver)).exclusion_s == pytest.approx(1e-6 + dead_s)
     with pytest.raises(ConfigError, match="hold_off"):
         msgspec.convert({**slow, "hold_off_s": 5e-7}, type(receiver))

@@ -44,7 +44,8 @@ def plain(clicks: Resolved, tie_bits) -> list[tuple[int, int, int]]:  # type: ig
         ordered = highest is None or slot >= highest
         highest = slot if highest is None else max(slot, highest)
         if ordered and abs(residual) <= GATE_PS / 2:
-            alive = last_time is None or time - last_time >= DEAD_PS
+            gate_opens = time - residual - GATE_PS / 2
+            alive = last_time is None or gate_opens - last_time >= DEAD_PS
             open_slots.setdefault(slot, (alive, set()))[1].add(channel)
         last_time = time
     rows = []
@@ -113,6 +114,16 @@ def test_both_bases_give_random_basis_and_bit(chance: int, row: tuple[int, int, 
 
 def test_x_basis_double_stays_in_x() -> None:
     assert accepted(resolved([(5, 0.0, 2), (5, 1.0, 3)]), b"\1")[0] == [(5, 1, 1)]
+
+
+@pytest.mark.parametrize(("residual", "kept"), [(-399.0, [0]), (-400.0, [0, 32]), (-401.0, [0, 32])])
+def test_a_detector_must_be_alive_when_the_gate_opens(residual: float, kept: list[int]) -> None:
+    """32 slots are 51.2 ns; 0.4 ns earlier or later makes the gate open 50 ns after the click, or not.
+
+    Power: a filter by the second click's own time keeps it in all three, half of a gate too early.
+    """
+    rows, _ = accepted(resolved([(0, residual + 1100.0, 0), (32, 0.0, 1)][:2]))
+    assert [slot for slot, *_ in rows if slot] == kept[1:]
 
 
 def test_early_click_of_the_same_slot_outside_the_gate_kills_it() -> None:

@@ -119,7 +119,7 @@ def test_neither_light_nor_noise(satellite: Satellite, station: Station) -> None
 
 
 def test_slots_near_a_click_are_excluded(satellite: Satellite, station: Station) -> None:
-    """Poisson tags: nothing within the exclusion time before a slot has the probability exp(-R t)."""
+    """Poisson tags: nothing within the exclusion time before a gate opens has the probability exp(-R t)."""
     losses = _losses(0.02)
     free = expected_rates(losses, satellite=satellite, station=_with_detector(station, dead_time_s=0.0))
     dead = expected_rates(losses, satellite=satellite, station=_with_detector(station, dead_time_s=5e-8))
@@ -132,7 +132,9 @@ def test_slots_near_a_click_are_excluded(satellite: Satellite, station: Station)
         station, receiver=msgspec.structs.replace(station.receiver, hold_off_s=2e-7)
     )
     held = expected_rates(losses, satellite=satellite, station=longer)
-    assert float(held.live_fraction[0]) == pytest.approx(float(dead.live_fraction[0]) ** 4, rel=1e-9)
+    half_gate_s = station.receiver.gate_s / 2
+    power = (2e-7 + half_gate_s) / (5e-8 + half_gate_s)
+    assert float(held.live_fraction[0]) == pytest.approx(float(dead.live_fraction[0]) ** power, rel=1e-9)
 
 
 def test_fading_excludes_more(satellite: Satellite, station: Station) -> None:

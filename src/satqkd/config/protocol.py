@@ -20,6 +20,13 @@ class Protocol(Settings, frozen=True, kw_only=True):
     keyed_classes: tuple[Literal["signal", "decoy"], ...] = ("signal",)
     blocks: Annotated[int, Meta(ge=1, le=100)] = 1
     """Blocks a pass is cut into, by slot numbers of equal count."""
+    pooling: Literal["per-pass", "pooled", "by-loss"] = "per-pass"
+    """Which blocks become one: none; those of all passes; those of all passes with about the same predicted
+    loss."""
+    pool_sifted_bits: Annotated[int, Meta(ge=1, le=4000000)] = 2000000
+    """Predicted sifted bits that close a pool."""
+    pool_loss_step_db: Annotated[float, Meta(ge=0.1, le=100)] = 3.0
+    """Width of a pool's range of predicted mean loss, with `by-loss`."""
     maximum_qber: Inside = 0.055
     """An estimated QBER above this ends the block as `aborted`; the codes reach to 0.11."""
     announce_interval_s: Positive = 0.1

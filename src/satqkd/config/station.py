@@ -178,8 +178,12 @@ class Receiver(Settings, frozen=True, kw_only=True):
 
     @property
     def longest_dead_time_s(self) -> float:
-        """Of detectors and tagger."""
-        return max(float(self.detector.each("dead_time_s").max()), self.tagger.dead_time_s)
+        """How long after a tag a detector may still be dead.
+
+        A tagger slower than its detector hides clicks, the last of them at the end of its own dead time.
+        """
+        dead_s, hidden_s = self.detector.each("dead_time_s"), self.tagger.dead_time_s
+        return float(np.where(dead_s < hidden_s, dead_s + hidden_s, dead_s).max())
 
     @property
     def exclusion_s(self) -> float:

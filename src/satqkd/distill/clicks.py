@@ -3,9 +3,9 @@
 All of it is decided from clicks alone, before anything about the sender is known. Rules:
 
 - gate: a click counts when |residual| <= gate / 2;
-- dead time: a slot is dropped when its first counting click comes within the dead time of any earlier
-  click, on any detector, counting or not, kept or not. Clicks that count in the same slot do not
-  exclude each other. A slot is kept or dropped whole, so every detector was alive for the kept ones;
+- dead time: a slot with counting clicks is dropped when its gate begins within the dead time of any click
+  before them, on any detector, counting or not, kept or not. Clicks that count in the same slot do not
+  exclude each other. A slot is kept or dropped whole, so every detector was alive throughout a kept gate;
 - one slot, both detectors of one basis: that basis, random bit;
 - one slot, both bases: random basis, random bit. For the passive receiver this is an assumption that
   no proof here covers; for the active one it does not happen except by background;
@@ -119,7 +119,8 @@ class Acceptance:
         # What is decided together begins at a slot above all before, so its own maximum is enough.
         in_order = clicks.slot == np.maximum.accumulate(clicks.slot)
         inside = np.abs(clicks.residual_ps) <= self._gate_ps / 2
-        alive = self._since_last(clicks.time_ps) >= self._dead_time_ps
+        into_gate_ps = clicks.residual_ps + self._gate_ps / 2
+        alive = self._since_last(clicks.time_ps) - into_gate_ps >= self._dead_time_ps
         rows = np.flatnonzero(in_order & inside)
         slots, first, group = np.unique(clicks.slot[rows], return_index=True, return_inverse=True)
         sets = np.zeros(slots.size, dtype=np.uint8)

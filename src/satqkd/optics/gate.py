@@ -104,14 +104,12 @@ def gate_centre_s(
 
 
 def _afterpulse_share(receiver: Receiver, period_s: float) -> Array:
-    """Exponential times after the dead time, cut by the exclusion, against gates a period apart."""
+    """Exponential times after the dead time, against gates a period apart that begin after the exclusion."""
     dead_s, decay_s = receiver.detector.each("dead_time_s"), receiver.detector.each("afterpulse_decay_s")
     decay_s = np.maximum(decay_s, 1e-15)
     from_s = receiver.exclusion_s
     slots = min(int((from_s + _REACH_MEANS * float(decay_s.max())) / period_s) + 2, 200_000)
     middle_s = period_s * np.arange(slots)[:, None]
-    survives = [
-        np.exp(-np.maximum(np.maximum(middle_s + side * receiver.gate_s / 2, from_s) - dead_s, 0.0) / decay_s)
-        for side in (-1, 1)
-    ]
-    return np.asarray((survives[0] - survives[1]).sum(axis=0))
+    open_s, shut_s = middle_s - receiver.gate_s / 2, middle_s + receiver.gate_s / 2
+    opened, shut = (np.exp(-np.maximum(edge_s - dead_s, 0.0) / decay_s) for edge_s in (open_s, shut_s))
+    return np.asarray(np.where(open_s >= from_s, opened - shut, 0.0).sum(axis=0))

@@ -62,7 +62,7 @@ def expected_rates(losses: LinkLosses, *, satellite: Satellite, station: Station
         + \tfrac14 \big(1 - (1 - c_0)(1 - c_1)\big)\big(1 - (1 - c_2)(1 - c_3)\big)
 
     and so on round. All are multiplied by the live fraction :math:`e^{-R t_x (1 + v)}`, with the rate R of
-    all tags, the exclusion time :math:`t_x` and the relative variance v of the fading.
+    all tags, the exclusion time before a gate's middle :math:`t_x` and the relative variance v of the fading.
     Raises ConfigError when the gate is longer than the pulse period.
     """
     source, receiver = satellite.source, station.receiver
@@ -71,7 +71,8 @@ def expected_rates(losses: LinkLosses, *, satellite: Satellite, station: Station
     light = _Light(losses, satellite, station)
     tags_hz = light.tag_hz(losses)
     noise = light.noise(losses, tags_hz, shares)
-    live = np.exp(-tags_hz.sum(axis=0) * receiver.exclusion_s * (1 + losses.fading_variance))
+    blind_s = receiver.exclusion_s + receiver.gate_s / 2
+    live = np.exp(-tags_hz.sum(axis=0) * blind_s * (1 + losses.fading_variance))
     recovered = light.recovered(tags_hz)
 
     shape = losses.transmittance.shape

@@ -34,12 +34,18 @@ class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dark_spread: float = 0.0
     r""":math:`\Delta_d`: largest relative deviation of that from the common one."""
     labels_swapped: bool = False
-    """Whether the receiver swaps the detectors of each basis at random, slot by slot, and tells nobody."""
+    """Whether the receiver swaps its two detectors at random, slot by slot, and tells nobody; they must serve
+    both bases, behind an active choice."""
 
     def __post_init__(self) -> None:
         for name in ("efficiency_spread", "dark_probability", "dark_spread"):
             if not 0 <= getattr(self, name) < 1:
                 raise DataFormatError(f"receiver {name}: expected 0 <= {name} < 1, got {getattr(self, name)}")
+        if self.labels_swapped and self.basis_choice == "passive":
+            raise DataFormatError(
+                "receiver labels_swapped: expected an active choice, got passive; behind a splitter each "
+                "basis has its own detectors, which no swap makes alike"
+            )
         if self.x_share is not None and not 0 < self.x_share[0] <= self.x_share[1] < 1:
             raise DataFormatError(f"receiver x_share: expected 0 < lowest <= highest < 1, got {self.x_share}")
 
