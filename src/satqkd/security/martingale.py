@@ -63,8 +63,13 @@ def martingale(problem: BasisProblem) -> Terms:
         "amplification_bits": amplification,
         "verification_bits": verification,
         "statements": [
-            {"what": f"weight set {j}", "rule": "secret bits before leak, at least", "value": value}
-            for j, value in enumerate(bits)
+            {
+                "what": f"sum of weights of set {j}",
+                "seen": each.exponent(problem.key.detections, problem.test.errors),
+                "rule": "secret bits before leak at least",
+                "value": value,
+            }
+            for j, (each, value) in enumerate(zip(sets, bits, strict=True))
         ],
         "weight_set": best,
         "weights": {"key_detections": list(chosen.key), "test_errors": list(chosen.errors)},
