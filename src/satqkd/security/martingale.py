@@ -63,8 +63,13 @@ def martingale(problem: BasisProblem) -> Terms:
         "amplification_bits": amplification,
         "verification_bits": verification,
         "statements": [
-            {"what": f"weight set {j}", "rule": "secret bits before leak, at least", "value": value}
-            for j, value in enumerate(bits)
+            {
+                "what": f"sum of weights of set {j}",
+                "seen": each.exponent(problem.key.detections, problem.test.errors),
+                "rule": "secret bits before leak at least",
+                "value": value,
+            }
+            for j, (each, value) in enumerate(zip(sets, bits, strict=True))
         ],
         "weight_set": best,
         "weights": {"key_detections": list(chosen.key), "test_errors": list(chosen.errors)},
@@ -184,11 +189,11 @@ def weight_sets(problem: BasisProblem) -> tuple[WeightSet, ...]:
 
 
 def _contradicted(problem: BasisProblem, singles: float) -> bool:
-    """Whether so many keyed single photons are more than was detected, in all or in any class's share."""
-    low, high = problem.source.joint_bounds(1)
-    shares = low / (low + high.sum() - high)
-    if problem.contradicts(keyed=singles, test_singles=0.0):
-        return True
+    """Whether any class detected less than its share of so many keyed single photons."""
+    source, others = problem.source, tuple(not each for each in problem.keyed)
+    low, high = source.joint_bounds(1)
+    most_keyed = 1 - source.share_of(others, 1) if any(others) else 1.0
+    shares = low / (low + high.sum() - high) / most_keyed
     return bool((shares * singles > problem.key.detections).any())
 
 
