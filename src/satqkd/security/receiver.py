@@ -49,6 +49,13 @@ class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.x_share is not None and not 0 < self.x_share[0] <= self.x_share[1] < 1:
             raise DataFormatError(f"receiver x_share: expected 0 < lowest <= highest < 1, got {self.x_share}")
 
+    def test_share(self, key_basis: str) -> tuple[float, float] | None:
+        """Limits of the probability that a matched round is one of the basis that is not key."""
+        if self.x_share is None:
+            return None
+        low, high = self.x_share
+        return (low, high) if key_basis == "Z" else (1 - high, 1 - low)
+
     @property
     def matched(self) -> bool:
         """Whether both bases detect equally, so that no mismatch term is owed."""

@@ -34,9 +34,9 @@ _WORST_END_STEPS = 4
 LADDER_SIZES = tuple(10 ** (i / 2) for i in range(8, 17))
 """Key-basis detections, a factor of 3.2 apart."""
 LADDER_ERROR_RATES = (0.012, 0.025)
-AROUND_SIZES = (1 / 6, 1 / 2, 1.4, 4.0)
+AROUND_SIZES = (0.3, 0.7, 1.5, 3.5)
 """Times the foretold counts."""
-AROUND_ERRORS = (0.8, 1.6)
+AROUND_ERRORS = (0.8, 1.4)
 """Times the foretold errors per detection."""
 _LADDER_TRANSMITTANCE, _LADDER_BACKGROUND = 1e-3, 5e-7
 
@@ -86,7 +86,7 @@ def around(
     foretold: Foretold,
     epsilon: float,
 ) -> tuple[WeightSet, ...]:
-    """Sets for blocks from a sixth to four times as large as foretold, with fewer or with more errors.
+    """Sets for blocks from a third to three times as large as foretold, with fewer or with more errors.
 
     epsilon: how often the best of them may fail.
     """
