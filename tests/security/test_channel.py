@@ -107,6 +107,10 @@ def test_what_light_leaves_behind_follows_the_mean_of_all_classes() -> None:
         got = Channel.of(**link, noise_per_photon=slope, lost=lost).counts(source)[0][:, 2]
         wanted = 0.25 * 0.1 * link["pulses"].sum() * 1e-4 * mean * np.exp(-0.1 - 0.05 * mean)
         assert got == pytest.approx([wanted, wanted], rel=1e-9)
+        channel = Channel.of(**link, noise_per_photon=slope, lost=lost)
+        dimmer = channel.counts(source, loss_db=10.0)[0][:, 2]
+        ratio = 0.1 * np.exp(0.05 * mean * (1 - 0.1))
+        assert dimmer == pytest.approx(ratio * got, rel=1e-9)
 
 
 def test_noise_of_a_basis_that_was_not_chosen_counts_where_its_detectors_are_open() -> None:
