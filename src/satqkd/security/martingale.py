@@ -29,7 +29,7 @@ PASSIVE_WIDTH = 1e-3
 
 
 def martingale(problem: BasisProblem) -> Terms:
-    """Terms of the length for one keyed basis. Every set is verified before any is evaluated.
+    """Terms of the length for one keyed basis. Every set is verified each time it is evaluated.
 
     Sets: `problem.weights`; without them sets around `problem.foretold`; without that the `ladder` of the
     source's settings. Raises ConfigError for weights that do not hold and for receivers not covered.
