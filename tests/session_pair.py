@@ -5,7 +5,7 @@ error rate; the sessions are the real ones.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -14,8 +14,19 @@ from numpy.typing import NDArray
 
 from satqkd.config import Protocol, Source
 from satqkd.distill import messages
-from satqkd.distill.outcome import BlockFinished, BlockReport, Event, SecretConfirmed, SecretReady
-from satqkd.distill.parameters import Parameters
+from satqkd.distill.messages import RawClaim
+from satqkd.distill.outcome import (
+    BlockFinished,
+    BlockReport,
+    Event,
+    RawConfirmed,
+    RawLeftOut,
+    RawReady,
+    SecretConfirmed,
+    SecretReady,
+)
+from satqkd.distill.parameters import Parameters, PlannedBlock
+from satqkd.distill.pooling import HeldBlock
 from satqkd.distill.satellite_session import SatelliteSession
 from satqkd.distill.session import Session
 from satqkd.distill.station_session import StationSession
@@ -37,11 +48,19 @@ Hook = Callable[[str, bytes], bytes | None]
 """Given direction and a message, what arrives instead; None drops it."""
 
 
-def parameters(*, slots: int = 200_000, expected_qber: float = 0.005, **protocol: Any) -> Parameters:
-    """Agreed parameters of a made-up pass."""
+def parameters(
+    *,
+    slots: int = 200_000,
+    expected_qber: float = 0.005,
+    pass_id: str = "made-up.pass",
+    planned: Sequence[tuple[str, int]] = (),
+    **protocol: Any,
+) -> Parameters:
+    """Agreed parameters of a made-up pass; `planned`: pool and predicted bits of each block."""
     return Parameters(
-        receiver=ReceiverModel(),
-        pass_id="made-up.pass",
+        receiver=ReceiverModel(x_share=(0.5, 0.5)),
+        pass_id=pass_id,
+        planned=tuple(PlannedBlock(*each) for each in planned),
         software="tests",
         satellite="sat",
         station="sta",
@@ -116,6 +135,46 @@ class Pool:
         return self._key[position_bits // 8 : (position_bits + bits) // 8]
 
 
+class MemoryShelf:
+    """Raw blocks in memory; refuses what a store refuses, remembers what was taken and discarded."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[str, tuple[RawClaim, bytes]] = {}
+        self.states: dict[str, str] = {}
+        self.taken: list[str] = []
+
+    def held(self, pools: Collection[str]) -> list[HeldBlock]:
+        """The session's door."""
+        return [
+            HeldBlock(claim, self.states[name] == "confirmed")
+            for name, (claim, _) in self.blocks.items()
+            if claim.pool in pools and self.states[name] in ("unconfirmed", "confirmed")
+        ]
+
+    def take(self, block_ids: Sequence[str], *, reference: str) -> list[bytes]:
+        """The session's door."""
+        for name in block_ids:
+            assert self.states[name] in ("unconfirmed", "confirmed"), f"{name} was {self.states[name]}"
+            self.states[name] = "used"
+            self.taken.append(name)
+        return [self.blocks[name][1] for name in block_ids]
+
+    def handle(self, event: Event, agreed: Parameters) -> None:
+        """What a node does with an event, before it sends anything."""
+        if isinstance(event, RawReady):
+            planned, name = agreed.planned[event.block], agreed.block_id(event.block)
+            assert name not in self.blocks
+            claim = RawClaim(name, planned.pool, planned.sifted_bits, event.detections)
+            self.blocks[name], self.states[name] = (claim, event.data), "unconfirmed"
+        elif isinstance(event, RawConfirmed):
+            name = agreed.block_id(event.block)
+            self.states[name] = "confirmed" if self.states[name] == "unconfirmed" else self.states[name]
+        elif isinstance(event, RawLeftOut):
+            for name in event.block_ids:
+                assert self.states[name] in ("unconfirmed", "confirmed")
+                self.states[name] = "discarded"
+
+
 class Pair:
     """Both sessions and the wire between them."""
 
@@ -126,14 +185,16 @@ class Pair:
         *,
         station_agreed: Parameters | None = None,
         pools: tuple[Pool, Pool] | None = None,
+        shelves: tuple[MemoryShelf, MemoryShelf] | None = None,
         hook: Hook = lambda direction, data: data,
         seed: int = 1,
     ) -> None:
         self.agreed, self.table, self.hook = agreed, table, hook
         self.pools = pools or (Pool(), Pool())
+        self.shelves = shelves or (MemoryShelf(), MemoryShelf())
         randbytes = stream_bytes(seed, "satellite")
-        self.satellite = SatelliteSession(agreed, self.pools[0], table, randbytes)
-        self.station = StationSession(station_agreed or agreed, self.pools[1])
+        self.satellite = SatelliteSession(agreed, self.pools[0], table, randbytes, self.shelves[0])
+        self.station = StationSession(station_agreed or agreed, self.pools[1], self.shelves[1])
         self.said: list[tuple[str, float, bytes]] = []
         self.events: dict[str, list[Event]] = {DOWN: [], UP: []}
 
@@ -146,6 +207,7 @@ class Pair:
             for direction, sender, receiver in ends:
                 while (event := sender.next_event()) is not None:
                     self.events[direction].append(event)
+                    self.shelves[direction == UP].handle(event, self.agreed)
                 for data in sender.data_to_send():
                     moved = True
                     self.said.append((direction, now_s, data))

@@ -23,10 +23,12 @@ HEAD = struct.Struct("<2sBB4sBBHIII")
 KEYED_STAGES = ("Sift", "ChooseCodes", "Parities", "Verdicts", "Reveal", "Verify", "Close", "Amplify")
 TALK = ("Hello", "BeaconSchedule", "LockReport")
 FIELDS = {
-    "Hello": 4,
+    "Hello": 5,
     "BeaconSchedule": 2,
     "LockReport": 2,
     "Announce": 4,
+    "Keep": 3,
+    "Kept": 2,
     "Bases": 3,
     "Sift": 6,
     "ChooseCodes": 2,
@@ -44,8 +46,9 @@ FIELDS = {
     "Errors": 2,
 }
 SENDERS = {
-    "down": {"BeaconSchedule", "Sift", "Parities", "Reveal", "Verify", "Amplify", "Confirmed", "Values"},
-    "up": {"LockReport", "Announce", "Bases", "ChooseCodes", "Verdicts", "Close", "Confirm", "Done"}
+    "down": {"BeaconSchedule", "Kept", "Sift", "Parities", "Reveal", "Verify", "Amplify", "Confirmed"}
+    | {"Values"},
+    "up": {"LockReport", "Announce", "Keep", "Bases", "ChooseCodes", "Verdicts", "Close", "Confirm", "Done"}
     | {"Abandon", "Errors"},
 }
 
@@ -189,6 +192,8 @@ def _check_block(said: list[Said], block: int, rules: Rules) -> None:
     for each in said:
         by_kind.setdefault(each.kind, []).append(each)
     for kind in (
+        "Keep",
+        "Kept",
         "Bases",
         "Sift",
         "ChooseCodes",
@@ -200,6 +205,9 @@ def _check_block(said: list[Said], block: int, rules: Rules) -> None:
         "Done",
     ):
         require(len(by_kind.get(kind, [])) <= 1, f"block {block}: {kind} is said once")
+    if "Keep" in by_kind or "Kept" in by_kind:
+        require(set(by_kind) <= {"Announce", "Keep", "Kept"}, f"block {block} is kept: slots, nothing else")
+        _in_order(by_kind, ("Announce", "Keep", "Kept"), block)
     end_s = rules.end_s(block)
     for each in said:
         if each.kind == "Announce":
@@ -288,13 +296,21 @@ class Account(NamedTuple):
     failed: int
 
 
-def recount(said: list[Said], block: int, rules: Rules) -> Account:
-    """Count every bit that depends on key. Raises Violation for anything unaccounted."""
+def announced(said: list[Said], block: int) -> int:
+    """Detections told of a block."""
+    return sum(each.fields[2] for each in said if each.kind == "Announce" and each.block == block)
+
+
+def recount(said: list[Said], block: int, rules: Rules, *, earlier: int = 0) -> Account:
+    """Count every bit that depends on key. Raises Violation for anything unaccounted.
+
+    earlier: detections announced in kept blocks of its pool, of this pass or others.
+    """
     mine: dict[str, list[Said]] = {}
     for each in said:
         if each.kind not in TALK and each.block == block:
             mine.setdefault(each.kind, []).append(each)
-    rounds = _rounds(mine, rules)
+    rounds = _rounds(mine, rules, earlier)
     if "Parities" not in mine:
         return Account(rounds, {}, 0, 0)
     leaks: dict[str, int] = {}
@@ -380,12 +396,14 @@ def _cascade(
     return told, bad, crossed
 
 
-def _rounds(mine: dict[str, list[Said]], rules: Rules) -> dict[tuple[int, int], int]:
+def _rounds(mine: dict[str, list[Said]], rules: Rules, earlier: int) -> dict[tuple[int, int], int]:
     """Rounds by basis and class from what was told; checks that keyed values were not."""
     if "Sift" not in mine:
         return {}
     count, bases = mine["Bases"][0].fields[1:]
-    require(count == sum(each.fields[2] for each in mine.get("Announce", [])), "bases of all announced")
+    require(
+        count == earlier + sum(each.fields[2] for each in mine.get("Announce", [])), "bases of all announced"
+    )
     keep, is_signal, is_vacuum, values, crossed = mine["Sift"][0].fields[1:]
     basis = bits_of(bases)[:count][bits_of(keep)[:count] == 1]
     signal = bits_of(is_signal)[: basis.size] == 1

@@ -12,10 +12,12 @@ from satqkd.errors import RemoteProtocolError
 
 TABLE = ((1, 2, 3), (4, 5, 6))
 ONE_OF_EACH: tuple[m.Message, ...] = (
-    m.Hello("sat", "sta", bytes(32), 256),
+    m.Hello("sat", "sta", bytes(32), 256, (m.RawClaim("p.block0", "pooled.x", 1000, 2000),)),
     m.BeaconSchedule(1e4, 5e-6),
     m.LockReport(True, 7),
     m.Announce(0, 5, 2, b"gaps"),
+    m.Keep(0, 2, bytes(16)),
+    m.Kept(0, bytes(16)),
     m.Bases(0, 2, b"\x01"),
     m.Sift(0, b"\x03", b"\x01", b"\x00", b"\x01", b"\x01"),
     m.ChooseCodes(0, (3, 4)),
@@ -76,7 +78,9 @@ def test_golden_bytes() -> None:
         plain([1, "p" * 129, 0, ["Done", 0, True]]),
         plain([1, "p", 0, ["Done", 0, True], "more"]),
         plain([1, "p", 0, ["Confirm", 0, bytes(15)]]),
-        plain([1, "p", 0, ["Hello", "a", "b", bytes(31), 0]]),
+        plain([1, "p", 0, ["Hello", "a", "b", bytes(31), 0, []]]),
+        plain([1, "p", 0, ["Hello", "a", "b", bytes(32), 0]]),
+        plain([1, "p", 0, ["Hello", "a", "b", bytes(32), 0, [["c", "p", -1, 0]]]]),
         plain([1, "p", 0, ["Verify", 0, bytes(257), b""]]),
         plain([1, "p", 0, ["Verdicts", 0, 2, b""]]),
         plain([1, "p", 0, ["ChooseCodes", 0, [1, 2, 3]]]),
@@ -84,7 +88,7 @@ def test_golden_bytes() -> None:
         plain([1, "p", 0, ["Errors", 0, [[-1, 0, 0], [0, 0, 0]]]]),
         plain([2, "p", 0, ["Done", 0, True]]),
     ],
-    ids=range(19),
+    ids=range(21),
 )
 def test_what_is_malformed_is_refused(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):

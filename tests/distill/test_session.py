@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,10 @@ import wiretap
 from satqkd.distill.authenticate import pass_key_bits
 from satqkd.distill.codes import LEAK_FRACTIONS
 from satqkd.distill.outcome import SecretReady, StageEntered
+from satqkd.distill.parameters import Parameters
+from satqkd.errors import ConfigError
 from satqkd.randomness import stream_bytes
+from satqkd.security import ReceiverModel
 from session_pair import DOWN, UP, Pair, Pool, Table, flown, kind_of, parameters
 
 
@@ -62,7 +66,7 @@ PROTOCOLS = st.fixed_dictionaries(
         "keyed_bases": st.sampled_from([("Z",), ("X",), ("Z", "X")]),
         "keyed_classes": st.sampled_from([("signal",), ("signal", "decoy")]),
         "frame_bits": st.sampled_from([8192, 65536]),
-        "bound": st.sampled_from(["variable-sharp", "variable"]),
+        "bound": st.sampled_from(["variable-sharp", "variable", "variable-martingale"]),
     }
 )
 
@@ -87,6 +91,31 @@ def test_a_good_channel_gives_key(bases: tuple[Any, ...], blocks: int) -> None:
     for key in keys.values():
         ones = int(np.unpackbits(np.frombuffer(key, np.uint8)).sum())
         assert abs(ones - 4 * len(key)) < 6 * (2 * len(key)) ** 0.5
+
+
+def test_martingale_weights_are_agreed_before_the_first_slot() -> None:
+    """More key than the default from the same light; the sets are in the digest that hello compares."""
+    usual = checked(flown(parameters(slots=400_000))).reports(UP)
+    agreed = parameters(slots=400_000, bound="variable-martingale")
+    pair = checked(flown(agreed))
+    (report,) = pair.reports(UP)
+    assert report.outcome == "key"
+    assert report.secret_bits > usual[0].secret_bits > 0
+    assert set(agreed.weights) == {"Z", "X"}
+    assert report.length.terms["bases"]["Z"]["events"] == len(agreed.weights["Z"])
+    before, fewer = agreed.digest, {"Z": agreed.weights["Z"][1:], "X": agreed.weights["X"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Parameters, "weights", property(lambda self: fewer))
+        assert agreed.digest != before
+
+
+def test_a_receiver_the_martingale_does_not_cover_is_refused_before_the_pass() -> None:
+    agreed = parameters(bound="variable-martingale")
+    uneven = msgspec.structs.replace(
+        agreed, receiver=ReceiverModel(basis_choice="passive", x_share=(0.5, 0.5))
+    )
+    with pytest.raises(ConfigError, match=r"basis_spread"):
+        flown(uneven)
 
 
 def test_keyed_decoys_carry_key_too() -> None:

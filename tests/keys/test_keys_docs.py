@@ -26,6 +26,6 @@ def test_the_example_prints_its_output(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_page_names_tables_kinds_and_origins() -> None:
     tables = [value.name for value in vars(schema).values() if isinstance(value, type(schema.META))]
-    assert len(tables) == 8
+    assert len(tables) == 10
     for name in (*tables, *KINDS, *ORIGINS):
         assert f"`{name}`" in PAGE, name

@@ -558,7 +558,8 @@ def test_migrations_are_recorded(make_store: MakeStore) -> None:
     store.close()
     connection = sqlite3.connect(store.path)
     assert connection.execute("SELECT version, title FROM migrations").fetchall() == [
-        (1, "blocks, ledger, relays, audit log")
+        (1, "blocks, ledger, relays, audit log"),
+        (2, "raw blocks of pools"),
     ]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()

@@ -161,6 +161,24 @@ def test_the_recorded_datagrams_tell_the_leak(flown: Flown, flight: Flight) -> N
     assert sum(wiretap.recount(said, 0, rules).leaked_bits.values()) == flown.report.leaked_bits
 
 
+def test_two_passes_in_processes_share_a_pool_as_in_memory(tmp_path: Path) -> None:
+    protocol = replaced(PROTOCOL, pooling="pooled", pool_sifted_bits=250_000)
+    there, here = tmp_path / "processes", tmp_path / "memory"
+    for folder in (there, here):
+        folder.mkdir()
+    for seed in (1, 2):
+        config = run_config(there, seed=seed, protocol=protocol, record_datagrams=False)
+        report, memory = fly_in_processes(config), fly_toy(here, seed=seed, protocol=protocol).report
+        assert repeatable(report) == repeatable(memory)
+        assert (report.kept_bits, report.pooled_bits) == (memory.kept_bits, memory.pooled_bits)
+    assert (report.outcome, report.pooled_bits > 0) == ("key", True)
+    with open_store(there, "toy-satellite") as above, open_store(there, "toy-station") as below:
+        assert link_key(above) == link_key(below)
+        for store in (above, below):
+            assert [row.state for row in store.list_raw_blocks()] == ["used"]
+            assert store.check().balanced
+
+
 def test_a_port_in_use_ends_in_one_line(tmp_path: Path) -> None:
     with bound_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]

@@ -122,3 +122,26 @@ def test_a_search_takes_few_evaluations(monkeypatch):
             tails.binomial_lower(n, 0.888, epsilon=epsilon)
             tails.trials_upper(n, probability=0.5, epsilon=epsilon)
     assert len(calls) <= 4 * 2 * 9
+
+
+@given(st.integers(0, 60), st.integers(1, 19), st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_trials_that_show_so_few_are_the_exact_most(seen, twentieths, digits):
+    """The largest n with Pr[Bin(n, q) <= x] > epsilon, by exact sums."""
+    probability, epsilon = Fraction(twentieths, 20), Fraction(1, 10**digits)
+    most = tails.trials_upper(seen, probability=float(probability), epsilon=float(epsilon))
+    exact = Fraction(float(probability))
+
+    def at_most(n):
+        return sum(math.comb(n, k) * exact**k * (1 - exact) ** (n - k) for k in range(min(seen, n) + 1))
+
+    limit = Fraction(float(epsilon))
+    assert most >= seen
+    assert at_most(most + 1) <= limit
+    assert at_most(most) > limit * (1 - Fraction(1, 10**6))
+
+
+def test_many_trials():
+    """A fair coin, 1e6 heads seen, epsilon 1e-20: nine sigma of two million tosses."""
+    most = tails.trials_upper(10**6, probability=0.5, epsilon=1e-20)
+    assert most == pytest.approx(2e6 + 9.262 * math.sqrt(2e6), rel=1e-4)

@@ -22,6 +22,7 @@ from satqkd.security.adaptive import (
 )
 from satqkd.security.kato import kato, kato_events
 from satqkd.security.problem import BasisCounts, BasisProblem
+from satqkd.security.weight_choice import Foretold
 
 PULSES = 27_300_000_000
 
@@ -214,7 +215,22 @@ def test_a_wrong_plan_costs_key():
     for sifted, qber in ((200_000, 0.011), (8_000_000, 0.011), (1_671_072, 0.04)):
         planned = micius_counts(sifted=sifted, qber=qber)
         assert 0.5 * right < length_of(counts, planned=planned).secret_bits < right
+        terms = length_of(counts, planned=planned).terms["bases"]["Z"]
+        exact = length_of(counts).terms["bases"]["Z"]
+        assert terms["phase_errors"] > exact["phase_errors"]
+        if sifted != 1_671_072:
+            assert terms["single_photons"] < exact["single_photons"]
     assert length_of(counts, pulses=2 * PULSES).secret_bits == pytest.approx(right, rel=1e-3)
+
+
+def test_guesses_are_the_plan_s_and_never_the_block_s():
+    """Of errors by class where decoys decide; of single-photon errors where all that were seen count."""
+    large, small = (problem(size, 30, epsilon_at=1e-10) for size in (1e8, 1e5))
+    for base, term in ((large, "test_single_photon_errors"), (small, "phase_errors")):
+        wrong = Foretold(base.foretold.detections, 5 * base.foretold.errors)
+        other = kato(msgspec.structs.replace(base, foretold=wrong))
+        assert other[term] > kato(base)[term]
+    assert kato(small)["test_single_photon_errors"] == small.test.errors.sum()
 
 
 def test_what_is_fixed_beforehand_must_be_given():

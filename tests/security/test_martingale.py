@@ -121,6 +121,28 @@ def test_vector_5_one_event():
     assert got + margin - leaked - FIXED_COST == pytest.approx(113_808.88025501, abs=1e-5)
 
 
+uncertain = SourceModel((0.8, 0.1, 0.0), (0.5, 0.25, 0.25), ((0.78, 0.82), (0.098, 0.102), (0.0, 0.0005)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(place=st.lists(st.floats(0, 1), min_size=4, max_size=4), keyed=st.sampled_from([EVERY, SIGNAL]))
+def test_one_and_two_of_uncertain_sources_and_splits_are_the_worst_within(place, keyed):
+    """No exact source, no split within the limits gives fewer photons or more errors."""
+    foretold, _, _ = link(1e6, 30)
+    share = (0.48, 0.53)
+    weights = best_weights(uncertain, keyed, share, foretold=foretold, epsilon=EPSILON)
+    c, a = np.array(weights.key), np.array(weights.errors)
+    means = [
+        low + x * (high - low) for x, (low, high) in zip(place, uncertain.intensity_intervals, strict=False)
+    ]
+    exact, t = SourceModel(tuple(means), uncertain.probabilities), 0.48 + 0.05 * place[3]
+    seen = {"detections": foretold.detections, "epsilon": EPSILON}
+    wrong = {"errors": foretold.errors, "epsilon": EPSILON}
+    assert single_photons_lower(c, uncertain, keyed, **seen) <= single_photons_lower(c, exact, keyed, **seen)
+    most = phase_errors_upper(a, uncertain, keyed, share, **wrong)
+    assert most >= phase_errors_upper(a, exact, keyed, (t, t), **wrong)
+
+
 @pytest.mark.parametrize(
     ("function", "weights"),
     [("single", (0.0, 0.07, -0.03)), ("phase", (-1e-4, 0.3, -0.2)), ("third", None)],
@@ -413,6 +435,36 @@ def test_each_basis_takes_its_own_side_of_an_uneven_split():
     assert terms["X"]["secret_bits"] > 0
 
 
+def test_plans_and_weights_go_to_the_basis_they_are_for():
+    counts = [
+        msgspec.structs.replace(row, detections=row.detections // 4, errors=row.errors // 4)
+        if row.basis == "X"
+        else row
+        for row in micius_counts()
+    ]
+    receiver = ReceiverModel(x_share=(0.2, 0.2))
+    table = {
+        basis: [
+            np.array([getattr(row, name) for row in counts if row.basis == basis], dtype=float)
+            for name in ("detections", "errors")
+        ]
+        for basis in "ZX"
+    }
+    at = variable.budget(0.5e-9, events=1).epsilon_event
+    own = {}
+    planned = length_of(counts, receiver=receiver, planned=counts).terms["bases"]
+    for basis, other, t in (("Z", "X", 0.2), ("X", "Z", 0.8)):
+        foretold = Foretold(table[basis][0], table[other][1])
+        sets = around(MICIUS, SIGNAL, (t, t), foretold=foretold, epsilon=at)
+        chosen = sets[planned[basis]["weight_set"]]
+        assert planned[basis]["weights"]["key_detections"] == list(chosen.key)
+        assert planned[basis]["weights"]["test_errors"] == list(chosen.errors)
+        own[basis] = [best_weights(MICIUS, SIGNAL, (t, t), foretold=foretold, epsilon=at)]
+    assert length_of(counts, receiver=receiver, weights=own).secret_bits > 0
+    with pytest.raises(ConfigError):
+        length_of(counts, receiver=receiver, weights={"Z": own["X"], "X": own["Z"]})
+
+
 # --- what must never happen ------------------------------------------------------------------------------
 
 
@@ -442,6 +494,16 @@ def test_a_dead_signal_laser_fails_closed():
         made = [each["value"] for each in result.terms["bases"]["Z"]["statements"]]
         keyed = sum(row.detections for row in counts if row.basis == "Z" and row.class_name in classes)
         assert max(made) > keyed
+
+
+def test_a_class_that_detects_less_than_its_share_fails_closed():
+    """Fewer bits than detections, yet too few signals for so many single photons: not this source."""
+    sets = ladder(MICIUS, EVERY, EVEN, epsilon=EPSILON)
+    terms = martingale(problem(np.array([1_000.0, 2_338.0, 1_410.0]), np.array([0.0, 25.0, 15.0]), sets))
+    assert 0 < max(each["value"] for each in terms["statements"]) < 1_000 + 2_338 + 1_410
+    assert terms["entropy_bits"] == terms["secret_bits"] == 0
+    with_signal = np.array([4_000.0, 2_338.0, 1_410.0])
+    assert martingale(problem(with_signal, np.array([0.0, 25.0, 15.0]), sets))["entropy_bits"] > 0
 
 
 links = st.fixed_dictionaries(

@@ -13,7 +13,7 @@ from satqkd.errors import ConfigError
 from satqkd.security import SourceModel, decoy
 from satqkd.security.martingale import secret_bits_lower
 from satqkd.security.weight_choice import Foretold, around, best_weights, ladder, quick_weights
-from satqkd.security.weights import MARGIN, WeightSet, check_photon_numbers
+from satqkd.security.weights import MARGIN, WeightSet, _joint_table, check_photon_numbers
 
 VECTOR = WeightSet(
     tuple(normalised(0, 0.0513, -0.0464)), tuple(-normalised(0, -0.315, 0.219)), 0.019, 0.005194675032
@@ -238,6 +238,42 @@ def test_no_small_move_betters_the_best(size, keyed):
         except ConfigError:
             continue
     assert tried > 100
+
+
+def test_an_uncertain_split_is_chosen_for_by_its_lower_end():
+    """Fewer tests make every error weigh more; the other end then holds by itself."""
+    foretold, _, _ = link(1e6, 30)
+    wide, low = (
+        best_weights(MICIUS, EVERY, share, foretold=foretold, epsilon=EPSILON)
+        for share in ((0.45, 0.55), (0.45, 0.45))
+    )
+    assert wide == low
+
+
+@pytest.mark.parametrize("size", [1e5, 1e7])
+def test_no_small_move_betters_weights_of_uncertain_intensities(size):
+    """They meet the lines of single photons at the worst ends: a shorter a, or a smaller theta, fails."""
+    intervals = ((0.76, 0.84), (0.095, 0.105), (0.0, 0.002))
+    source = SourceModel(MICIUS.intensities, MICIUS.probabilities, intervals)
+    foretold, _, _ = link(size, 30)
+    best = best_weights(source, EVERY, EVEN, foretold=foretold, epsilon=EPSILON)
+    for changes in (
+        {"errors": tuple(a * (1 - 3e-5) for a in best.errors)},
+        {"theta": best.theta * (1 - 1e-5)},
+    ):
+        with pytest.raises(ConfigError, match="single photons"):
+            msgspec.structs.replace(best, **changes).verify(source, EVERY, EVEN)
+
+
+def test_poisson_weights_are_bounded_inside_their_interval_too():
+    """e^-mu mu^n is largest at mu = n, which may lie between the ends."""
+    source = SourceModel((5.0, 2.0, 0.0), (0.5, 0.25, 0.25), ((4.0, 6.0), (1.5, 2.6), (0.0, 0.1)))
+    low, high = _joint_table(source).others
+    means = np.array([np.linspace(*interval, 1001) for interval in source.intensity_intervals])
+    for row, n in enumerate((0, 2, 3, 4, 5, 6, 7)):
+        every = np.exp(-means) * (means / 6.0) ** n * np.array(source.probabilities)[:, None]
+        assert low[row] == pytest.approx(every.min(axis=1), rel=1e-12)
+        assert high[row] == pytest.approx(every.max(axis=1), rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [1e5, 1e6, 1e7])

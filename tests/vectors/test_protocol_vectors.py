@@ -115,6 +115,10 @@ def computed() -> dict[str, str]:
         "swap.0-31": "".join(map(str, swapped(np.arange(32), _labels()).tolist())),
         "gaps": gaps.encode(slots, start_slot=900).hex(),
         "message.lock": _message(messages.LockReport(True, 7)),
+        "message.hello": _message(
+            messages.Hello("a", "b", bytes(32), 8, (messages.RawClaim("q.block0", "r", 5, 9),))
+        ),
+        "message.keep": _message(messages.Keep(0, 10, bytes(16))),
         "message.bases": _message(messages.Bases(0, 10, b"\xff\x03")),
         "transcript": _transcript(),
         "code.online": PassKeys(PASS_KEY, 1).online_code(b"sat>sta", b"message").hex(),

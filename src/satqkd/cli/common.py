@@ -88,6 +88,10 @@ def tell_pass(report: "PassReport", *, json: bool, **more: Any) -> None:
         print_json({**msgspec.structs.asdict(report), **more})
     else:
         print_tables(pass_table([pass_view(report)]))
+        if report.pooled_bits:
+            say(f"with {report.pooled_bits} raw bits of its pool, which all counts but detections hold")
+        if report.raw_left_out:
+            say(f"left out, for one end does not hold it: {', '.join(report.raw_left_out)}")
         if report.reason:
             say(f"{report.outcome}: {report.reason}")
     if report.outcome != "key":

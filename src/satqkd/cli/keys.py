@@ -19,11 +19,11 @@ app = typer.Typer(
 
 @app.command("list")
 def list_blocks(store: StorePath, json: Json = False) -> None:
-    """Blocks of key: where from, in which state, how much is used."""
+    """Blocks of key: where from, in which state, how much is used; raw blocks of pools behind them."""
     from satqkd.keys import KeyStore
 
     with KeyStore.open(store, read_only=True) as opened:
-        rows = opened.list_blocks()
+        rows = opened.list_blocks() + opened.list_raw_blocks()
     if json:
         print_json(rows)
         return
@@ -39,7 +39,7 @@ def list_blocks(store: StorePath, json: Json = False) -> None:
 
 @app.command()
 def status(store: StorePath, json: Json = False) -> None:
-    """Bits live, reserved, spent and unconfirmed, by peer and kind."""
+    """Bits live, reserved, spent, unconfirmed, and raw bits of pools, by peer and kind."""
     from satqkd.keys import KeyStore
 
     with KeyStore.open(store, read_only=True) as opened:
@@ -49,9 +49,9 @@ def status(store: StorePath, json: Json = False) -> None:
         return
     print_table(
         str(store),
-        ("link", "live bits", "reserved", "spent", "unconfirmed", "oldest"),
+        ("link", "live bits", "reserved", "spent", "unconfirmed", "raw", "oldest"),
         [
-            (r.link, r.live_bits, r.reserved_bits, r.spent_bits, r.unconfirmed_bits, r.oldest_utc)
+            (r.link, r.live_bits, r.reserved_bits, r.spent_bits, r.unconfirmed_bits, r.raw_bits, r.oldest_utc)
             for r in rows
         ],
     )
@@ -222,7 +222,8 @@ def audit(store: StorePath, json: Json = False) -> None:
         print_json({"audit": log, "books": books, "balanced": books.balanced})
     else:
         rows = [("log intact", log.intact), ("entries", log.entries), ("head", log.head)]
-        names = ("distilled_bits", "spent_bits", "live_bits", "wiped_bits")
+        names = ["distilled_bits", "spent_bits", "live_bits", "wiped_bits"]
+        names += ["raw_bits", "raw_used_bits", "raw_held_bits", "raw_wiped_bits"]
         rows += [(name.replace("_", " "), getattr(books, name)) for name in names]
         print_table(str(store), ("what", "value"), [*rows, ("balanced", books.balanced)])
         for fault in books.faults:

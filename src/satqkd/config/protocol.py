@@ -11,8 +11,9 @@ from satqkd.errors import ConfigError
 class Protocol(Settings, frozen=True, kw_only=True):
     """What both ends agree in hello; nothing of it is taken from a block's own counts."""
 
-    bound: Literal["variable-sharp", "variable"] = "variable-sharp"
-    """Bounds that hold for the counts as they come; `lim2014` and `asymptotic` are for comparison only."""
+    bound: Literal["variable-sharp", "variable", "variable-martingale"] = "variable-sharp"
+    """Bounds that hold for the counts as they come. `variable-martingale` is our own derivation, not reviewed
+    outside; it needs `receiver.limits.basis_spread` of a passive receiver."""
     announcement: Literal["deferred"] = "deferred"
     epsilon_secrecy: Inside = 1e-9
     epsilon_correctness: Inside = 1e-15
@@ -20,6 +21,13 @@ class Protocol(Settings, frozen=True, kw_only=True):
     keyed_classes: tuple[Literal["signal", "decoy"], ...] = ("signal",)
     blocks: Annotated[int, Meta(ge=1, le=100)] = 1
     """Blocks a pass is cut into, by slot numbers of equal count."""
+    pooling: Literal["per-pass", "pooled", "by-loss"] = "per-pass"
+    """Which blocks become one: none; those of all passes; those of all passes with about the same predicted
+    loss."""
+    pool_sifted_bits: Annotated[int, Meta(ge=1, le=4000000)] = 2000000
+    """Predicted sifted bits that close a pool."""
+    pool_loss_step_db: Annotated[float, Meta(ge=0.1, le=100)] = 3.0
+    """Width of a pool's range of predicted mean loss, with `by-loss`."""
     maximum_qber: Inside = 0.055
     """An estimated QBER above this ends the block as `aborted`; the codes reach to 0.11."""
     announce_interval_s: Positive = 0.1

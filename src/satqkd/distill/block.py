@@ -28,6 +28,7 @@ from satqkd.security import SecurityTargets, key_length
 NO_TAG: Final = bytes(16)
 NO_KEY_REASON: Final = "the bound gives no secret bits for these counts and this leak"
 KEYS_DIFFER_REASON: Final = "the keys of both ends differ under one-time tags"
+KEPT_REASON: Final = "kept for pool {}: nothing but slots is told before the pool closes"
 Transitions = Mapping[tuple[Any, type[messages.Message]], tuple[Any, ...]]
 Handler = Callable[[Any, Any], Any]
 
@@ -47,6 +48,8 @@ class BlockHalf:
     TAGGED: ClassVar[Mapping[type[messages.Message], TagUse]] = {
         messages.Close: TagUse.CLOSE,
         messages.Amplify: TagUse.AMPLIFY,
+        messages.Keep: TagUse.CLOSE,
+        messages.Kept: TagUse.AMPLIFY,
     }
 
     def __init__(
@@ -58,7 +61,7 @@ class BlockHalf:
         self.rounds: Rounds | None = None
         self.errors: NDArray[np.int64] = np.zeros((2, 3), dtype=np.int64)
         self.dialogues: dict[int, Dialogue] = {}
-        self.detections = 0
+        self.detections = self.pooled_detections = self.kept_detections = 0
         self.holds_key = self.errors_known = self.reported = False
         self._parameters = parameters
         self._keys = keys
@@ -159,6 +162,7 @@ class BlockHalf:
             keyed_bases=protocol.keyed_bases,
             keyed_classes=protocol.keyed_classes,
             receiver=self._parameters.receiver,
+            weights=self._parameters.weights or None,
         )
 
     def _secret_lengths(self, length: KeyLength) -> tuple[int, ...]:
@@ -230,7 +234,20 @@ class BlockHalf:
             secret_bits=secret_bits,
             length=length,
             keys_match=keys_match,
+            pool=self._pool,
+            kept_bits=self.kept_detections,
+            pooled_bits=self.pooled_detections,
         )
+
+    def _finish_kept(self) -> None:
+        """Report a block whose detections both ends have put aside."""
+        self.kept_detections = self.detections
+        self._finish("no_key", KEPT_REASON.format(self._pool))
+
+    @property
+    def _pool(self) -> str:
+        planned = self._parameters.planned
+        return planned[self.index].pool if planned else ""
 
     def _carries_key(self, basis: str, class_name: str) -> bool:
         protocol = self._parameters.protocol

@@ -21,6 +21,8 @@ MAXIMUM_BLOCK_DETECTIONS: Final = 12_000_000
 of the rest."""
 MAXIMUM_ANNOUNCED: Final = 2**16
 """Detections in one announcement; a station splits longer ones."""
+MAXIMUM_CLAIMS: Final = 1024
+"""Raw blocks that a hello names."""
 
 Name = Annotated[str, Meta(max_length=128)]
 Text = Annotated[str, Meta(max_length=512)]
@@ -43,13 +45,24 @@ class BlockMessage(Message, frozen=True, array_like=True):
     block: Small
 
 
+class RawClaim(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A raw block that an end holds confirmed, in its hello."""
+
+    block_id: Annotated[str, Meta(max_length=200)]
+    pool: Name
+    sifted_bits: Count
+    """As predicted in hello of its pass."""
+    detections: Count
+
+
 class Hello(Message, frozen=True, array_like=True):
-    """Both: who speaks, under which agreed parameters, and where its authentication key stands."""
+    """Both: who speaks, under which agreed parameters, where its authentication key stands, what it keeps."""
 
     node: Name
     peer: Name
     parameter_digest: Annotated[bytes, Meta(min_length=32, max_length=32)]
     authentication_position_bits: Count
+    raw_blocks: Annotated[tuple[RawClaim, ...], Meta(max_length=MAXIMUM_CLAIMS)]
 
 
 class BeaconSchedule(Message, frozen=True, array_like=True):
@@ -74,8 +87,21 @@ class Announce(BlockMessage, frozen=True, array_like=True):
     gaps: Blob
 
 
+class Keep(BlockMessage, frozen=True, array_like=True):
+    """Station: after the last slot of a block that does not close its pool; its one-time tag."""
+
+    detections: Count
+    transcript_tag: Tag
+
+
+class Kept(BlockMessage, frozen=True, array_like=True):
+    """Satellite: it keeps the same detections; its one-time tag."""
+
+    transcript_tag: Tag
+
+
 class Bases(BlockMessage, frozen=True, array_like=True):
-    """Station: after the block's last slot, one basis bit for each detection announced."""
+    """Station: after the block's last slot, a basis bit for each detection of its raw blocks and its own."""
 
     detections: Count
     bases: Blob
@@ -189,6 +215,8 @@ AnyMessage = (
     | BeaconSchedule
     | LockReport
     | Announce
+    | Keep
+    | Kept
     | Bases
     | Sift
     | ChooseCodes

@@ -45,6 +45,12 @@ class BlockReport(msgspec.Struct, frozen=True):
     length: KeyLength | None
     keys_match: bool
     """From the tags of both keys under one-time key; false where there is none."""
+    pool: str = ""
+    """The pool that the block belongs to; empty where each block is amplified by itself."""
+    kept_bits: int = 0
+    """Detections kept for that pool, a raw bit each: the block does not close it, nothing else is known."""
+    pooled_bits: int = 0
+    """Detections of raw blocks distilled with this one; all counts but `detections` include them."""
 
 
 class SecretReady(msgspec.Struct, frozen=True, repr_omit_defaults=True):
@@ -67,6 +73,34 @@ class SecretConfirmed(msgspec.Struct, frozen=True):
     """Both ends hold the block's key: it may be used."""
 
     block: int
+
+
+class RawReady(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """What this end knows of a kept block, to be stored as unconfirmed before anything more is said."""
+
+    block: int
+    detections: int
+    _data: bytes
+
+    @property
+    def data(self) -> bytes:
+        """Settings at the satellite, detections at the station, packed."""
+        return self._data
+
+    def __repr__(self) -> str:
+        return f"RawReady(block={self.block}, detections={self.detections})"
+
+
+class RawConfirmed(msgspec.Struct, frozen=True):
+    """Both ends hold the same detections of a kept block: they may be pooled."""
+
+    block: int
+
+
+class RawLeftOut(msgspec.Struct, frozen=True):
+    """Raw blocks on this end's shelf that not both ends hold confirmed: to be discarded."""
+
+    block_ids: tuple[str, ...]
 
 
 class BlockFinished(msgspec.Struct, frozen=True):
@@ -116,6 +150,9 @@ Event = (
     SecretReady
     | SecretConfirmed
     | SecretRefused
+    | RawReady
+    | RawConfirmed
+    | RawLeftOut
     | BlockFinished
     | ErrorProfile
     | AngleEstimated

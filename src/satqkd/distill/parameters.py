@@ -12,7 +12,22 @@ from satqkd.config import Protocol, Source
 from satqkd.errors import ConfigError
 from satqkd.header import PublicHeader, public_header
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
-from satqkd.security import ReceiverModel
+from satqkd.security import ReceiverModel, SecurityTargets, agreed_weights
+from satqkd.security.weights import WeightSet
+
+
+class PlannedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is predicted of a block before its pass, and the pool that follows from it."""
+
+    pool: str
+    sifted_bits: int
+
+    def __post_init__(self) -> None:
+        if not self.pool or self.sifted_bits < 0:
+            raise ConfigError(
+                f"planned block: expected the name of a pool and a prediction >= 0, got {self.pool!r} and "
+                f"{self.sifted_bits}"
+            )
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,10 +56,17 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Slots of each public header, which are never announced; 0 with a beacon."""
     header_interval_slots: int = 0
     """Header k begins with slot k times this."""
+    planned: tuple[PlannedBlock, ...] = ()
+    """One a block where blocks are pooled; none where each is amplified by itself."""
 
     def __post_init__(self) -> None:
         if self.slots < self.protocol.blocks:
             raise ConfigError(f"pass of {self.slots} slots cannot be cut into {self.protocol.blocks} blocks")
+        if len(self.planned) not in (0, self.protocol.blocks):
+            raise ConfigError(
+                f"expected a prediction for each of {self.protocol.blocks} blocks or none, got "
+                f"{len(self.planned)}"
+            )
         if not 0 <= self.header_slots <= self.header_interval_slots:
             raise ConfigError(
                 f"header of {self.header_slots} slots does not fit its interval of "
@@ -53,8 +75,25 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the canonical MessagePack form, 32 bytes."""
-        return hashlib.sha256(msgspec.msgpack.encode(self, order="deterministic")).digest()
+        """SHA-256 of the canonical MessagePack form and of what each end works out from it, 32 bytes."""
+        return hashlib.sha256(msgspec.msgpack.encode((self, self.weights), order="deterministic")).digest()
+
+    @property
+    def weights(self) -> dict[str, tuple[WeightSet, ...]]:
+        """Sets of the martingale bound by key basis, none under another bound.
+
+        Raises ConfigError for a source or receiver that the bound does not cover.
+        """
+        rules = self.protocol
+        if rules.bound != "variable-martingale":
+            return {}
+        return agreed_weights(
+            self.source,
+            SecurityTargets(rules.epsilon_secrecy, rules.epsilon_correctness),
+            keyed_bases=rules.keyed_bases,
+            keyed_classes=rules.keyed_classes,
+            receiver=self.receiver,
+        )
 
     @property
     def header(self) -> PublicHeader | None:
@@ -64,6 +103,15 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return public_header(
             self.satellite, header_slots=self.header_slots, interval_slots=self.header_interval_slots
         )
+
+    @property
+    def pool_names(self) -> tuple[str, ...]:
+        """Pools that blocks of this pass belong to, each once."""
+        return tuple(dict.fromkeys(planned.pool for planned in self.planned))
+
+    def block_id(self, block: int) -> str:
+        """Name of a block in both stores; not made from its key."""
+        return f"{self.pass_id}.block{block}"
 
     def first_slot(self, block: int) -> int:
         """First slot of a block; `first_slot(blocks)` is the end of the last."""

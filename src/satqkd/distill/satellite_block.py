@@ -5,6 +5,7 @@ only when the satellite's clock says that the block's last slot is past. See `bl
 halves share.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 import numpy as np
@@ -20,8 +21,16 @@ from satqkd.distill.block import (
     seed_bytes,
 )
 from satqkd.distill.dialogue import Reference
-from satqkd.distill.outcome import Outcome, SecretConfirmed, SecretReady, SecretRefused
+from satqkd.distill.outcome import (
+    Outcome,
+    RawConfirmed,
+    RawReady,
+    SecretConfirmed,
+    SecretReady,
+    SecretRefused,
+)
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.raw_blocks import pack_settings, unpack_settings
 from satqkd.distill.reconciliation import reference_of
 from satqkd.distill.sift import sift_at_satellite
 from satqkd.errors import RemoteProtocolError
@@ -49,6 +58,7 @@ class SatelliteBlock(BlockHalf):
     SENDS = TO_STATION
     RECEIVES = TO_SATELLITE
     TRANSITIONS = {
+        (State.COLLECTING, messages.Keep): (State.FINISHED,),
         (State.COLLECTING, messages.Bases): (State.SIFTED,),
         (State.SIFTED, messages.ChooseCodes): (State.RECONCILING,),
         (State.SIFTED, messages.Abandon): (State.ABANDONED,),
@@ -92,15 +102,33 @@ class SatelliteBlock(BlockHalf):
         for name, column in self._settings.items():
             column += getattr(settings, name).tobytes()
 
+    def will_open(self, message: messages.Bases, joining: int) -> bool:
+        """Whether these bases can come now, with those of so many detections of raw blocks: asked before the
+        raw blocks are used up."""
+        if self.state is not State.COLLECTING:
+            return False
+        self.pooled_detections = joining
+        return message.detections == joining + self.detections
+
+    def join(self, raw_blocks: Sequence[bytes]) -> None:
+        """Put the settings of raw blocks of the pool before this block's own."""
+        earlier = unpack_settings(raw_blocks)
+        for name, column in self._settings.items():
+            column[:0] = getattr(earlier, name).tobytes()
+
+    def _on_keep(self, message: messages.Keep) -> State:
+        self._require_all(message.detections, self.detections, "word to keep")
+        data = pack_settings(self._take_settings())
+        self.events += [RawReady(self.index, self.detections, data), RawConfirmed(self.index)]
+        self._say(messages.Kept(self.index, NO_TAG))
+        self._finish_kept()
+        return State.FINISHED
+
     def _on_bases(self, message: messages.Bases) -> State:
-        if message.detections != self.detections:
-            raise RemoteProtocolError(
-                f"block {self.index}: {self.detections} detections were announced, bases came for "
-                f"{message.detections}; the session ends"
-            )
-        bases = messages.bits_of(message.bases, self.detections, "bases")
-        settings = Settings(**{name: np.frombuffer(data, np.uint8) for name, data in self._settings.items()})
-        self._settings = {}
+        known = self.pooled_detections + self.detections
+        self._require_all(message.detections, known, "bases")
+        bases = messages.bits_of(message.bases, known, "bases")
+        settings = self._take_settings()
         self.rounds, answer = sift_at_satellite(settings, bases, self._parameters, block=self.index)
         self._say(answer)
         return State.SIFTED
@@ -196,6 +224,7 @@ class SatelliteBlock(BlockHalf):
         return State.FINISHED
 
     HANDLERS = {
+        messages.Keep: _on_keep,
         messages.Bases: _on_bases,
         messages.ChooseCodes: _on_choose,
         messages.Verdicts: _on_verdicts,
@@ -205,6 +234,18 @@ class SatelliteBlock(BlockHalf):
         messages.Abandon: _on_abandon,
         messages.Errors: _on_errors,
     }
+
+    def _require_all(self, told: int, known: int, what: str) -> None:
+        if told != known:
+            raise RemoteProtocolError(
+                f"block {self.index}: {known} detections were announced, {what} came for {told}; the "
+                f"session ends"
+            )
+
+    def _take_settings(self) -> Settings:
+        """What was sent in the slots announced; the block holds it no longer."""
+        columns, self._settings = self._settings, {}
+        return Settings(**{name: np.frombuffer(data, np.uint8) for name, data in columns.items()})
 
     def _take_errors(self, errors: tuple[tuple[int, ...], ...]) -> None:
         table = np.array(errors, dtype=np.int64) if {len(row) for row in errors} == {3} else np.empty(0)

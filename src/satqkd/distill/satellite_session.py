@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from satqkd.distill import gaps, messages
 from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, AuthenticationKeys
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.pooling import Shelf
 from satqkd.distill.satellite_block import SatelliteBlock
 from satqkd.distill.session import Session
 from satqkd.errors import RemoteProtocolError
@@ -40,8 +41,9 @@ class SatelliteSession(Session):
         keys: AuthenticationKeys,
         transmitter: SettingsSource,
         randbytes: RandBytes,
+        shelf: Shelf | None = None,
     ) -> None:
-        super().__init__(parameters, parameters.satellite, parameters.station, keys)
+        super().__init__(parameters, parameters.satellite, parameters.station, keys, shelf)
         self._transmitter, self._randbytes = transmitter, randbytes
         self._next_slot = 0
         self.lock_report: messages.LockReport | None = None
@@ -61,10 +63,25 @@ class SatelliteSession(Session):
         if isinstance(message, messages.Announce):
             self._on_announce(message, now_s)
             return
-        if isinstance(message, messages.Bases):
+        if isinstance(message, messages.Bases | messages.Keep):
             self._require_past(message.block, now_s)
-            self._open_block(message.block)
+            self._end_block(self._open_block(message.block), message)
         super()._on_block_message(message, now_s)
+        if isinstance(message, messages.Keep):
+            self._pools.keep(message.block, message.detections)
+
+    def _end_block(self, block: SatelliteBlock, message: messages.Bases | messages.Keep) -> None:
+        """The rule agreed in hello says whether a block is opened or kept; raw blocks are used up when the
+        bases of just their detections have come."""
+        opened = isinstance(message, messages.Bases)
+        if opened != self._pools.closes(block.index):
+            raise RemoteProtocolError(
+                f"block {block.index} is to be {'kept' if opened else 'opened'} by what both hellos say, "
+                f"{type(message).__name__} came: the session ends"
+            )
+        joining = self._pools.joining_detections(block.index)
+        if isinstance(message, messages.Bases) and block.will_open(message, joining):
+            block.join(self._pools.take(block.index))
 
     def _on_announce(self, message: messages.Announce, now_s: float) -> None:
         first, end = (self.parameters.first_slot(message.block + step) for step in (0, 1))

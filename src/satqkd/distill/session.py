@@ -21,8 +21,9 @@ from satqkd.distill.authenticate import (
     split_online_code,
 )
 from satqkd.distill.block import BlockHalf
-from satqkd.distill.outcome import BlockFinished, BlockReport, Event
+from satqkd.distill.outcome import BlockFinished, BlockReport, Event, RawLeftOut
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.pooling import EmptyShelf, Pools, Shelf, claimed
 from satqkd.errors import RemoteProtocolError
 
 
@@ -39,7 +40,14 @@ class Session:
     SENDS: ClassVar[bytes]
     RECEIVES: ClassVar[bytes]
 
-    def __init__(self, parameters: Parameters, node: str, peer: str, keys: AuthenticationKeys) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        node: str,
+        peer: str,
+        keys: AuthenticationKeys,
+        shelf: Shelf | None = None,
+    ) -> None:
         self.parameters = parameters
         self.state = SessionState.GREETING
         self.peer = peer
@@ -49,7 +57,12 @@ class Session:
         self._outgoing: deque[bytes] = deque()
         self._events: deque[Event] = deque()
         self._blocks: dict[int, BlockHalf] = {}
-        self._hello = messages.Hello(node, peer, parameters.digest, keys.position_bits)
+        self._shelf = EmptyShelf() if shelf is None else shelf
+        self._shelved = self._shelf.held(parameters.pool_names)
+        self._pools = Pools(parameters, self._shelf)
+        self._hello = messages.Hello(
+            node, peer, parameters.digest, keys.position_bits, claimed(self._shelved)
+        )
         self._send(self._hello)
 
     @property
@@ -115,6 +128,9 @@ class Session:
         )
         self._keys = PassKeys(self._store.draw(position, pass_key_bits(blocks)), blocks)
         hellos = sorted((self._hello, hello), key=lambda each: each.node)
+        claims = {each.node: each.raw_blocks for each in hellos}
+        satellite, station = (claims[node] for node in (self.parameters.satellite, self.parameters.station))
+        self._pools = Pools(self.parameters, self._shelf, self._shelved, satellite=satellite, station=station)
         self._opening = b"".join(map(messages.encode_one, hellos)) + self.parameters.pass_id.encode()
         self.state = SessionState.RUNNING
         self._on_running()
@@ -134,6 +150,14 @@ class Session:
         for reply in block.receive(message):
             self._send(reply)
         self._collect(block)
+        if type(message) in block.TAGGED:
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        """A one-time tag of the peer held, which covers both hellos: what they claim is now believed."""
+        if self._pools.left_out:
+            self._events.append(RawLeftOut(self._pools.left_out))
+            self._pools.left_out = ()
 
     def _collect(self, block: BlockHalf) -> None:
         self._events.extend(block.events)

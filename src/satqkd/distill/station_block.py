@@ -4,6 +4,7 @@ It tells slot numbers while the block lasts, bases after the block's last slot, 
 revealed rounds and what closed blocks taught. See `block.py` for what both halves share.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 import numpy as np
@@ -20,11 +21,13 @@ from satqkd.distill.block import (
     seed_bytes,
 )
 from satqkd.distill.dialogue import Correction
+from satqkd.distill.gathered import Gathered
 from satqkd.distill.outcome import (
     AngleEstimated,
-    ErrorProfile,
     GivenUp,
     Outcome,
+    RawConfirmed,
+    RawReady,
     SecretConfirmed,
     SecretReady,
     SecretRefused,
@@ -32,10 +35,11 @@ from satqkd.distill.outcome import (
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import frame_angle
 from satqkd.distill.priors import Lesson, Prior, prior_of
+from satqkd.distill.profile import error_profile
 from satqkd.distill.reconciliation import class_of, correction_of
 from satqkd.distill.sift import Mask, crossed_at_station, sift_at_station, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
-from satqkd.records import BASIS_NAMES, DECOY
+from satqkd.records import BASIS_NAMES
 from satqkd.results import KeyLength
 
 
@@ -43,6 +47,7 @@ class State(Enum):
     """What the station knows of a block."""
 
     COLLECTING = "has detections, tells their slots alone"
+    KEPT = "has put its detections aside for the pool, waits for the satellite's word that it has too"
     ANNOUNCED = "has told its bases, waits for matches and classes"
     CHOSEN = "has told the code classes, waits for parities"
     RECONCILED = "has corrected what it can, waits for failed frames and the hash seed"
@@ -58,6 +63,7 @@ class StationBlock(BlockHalf):
     SENDS = TO_SATELLITE
     RECEIVES = TO_STATION
     TRANSITIONS = {
+        (State.KEPT, messages.Kept): (State.FINISHED,),
         (State.ANNOUNCED, messages.Sift): (State.CHOSEN, State.ABANDONED),
         (State.CHOSEN, messages.Parities): (State.CHOSEN, State.RECONCILED),
         (State.RECONCILED, messages.Reveal): (State.RECONCILED,),
@@ -70,9 +76,7 @@ class StationBlock(BlockHalf):
 
     def __init__(self, index: int, parameters: Parameters, keys: PassKeys, opening: bytes) -> None:
         super().__init__(index, parameters, keys, opening, State.COLLECTING)
-        self._slots: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
-        self._bases: list[Bits] = [np.empty(0, dtype=np.uint8)]
-        self._bits: list[Bits] = [np.empty(0, dtype=np.uint8)]
+        self._gathered = Gathered()
         self._open: dict[int, Correction] = {}
         self._unrevealed: set[int] = set()
         self._priors: dict[int, Prior] = {}
@@ -86,40 +90,63 @@ class StationBlock(BlockHalf):
         self, message: messages.Announce, slots: NDArray[np.int64], bases: Bits, bits: Bits
     ) -> messages.Announce:
         """Keep detections whose slots are now told by `message`; returns the message."""
-        self._require_collecting("announce")
+        self.require_collecting("announce")
         self.detections += slots.size
-        self._slots.append(slots)
-        self._bases.append(bases)
-        self._bits.append(bits)
+        self._gathered.add(slots, bases, bits)
         self._transcript.add(self.SENDS, messages.encode_one(message))
         return message
 
-    def end(self) -> list[messages.BlockMessage]:
-        """The block's last slot is past and all its detections are told: say the bases."""
-        self._require_collecting("end")
-        bases = np.concatenate(self._bases)
+    def end(self, raw_blocks: Sequence[bytes] = ()) -> list[messages.BlockMessage]:
+        """The block's last slot is past and all its detections are told: say the bases.
+
+        raw_blocks: of the pool that this block closes; their detections are put before its own, as if they
+        had flown just before it.
+        """
+        self.require_collecting("end")
+        first = self._parameters.first_slot(self.index)
+        self.pooled_detections = self._gathered.put_before(raw_blocks, slot=first)
+        _, bases, _ = self._gathered.columns()
         self._say(messages.Bases(self.index, bases.size, to_bytes(bases)))
-        self._enter(State.ANNOUNCED, (State.ANNOUNCED,))
+        return self._ended(State.ANNOUNCED)
+
+    def keep(self) -> list[messages.BlockMessage]:
+        """The block's last slot is past and all its detections are told: put them aside for the pool."""
+        self.require_collecting("keep")
+        first, end = (self._parameters.first_slot(self.index + step) for step in (0, 1))
+        data = self._gathered.packed(first_slot=first, end_slot=end)
+        self._gathered = Gathered()
+        self.events.append(RawReady(self.index, self.detections, data))
+        self._say(messages.Keep(self.index, self.detections, NO_TAG))
+        return self._ended(State.KEPT)
+
+    def _ended(self, state: State) -> list[messages.BlockMessage]:
+        self._enter(state, (state,))
         replies, self._replies = self._replies, []
         return replies
 
-    def _require_collecting(self, verb: str) -> None:
+    def require_collecting(self, verb: str) -> None:
+        """Raises LocalProtocolError once the block's detections are all told."""
         if self.state is not State.COLLECTING:
             raise LocalProtocolError(f"block {self.index} is {self.state.name}: too late to {verb}")
 
+    def _on_kept(self, _: messages.Kept) -> State:
+        self.events.append(RawConfirmed(self.index))
+        self._finish_kept()
+        return State.FINISHED
+
     def _on_sift(self, message: messages.Sift) -> State:
-        measured = np.concatenate(self._bases), np.concatenate(self._bits)
-        self.rounds, wrong, keep = sift_at_station(*measured, message, self._parameters)
+        slots, bases, bits = self._gathered.columns()
+        self.rounds, wrong, keep = sift_at_station(bases, bits, message, self._parameters)
         self.errors = tabulate(self.rounds.basis[wrong], self.rounds.intensity_class[wrong])
-        slots = np.concatenate(self._slots)[keep]
-        self._profile(slots, wrong)
-        self._estimate_angle(*measured, keep, message)
-        self._slots, self._bases, self._bits = [], [], []
+        slots = slots[keep]
+        self.events.append(error_profile(self.index, self.rounds, slots, wrong, self._parameters))
+        self._estimate_angle(bases, bits, keep, message)
+        self._gathered = Gathered()
         keyed_rounds = int(self.rounds.keyed.sum())
         if keyed_rounds == 0:
-            return self._abandon("no_key", f"no keyed rounds among {self.detections} detections")
-        bases = self._parameters.keyed_bases
-        for basis in bases:
+            detected = self.pooled_detections + self.detections
+            return self._abandon("no_key", f"no keyed rounds among {detected} detections")
+        for basis in self._parameters.keyed_bases:
             self._priors[basis] = prior_of(
                 self.rounds, slots, wrong, basis, self._parameters, lesson=self.earlier.get(basis)
             )
@@ -243,6 +270,7 @@ class StationBlock(BlockHalf):
         return State.FINISHED
 
     HANDLERS = {
+        messages.Kept: _on_kept,
         messages.Sift: _on_sift,
         messages.Parities: _on_parities,
         messages.Reveal: _on_reveal,
@@ -272,23 +300,10 @@ class StationBlock(BlockHalf):
         self.errors = self.errors + tabulate(rounds.basis[wrong], rounds.intensity_class[wrong])
         self.errors_known = True
 
-    def _profile(self, slots: NDArray[np.int64], wrong: NDArray[np.bool_]) -> None:
-        """Tell the node how keyed and revealed rounds lie in time."""
-        rounds = self._known_rounds
-        second = (slots / self._parameters.source.pulse_rate_hz).astype(np.int64)
-        decoy = (rounds.intensity_class == DECOY) & ~rounds.keyed
-        seconds = int(second.max(initial=-1)) + 1
-        columns = [
-            np.bincount(second[mask], minlength=seconds) for mask in (rounds.keyed, decoy, decoy & wrong)
-        ]
-        held = np.flatnonzero(columns[0] + columns[1])
-        told = (tuple(column[held].tolist()) for column in columns)
-        self.events.append(ErrorProfile(self.index, tuple(held.tolist()), *told))
-
     def _estimate_angle(self, bases: Bits, bits: Bits, keep: Mask, message: messages.Sift) -> None:
-        """Tell the node how the frames lay."""
+        """Tell the node how the frames lay; in several blocks at once they lay in several ways."""
         crossed = crossed_at_station(bases, bits, keep, message, self._parameters)
-        if self._parameters.protocol.polarisation_sample:
+        if self._parameters.protocol.polarisation_sample and not self.pooled_detections:
             self.events.append(AngleEstimated(self.index, frame_angle(*crossed)))
 
     def _keyed_table(self) -> NDArray[np.bool_]:

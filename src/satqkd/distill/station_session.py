@@ -10,6 +10,7 @@ from satqkd.bits import Bits
 from satqkd.distill import gaps, messages
 from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, AuthenticationKeys
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.pooling import MAXIMUM_KEPT_DETECTIONS, Shelf
 from satqkd.distill.session import Session, SessionState
 from satqkd.distill.station_block import State as StationState
 from satqkd.distill.station_block import StationBlock
@@ -21,8 +22,8 @@ class StationSession(Session):
 
     SENDS, RECEIVES = TO_SATELLITE, TO_STATION
 
-    def __init__(self, parameters: Parameters, keys: AuthenticationKeys) -> None:
-        super().__init__(parameters, parameters.station, parameters.satellite, keys)
+    def __init__(self, parameters: Parameters, keys: AuthenticationKeys, shelf: Shelf | None = None) -> None:
+        super().__init__(parameters, parameters.station, parameters.satellite, keys, shelf)
         self._next_slot = 0
         self._held: dict[int, messages.Sift] = {}
 
@@ -78,21 +79,33 @@ class StationSession(Session):
                 self._announce_in(index, slots[part], bases[part], bits[part])
 
     def end_block(self, index: int, now_s: float) -> None:
-        """All detections of the block are told and its last slot is past: say its bases.
+        """All detections of the block are told and its last slot is past: say the bases, or keep it.
 
+        With the bases go those of the raw blocks of its pool, which leave the shelf first. They do so only
+        when the satellite has been heard since hello, under the code on line: anybody can say hello.
         Raises LocalProtocolError before the last slot can have arrived: bases said are said.
         """
         if now_s < self.parameters.end_s(index) + self.parameters.maximum_light_time_s:
             raise LocalProtocolError(f"block {index} is still in flight at {now_s:.3f} s: bases must wait")
         block = self._open_block(index)
-        for message in block.end():
+        block.require_collecting("end")
+        if self._pools.closes(index):
+            if self._received < 2 and self._pools.joining_detections(index):
+                return
+            said = block.end(self._pools.take(index))
+        else:
+            said = block.keep()
+            self._pools.keep(index, block.detections)
+        for message in said:
             self._send(message)
         self._collect(block)
 
     def _announce_in(self, index: int, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
         """One message; a block that is full is cut here, whatever comes after."""
         block = self._open_block(index)
-        room = messages.MAXIMUM_BLOCK_DETECTIONS - block.detections
+        alone = not self.parameters.planned
+        most = messages.MAXIMUM_BLOCK_DETECTIONS if alone else MAXIMUM_KEPT_DETECTIONS
+        room = most - block.detections
         slots, bases, bits = slots[:room], bases[:room], bits[:room]
         if slots.size == 0:
             return

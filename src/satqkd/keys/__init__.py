@@ -11,12 +11,14 @@ from satqkd.keys.model import (
     BlockRow,
     CheckReport,
     KeyRange,
+    RawRow,
     Spent,
     StatusRow,
     weakest_origin,
 )
 from satqkd.keys.otp import decrypt, encrypt, largest_plaintext_bytes, plaintext_bytes_of
 from satqkd.keys.provision import AuthenticationPool, provision
+from satqkd.keys.raw_shelf import RawShelf
 from satqkd.keys.relay import (
     AcceptedRelay,
     RelayRecord,
@@ -36,6 +38,8 @@ __all__ = [
     "CheckReport",
     "KeyRange",
     "KeyStore",
+    "RawRow",
+    "RawShelf",
     "RelayRecord",
     "Secret",
     "Spent",

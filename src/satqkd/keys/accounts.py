@@ -5,7 +5,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection, func, select
 
-from satqkd.keys import audit, ledger
+from satqkd.keys import audit, ledger, raw
 from satqkd.keys.model import BlockRow, CheckReport, KeyRange, StatusRow
 from satqkd.keys.schema import BLOCKS, MATERIAL, SPENDS
 
@@ -36,13 +36,19 @@ def _block_row(block: ledger.Block, spent_bits: int) -> BlockRow:
 
 
 def status_rows(connection: Connection) -> list[StatusRow]:
-    """One row for each peer and kind, by name."""
-    ordered = sorted(block_rows(connection), key=lambda row: (row.peer, row.kind))
-    grouped = groupby(ordered, key=lambda row: f"{row.peer} {row.kind}")
+    """One row for each peer and kind, by name; raw blocks stand in the row of link key."""
+    both = [*block_rows(connection), *raw.rows(connection)]
+    ordered = sorted(both, key=lambda row: (row.peer, _kind(row)))
+    grouped = groupby(ordered, key=lambda row: f"{row.peer} {_kind(row)}")
     return [_status_row(link, list(rows)) for link, rows in grouped]
 
 
-def _status_row(link: str, rows: list[BlockRow]) -> StatusRow:
+def _kind(row: BlockRow) -> str:
+    return "link" if row.kind == "raw" else row.kind
+
+
+def _status_row(link: str, both: list[BlockRow]) -> StatusRow:
+    rows = [row for row in both if row.kind != "raw"]
     return StatusRow(
         link=link,
         live_bits=sum(row.live_bits for row in rows if row.state == "confirmed"),
@@ -50,22 +56,28 @@ def _status_row(link: str, rows: list[BlockRow]) -> StatusRow:
         spent_bits=sum(row.spent_bits for row in rows),
         unconfirmed_bits=sum(row.live_bits for row in rows if row.state == "unconfirmed"),
         oldest_utc=min((row.created_utc for row in rows if row.live_bits), default=None),
+        raw_bits=sum(row.live_bits for row in both if row.kind == "raw"),
     )
 
 
 def check(connection: Connection) -> CheckReport:
     """Compare the ledger with the audit log and with the bytes themselves."""
     rows = block_rows(connection)
-    faults = [*_log_faults(connection, rows), *_material_faults(connection)]
-    totals = {
-        name: sum(getattr(row, name) for row in rows)
-        for name in ("bits", "spent_bits", "live_bits", "wiped_bits")
-    }
-    if totals["bits"] != totals["spent_bits"] + totals["live_bits"] + totals["wiped_bits"]:
+    faults = [*_log_faults(connection, rows), *_material_faults(connection), *raw.faults(connection)]
+    bits, spent, live, wiped = _totals(rows)
+    if bits != spent + live + wiped:
         faults.append("distilled bits differ from spent + live + wiped")
-    return CheckReport(
-        totals["bits"], totals["spent_bits"], totals["live_bits"], totals["wiped_bits"], tuple(faults)
-    )
+    kept, used, held, thrown = _totals(raw.rows(connection))
+    if kept != used + held + thrown:
+        faults.append("raw bits kept differ from used + held + wiped")
+    return CheckReport(bits, spent, live, wiped, tuple(faults), kept, used, held, thrown)
+
+
+def _totals(rows: list[BlockRow]) -> tuple[int, int, int, int]:
+    """Bits of all rows: ever, spent, live, wiped."""
+    names = ("bits", "spent_bits", "live_bits", "wiped_bits")
+    bits, spent, live, wiped = (sum(getattr(row, name) for row in rows) for name in names)
+    return bits, spent, live, wiped
 
 
 def _log_faults(connection: Connection, rows: list[BlockRow]) -> list[str]:

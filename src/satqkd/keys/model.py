@@ -16,6 +16,7 @@ from satqkd.keys.secret import Secret
 Kind = Literal["auth", "link", "pair"]
 Origin = Literal["twin", "recorded", "provisioned", "hardware"]
 State = Literal["unconfirmed", "confirmed", "discarded"]
+RawState = Literal["unconfirmed", "confirmed", "used", "discarded"]
 
 KINDS: Final = ("auth", "link", "pair")
 """auth: for tags of a link's protocol; link: distilled with the peer; pair: end to end, made by relay."""
@@ -68,10 +69,12 @@ class StatusRow(msgspec.Struct, frozen=True):
     unconfirmed_bits: int
     oldest_utc: str | None
     """When the oldest block with unused key was stored."""
+    raw_bits: int = 0
+    """In the row of link key: detections kept for pools, no key yet, a bit each."""
 
 
 class BlockRow(msgspec.Struct, frozen=True):
-    """One block of key; the row of `keys list`."""
+    """One block of key, or one raw block (kind `raw`, a bit a detection); the row of `keys list`."""
 
     block_id: str
     peer: str
@@ -83,6 +86,20 @@ class BlockRow(msgspec.Struct, frozen=True):
     live_bits: int
     wiped_bits: int
     """Discarded without having been used."""
+    created_utc: str
+
+
+class RawRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a raw block; its bytes travel beside it."""
+
+    block_id: str
+    peer: str
+    pool: str
+    origin: str
+    state: RawState
+    sifted_bits: int
+    """As predicted before its pass."""
+    detections: int
     created_utc: str
 
 
@@ -107,6 +124,11 @@ class CheckReport(msgspec.Struct, frozen=True):
     wiped_bits: int
     faults: tuple[str, ...]
     """What does not add up, in words; empty when all does."""
+    raw_bits: int = 0
+    """Ever kept for pools = used + held + wiped, to the bit."""
+    raw_used_bits: int = 0
+    raw_held_bits: int = 0
+    raw_wiped_bits: int = 0
 
     @property
     def balanced(self) -> bool:

@@ -29,6 +29,12 @@ SPENDS = table(
 FAILED_TAGS = table("failed_tags", column("block_pk"), column("offset_bits"), column("failures"))
 RELAYS = table("relays", *map(column, ("satellite", "relay_id", "sequence", "record", "record_sha256")))
 AUDIT = table("audit", *map(column, ("number", "utc", "event", "detail", "previous", "digest")))
+RAW_BLOCKS = table(
+    "raw_blocks",
+    *map(column, ("pk", "block_id", "peer", "pool", "origin", "state", "sifted_bits", "detections")),
+    *map(column, ("size_bytes", "created_utc")),
+)
+RAW_MATERIAL = table("raw_material", column("block_pk"), column("raw_bytes"))
 
 _TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -136,7 +142,49 @@ def _first_schema(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+_RAW_TABLES: Final = """
+CREATE TABLE raw_blocks (
+    pk INTEGER PRIMARY KEY,
+    block_id TEXT NOT NULL UNIQUE,
+    peer TEXT NOT NULL,
+    pool TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('unconfirmed', 'confirmed', 'used', 'discarded')),
+    sifted_bits INTEGER NOT NULL CHECK (sifted_bits >= 0), -- as predicted
+    detections INTEGER NOT NULL CHECK (detections >= 0),
+    size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),
+    created_utc TEXT NOT NULL
+) STRICT;
+CREATE TABLE raw_material (
+    block_pk INTEGER PRIMARY KEY REFERENCES raw_blocks (pk),
+    raw_bytes BLOB NOT NULL
+) STRICT;
+"""
+
+_RAW_STATES: Final = f"""
+CREATE TRIGGER raw_blocks_states BEFORE UPDATE OF state ON raw_blocks
+WHEN OLD.state IN ('used', 'discarded') OR NEW.state = 'unconfirmed'
+BEGIN SELECT RAISE(ABORT, '{ALREADY_USED}'); END
+"""
+
+_RAW_FIXED_COLUMNS: Final = """
+CREATE TRIGGER raw_blocks_fixed
+BEFORE UPDATE OF pk, block_id, peer, pool, origin, sifted_bits, detections, size_bytes, created_utc
+ON raw_blocks
+BEGIN SELECT RAISE(ABORT, 'a raw block is not rewritten'); END
+"""
+
+
+def _raw_blocks(connection: Connection) -> None:
+    statements = [part for part in _RAW_TABLES.split(";") if part.strip()]
+    statements += [_RAW_STATES, _RAW_FIXED_COLUMNS]
+    statements += _frozen("raw_blocks", "DELETE") + _frozen("raw_material", "DELETE")
+    for statement in statements:
+        connection.exec_driver_sql(statement)
+
+
 MIGRATIONS: Final[list[tuple[str, Callable[[Connection], None]]]] = [
     ("blocks, ledger, relays, audit log", _first_schema),
+    ("raw blocks of pools", _raw_blocks),
 ]
 """In order; the version of a file is how many of them it has had."""

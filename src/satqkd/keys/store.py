@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from satqkd.errors import ConfigError, KeyStoreError
-from satqkd.keys import accounts, audit, authentication, ledger
+from satqkd.keys import accounts, audit, authentication, ledger, raw
 from satqkd.keys.database import Database, create_file, open_file
 from satqkd.keys.ledger import Use
 from satqkd.keys.model import (
@@ -228,6 +228,11 @@ class KeyStore:
         """All blocks, oldest first."""
         with self.snapshot() as connection:
             return accounts.block_rows(connection)
+
+    def list_raw_blocks(self) -> list[BlockRow]:
+        """All raw blocks, oldest first: detections kept for a pool, which are no key."""
+        with self.snapshot() as connection:
+            return raw.rows(connection)
 
     def check(self) -> CheckReport:
         """Whether ledger, audit log and stored bytes agree, to the bit."""

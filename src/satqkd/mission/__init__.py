@@ -4,6 +4,7 @@ from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contac
 from satqkd.mission.course import course_of, site_of
 from satqkd.mission.fading import Fading
 from satqkd.mission.files import evidence_rows, read_protocol, write_pass_folder, write_whole
+from satqkd.mission.gain import PassCounts, PoolingGain, expected_pooling_gain, pooling_gain
 from satqkd.mission.planning import expected_key, link_budget
 from satqkd.mission.recording import (
     RecordedPass,
@@ -19,7 +20,9 @@ __all__ = [
     "Contact",
     "Fading",
     "NodeReport",
+    "PassCounts",
     "PassReport",
+    "PoolingGain",
     "RecordedPass",
     "choose_pass",
     "contact_of",
@@ -29,11 +32,13 @@ __all__ = [
     "equals_live",
     "evidence_rows",
     "expected_key",
+    "expected_pooling_gain",
     "fly",
     "link_budget",
     "make_contact",
     "open_recording",
     "open_store",
+    "pooling_gain",
     "read_protocol",
     "record_pass",
     "run_pass",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import satqkd
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.constants import SPEED_OF_LIGHT_M_S
-from satqkd.distill.parameters import Parameters
+from satqkd.distill.parameters import Parameters, PlannedBlock
 from satqkd.security import ReceiverModel
 
 Array = NDArray[np.float64]
@@ -106,8 +106,13 @@ def light_time_s(path: SeenPath, now_s: float) -> float:
     return float(np.interp(now_s, path.t_s, path.range_m)) / SPEED_OF_LIGHT_M_S
 
 
-def agreed_parameters(contact: FlownContact, protocol: Protocol, *, pass_id: str) -> Parameters:
-    """What both ends agree before a contact of this id."""
+def agreed_parameters(
+    contact: FlownContact, protocol: Protocol, *, pass_id: str, planned: tuple[PlannedBlock, ...] = ()
+) -> Parameters:
+    """What both ends agree before a contact of this id.
+
+    planned: pool and prediction of each block, where they are pooled.
+    """
     beacon, header = contact.satellite.beacon, contact.satellite.header
     rate_hz = contact.satellite.source.pulse_rate_hz
     return Parameters(
@@ -126,6 +131,7 @@ def agreed_parameters(contact: FlownContact, protocol: Protocol, *, pass_id: str
         beacon_code_shift_s=0.0 if beacon is None else beacon.code_shift_s,
         header_slots=0 if header is None else header.header_slots(rate_hz),
         header_interval_slots=0 if header is None else header.interval_slots(rate_hz),
+        planned=planned,
     )
 
 

@@ -88,7 +88,7 @@ def expected_key(contact: Contact, protocol: Protocol | None = None) -> KeyLengt
         counts,
         contact.satellite.source,
         SecurityTargets(rules.epsilon_secrecy, rules.epsilon_correctness),
-        leaked_bits={basis: _planned_leak(counts, basis, rules) for basis in rules.keyed_bases},
+        leaked_bits={basis: planned_leak(counts, basis, rules) for basis in rules.keyed_bases},
         bound=rules.bound,
         keyed_bases=rules.keyed_bases,
         keyed_classes=rules.keyed_classes,
@@ -142,7 +142,8 @@ def _row(satellite: Satellite, station: Station, each: Pass, *, by_night: bool) 
     }
 
 
-def _planned_leak(counts: list[ClassCounts], basis: str, rules: Protocol) -> int:
+def planned_leak(counts: list[ClassCounts], basis: str, rules: Protocol) -> int:
+    """Leak of a basis: the planning efficiency times the Shannon limit of its error rate, rounded up."""
     rows = [row for row in counts if row.basis == basis and row.class_name in rules.keyed_classes]
     sifted, errors = sum(row.detections for row in rows), sum(row.errors for row in rows)
     return int(np.ceil(PLANNING_EFFICIENCY * sifted * binary_entropy(errors / sifted))) if sifted else 0

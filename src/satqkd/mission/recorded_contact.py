@@ -12,6 +12,7 @@ from satqkd.config import Protocol, Satellite, Station
 from satqkd.devices import RecordedCourse
 from satqkd.distill.parameters import Parameters
 from satqkd.mission.flown import agreed_parameters, light_time_s
+from satqkd.mission.pools import refuse_pooling
 
 
 class RecordedContact(msgspec.Struct, frozen=True, eq=False):
@@ -42,5 +43,9 @@ class RecordedContact(msgspec.Struct, frozen=True, eq=False):
         return light_time_s(self.look, now_s)
 
     def parameters(self, protocol: Protocol, *, seed: int) -> Parameters:
-        """What both ends agree before a contact, under the recorded id whatever the seed."""
+        """What both ends agree before a contact, under the recorded id whatever the seed.
+
+        Raises ConfigError where the protocol pools.
+        """
+        refuse_pooling(protocol)
         return agreed_parameters(self, protocol, pass_id=self.pass_id)

@@ -31,6 +31,7 @@ from satqkd.lasercom import FrameLoss
 from satqkd.mission.contact import Contact
 from satqkd.mission.emulator import LaserLink, LinkEmulator
 from satqkd.mission.files import write_pass_folder, write_pass_report
+from satqkd.mission.pools import refuse_pooling
 from satqkd.mission.recorded_contact import RecordedContact
 from satqkd.mission.report import PassReport
 from satqkd.mission.run_pass import (
@@ -100,7 +101,8 @@ def record_pass(
 
 
 def header_of(contact: Contact, protocol: Protocol, *, seed: int) -> RecordHeader:
-    """What the files of a pass of the twin say of it."""
+    """What the files of a pass of the twin say of it. Raises ConfigError where the protocol pools."""
+    refuse_pooling(protocol)
     parameters = contact.parameters(protocol, seed=seed)
     satellite, station, rules = (
         msgspec.json.encode(each, order="deterministic").decode()

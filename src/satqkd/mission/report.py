@@ -49,6 +49,8 @@ class NodeReport(msgspec.Struct, frozen=True):
     link: LinkCounts
     polarisation: tuple[BlockAngle, ...] = ()
     """Of the station."""
+    raw_left_out: tuple[str, ...] = ()
+    """Raw blocks of earlier passes discarded in this one: not both ends held them confirmed."""
     clock: ClockReport | None = None
     """What the station's clock followed and lost; None at the satellite."""
     cpu_s: float | None = None
@@ -78,6 +80,9 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     leaked_bits: int
     authentication_bits_spent: int
     secret_bits: int
+    kept_bits: int
+    pooled_bits: int
+    raw_left_out: tuple[str, ...]
     epsilon_secrecy: float
     epsilon_correctness: float
     epsilon_authentication: float
@@ -132,6 +137,9 @@ def pass_report(
         leaked_bits=sum(sum(block.leaked_bits.values()) for block in blocks),
         authentication_bits_spent=station.authentication_bits_spent,
         secret_bits=sum(block.secret_bits for block in blocks),
+        kept_bits=sum(block.kept_bits for block in blocks),
+        pooled_bits=sum(block.pooled_bits for block in blocks),
+        raw_left_out=tuple(sorted({*satellite.raw_left_out, *station.raw_left_out})),
         epsilon_secrecy=keys * parameters.protocol.epsilon_secrecy,
         epsilon_correctness=keys * parameters.protocol.epsilon_correctness,
         epsilon_authentication=max(satellite.epsilon_authentication, station.epsilon_authentication),
@@ -205,6 +213,9 @@ def _block_row(block: BlockReport, angles: tuple[BlockAngle, ...]) -> dict[str, 
         "parity_bits": block.parity_bits,
         "reconciliation_rounds": block.reconciliation_rounds,
         "secret_bits": block.secret_bits,
+        "pool": block.pool,
+        "kept_bits": block.kept_bits,
+        "pooled_bits": block.pooled_bits,
         "counts": block.counts,
         "polarisation": next((each for each in angles if each.block == block.block), None),
         "terms": {} if block.length is None else block.length.terms,

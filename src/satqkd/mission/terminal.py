@@ -25,6 +25,9 @@ from satqkd.distill.outcome import (
     BlockReport,
     ErrorProfile,
     Event,
+    RawConfirmed,
+    RawLeftOut,
+    RawReady,
     SecretConfirmed,
     SecretReady,
     SecretRefused,
@@ -41,6 +44,7 @@ from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction, Endpoint
 from satqkd.mission.clock import KeyedSlots, clock_recovery, log_clock, never_locked, without_header
 from satqkd.mission.flown import FlownContact
+from satqkd.mission.kept import KeptBlocks
 from satqkd.mission.report import UNFINISHED, BlockAngle, NodeReport
 from satqkd.randomness import RandBytes
 from satqkd.sky import format_utc
@@ -70,6 +74,7 @@ class Terminal(ABC):
         parameters: Parameters,
         session: Session,
         store: KeyStore,
+        kept: KeptBlocks,
         origin: str,
         log: LogEvent,
     ) -> None:
@@ -79,7 +84,7 @@ class Terminal(ABC):
         self.angles: list[BlockAngle] = []
         self.confirmed_s: dict[int, float] = {}
         self.stage_s: dict[str, float] = {}
-        self._store, self._origin, self._log = store, origin, log
+        self._store, self._kept, self._origin, self._log = store, kept, origin, log
         self._refuse_known_blocks()
         self._link = Endpoint(
             link_tag=hashlib.sha256(parameters.pass_id.encode()).digest()[:4],
@@ -121,6 +126,7 @@ class Terminal(ABC):
             epsilon_authentication=self.session.epsilon_authentication,
             link=self._link.counts,
             polarisation=tuple(self.angles),
+            raw_left_out=self._kept.left_out,
         )
 
     def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
@@ -151,6 +157,8 @@ class Terminal(ABC):
             case SecretRefused():
                 self._store.discard_block(self.block_id(event.block))
                 self.log(now_s, "authenticate", "discarded", block=event.block)
+            case RawReady() | RawConfirmed() | RawLeftOut():
+                self._kept.handle(event, self, now_s)
             case StageEntered():
                 self.stage_s[f"{event.block}.{event.stage}"] = now_s
                 self.log(now_s, "block", event.stage, block=event.block)
@@ -171,14 +179,19 @@ class Terminal(ABC):
                     secret_bits=report.secret_bits,
                 )
 
+    def end_utc(self, block: int) -> str:
+        """When the block's last slot is past, as both stores note it."""
+        return format_utc(self.contact.epoch + timedelta(seconds=self.parameters.end_s(block)))
+
     def block_id(self, block: int) -> str:
         """Name of a block in both stores; not made from the key."""
-        return f"{self.parameters.pass_id}.block{block}"
+        return self.parameters.block_id(block)
 
     def _refuse_known_blocks(self) -> None:
         """A pass flown into a store once is not flown into it again: its blocks would meet their names."""
         mine = {self.block_id(block) for block in range(self.parameters.protocol.blocks)}
-        if mine & {row.block_id for row in self._store.list_blocks()}:
+        known = self._store.list_blocks() + self._store.list_raw_blocks()
+        if mine & {row.block_id for row in known}:
             raise KeyAlreadyUsed(
                 f"pass {self.parameters.pass_id} is in the store {self._store.path} already; take another "
                 f"folder, pass or seed"
@@ -192,7 +205,7 @@ class Terminal(ABC):
             origin=self._origin,
             key=event.secret,
             allocator=self.parameters.satellite,
-            now_utc=format_utc(self.contact.epoch + timedelta(seconds=self.parameters.end_s(event.block))),
+            now_utc=self.end_utc(event.block),
         )
 
 
@@ -216,8 +229,9 @@ class SatelliteTerminal(Terminal):
         keys = AuthenticationPool(store, parameters.station, purpose=f"pass {parameters.pass_id}")
         header = parameters.header
         keyed = transmitter if header is None else KeyedSlots(transmitter, header)
-        session = SatelliteSession(parameters, keys, keyed, randbytes)
-        super().__init__(contact, parameters, session, store, origin, log)
+        kept = KeptBlocks(store, parameters.station, origin=origin)
+        session = SatelliteSession(parameters, keys, keyed, randbytes, kept)
+        super().__init__(contact, parameters, session, store, kept, origin, log)
 
     def _rate_bit_s(self) -> float:
         return self.contact.satellite.lasercom.rate_bit_s
@@ -245,8 +259,9 @@ class StationTerminal(Terminal):
     ) -> None:
         warm_up(parameters.protocol)
         keys = AuthenticationPool(store, parameters.satellite, purpose=f"pass {parameters.pass_id}")
-        self._station_session = StationSession(parameters, keys)
-        super().__init__(contact, parameters, self._station_session, store, origin, log)
+        kept = KeptBlocks(store, parameters.satellite, origin=origin)
+        self._station_session = StationSession(parameters, keys, kept)
+        super().__init__(contact, parameters, self._station_session, store, kept, origin, log)
         settings = contact.station.receiver
         self._receiver = receiver
         self._clock = clock_recovery(parameters, end_s=contact.link_end_s)

@@ -4,6 +4,7 @@ Counts in, length out. No socket, file, clock, orbit or random source. What is p
 what is assumed stands in docs/design/bounds.md.
 """
 
+from satqkd.security.agreed import agreed_weights
 from satqkd.security.bounds import BOUNDS
 from satqkd.security.counts import expected_counts, source_from_counts
 from satqkd.security.keylength import key_length
@@ -17,6 +18,7 @@ __all__ = [
     "SecurityTargets",
     "SourceLike",
     "SourceModel",
+    "agreed_weights",
     "expected_counts",
     "key_length",
     "source_from_counts",

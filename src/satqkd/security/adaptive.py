@@ -18,24 +18,21 @@ import math
 
 def kato_upper(count: float, trials: float, *, guess: float, epsilon: float) -> float:
     r""":math:`A \le X + (b + a(2X/n-1))\sqrt n`; rises with the count where 1 + 2a/sqrt(n) >= 0."""
-    root, (a, b, excess) = math.sqrt(trials), _coefficients(guess, trials, epsilon)
-    gap = excess / (b + a) if a > 0 else b - a  # b - a without cancellation: b^2 - a^2 = excess
-    return count + gap * root + 2 * a * count / root
+    root, (a, b) = math.sqrt(trials), _coefficients(guess, trials, epsilon)
+    return count + (b - a) * root + 2 * a * count / root
 
 
 def kato_lower(count: float, trials: float, *, guess: float, epsilon: float) -> float:
     r""":math:`A \ge X - (b + a(1-2X/n))\sqrt n`, a and b for the guess n - g: the upper bound of n - X."""
-    root, (a, b, excess) = math.sqrt(trials), _coefficients(trials - guess, trials, epsilon)
-    total = excess / (b - a) if a < 0 else b + a
-    return count - total * root + 2 * a * count / root
+    root, (a, b) = math.sqrt(trials), _coefficients(trials - guess, trials, epsilon)
+    return count - (b + a) * root + 2 * a * count / root
 
 
 def kato_count_lower(mean: float, trials: float, *, guess: float, epsilon: float) -> float:
     """X from below, A known at least: `kato_upper` solved for the count. 0 where it does not rise with it."""
-    root, (a, b, excess) = math.sqrt(trials), _coefficients(guess, trials, epsilon)
-    gap = excess / (b + a) if a > 0 else b - a
+    root, (a, b) = math.sqrt(trials), _coefficients(guess, trials, epsilon)
     rise = 1 + 2 * a / root
-    return max(0.0, (mean - gap * root) / rise) if rise > 0 else 0.0
+    return max(0.0, (mean - (b - a) * root) / rise) if rise > 0 else 0.0
 
 
 def martingale_upper(count: float, trials: float, *, slope: float, epsilon: float) -> float:
@@ -69,15 +66,17 @@ def best_slope(guess: float, trials: float, *, epsilon: float, upper: bool) -> f
     return abs(math.log(y * (1 - x) / (x * (1 - y))))
 
 
-def _coefficients(guess: float, trials: float, epsilon: float) -> tuple[float, float, float]:
-    """a, best for the guess; b = sqrt(a^2 + excess), of failure probability epsilon for any a; excess."""
+def _coefficients(guess: float, trials: float, epsilon: float) -> tuple[float, float]:
+    """a, best for the guess, and the b that makes the failure probability epsilon for any a.
+
+    Rounding in a moves its optimum, not the probability, since b follows from the a that is used.
+    """
     n, root, log = trials, math.sqrt(trials), math.log(epsilon)
     inner = 9 * guess * (n - guess) - 2 * n * log
     bracket = 72 * root * guess * (n - guess) * log - 16 * n * root * log**2
     bracket += 9 * math.sqrt(2) * (n - 2 * guess) * n * math.sqrt(-log * inner)
     a = 3 * bracket / (4 * (9 * n - 8 * log) * inner)
-    excess = -log / 2 * (1 + 4 * a / (3 * root)) ** 2
-    return a, math.sqrt(a * a + excess), excess
+    return a, math.sqrt(a * a - log / 2 * (1 + 4 * a / (3 * root)) ** 2)
 
 
 def _divergence(x: float, y: float) -> float:

@@ -76,7 +76,7 @@ def key_length(
             epsilon_secrecy=security.epsilon_secrecy / len(keyed_bases),
             epsilon_correctness=security.epsilon_correctness / len(keyed_bases),
             receiver=receiver,
-            test_share=_test_share(receiver, basis),
+            test_share=receiver.test_share(basis),
             vacuum_credit=vacuum_credit,
             weights=tuple(sets.get(basis, ())),
             foretold=Foretold(foretold[basis].detections, foretold[other].errors) if foretold else None,
@@ -112,13 +112,6 @@ def _check_settings(bound: str, bases: Sequence[str], classes: Sequence[str]) ->
         raise ConfigError(
             f"keyed_classes: expected signal, and decoy or vacuum if they are keyed too, got {tuple(classes)}"
         )
-
-
-def _test_share(receiver: ReceiverModel, key_basis: str) -> tuple[float, float] | None:
-    if receiver.x_share is None:
-        return None
-    low, high = receiver.x_share
-    return (low, high) if key_basis == "Z" else (1 - high, 1 - low)
 
 
 def _leak_by_basis(

@@ -35,7 +35,7 @@ def martingale(problem: BasisProblem) -> Terms:
     source's settings. Raises ConfigError for weights that do not hold and for receivers not covered.
     """
     share = known_test_share(problem)
-    sets = _sets(problem, share)
+    sets = weight_sets(problem)
     split = budget(problem.epsilon_secrecy, events=len(sets))
     bits = [
         secret_bits_lower(
@@ -63,8 +63,13 @@ def martingale(problem: BasisProblem) -> Terms:
         "amplification_bits": amplification,
         "verification_bits": verification,
         "statements": [
-            {"what": f"weight set {j}", "rule": "secret bits before leak, at least", "value": value}
-            for j, value in enumerate(bits)
+            {
+                "what": f"sum of weights of set {j}",
+                "seen": each.exponent(problem.key.detections, problem.test.errors),
+                "rule": "secret bits before leak at least",
+                "value": value,
+            }
+            for j, (each, value) in enumerate(zip(sets, bits, strict=True))
         ],
         "weight_set": best,
         "weights": {"key_detections": list(chosen.key), "test_errors": list(chosen.errors)},
@@ -165,13 +170,16 @@ def known_test_share(problem: BasisProblem) -> Interval:
     if problem.receiver.basis_choice == "passive" and not (wide and share[0] < 0.5 < share[1]):
         raise ConfigError(
             "receiver x_share: expected for a passive basis choice limits on both sides of 1/2, at least "
-            f"{PASSIVE_WIDTH:g} apart and valid for several photons at once, got {problem.receiver.x_share}; "
-            "behind an uneven splitter test rounds of such light are no fair sample: choose bases actively"
+            f"{PASSIVE_WIDTH:g} apart and valid for several photons at once (`limits.basis_spread` of a "
+            f"station), got {problem.receiver.x_share}; behind an uneven splitter test rounds of such light "
+            "are no fair sample: choose bases actively"
         )
     return share
 
 
-def _sets(problem: BasisProblem, share: Interval) -> tuple[WeightSet, ...]:
+def weight_sets(problem: BasisProblem) -> tuple[WeightSet, ...]:
+    """The sets in use: given, around what was foretold, or the ladder. ConfigError as `known_test_share`."""
+    share = known_test_share(problem)
     if problem.weights:
         return problem.weights
     epsilon = budget(problem.epsilon_secrecy, events=1).epsilon_event
@@ -181,11 +189,11 @@ def _sets(problem: BasisProblem, share: Interval) -> tuple[WeightSet, ...]:
 
 
 def _contradicted(problem: BasisProblem, singles: float) -> bool:
-    """Whether so many keyed single photons are more than was detected, in all or in any class's share."""
-    low, high = problem.source.joint_bounds(1)
-    shares = low / (low + high.sum() - high)
-    if problem.contradicts(keyed=singles, test_singles=0.0):
-        return True
+    """Whether any class detected less than its share of so many keyed single photons."""
+    source, others = problem.source, tuple(not each for each in problem.keyed)
+    low, high = source.joint_bounds(1)
+    most_keyed = 1 - source.share_of(others, 1) if any(others) else 1.0
+    shares = low / (low + high.sum() - high) / most_keyed
     return bool((shares * singles > problem.key.detections).any())
 
 

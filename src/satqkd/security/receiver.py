@@ -43,11 +43,18 @@ class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise DataFormatError(f"receiver {name}: expected 0 <= {name} < 1, got {getattr(self, name)}")
         if self.labels_swapped and self.basis_choice == "passive":
             raise DataFormatError(
-                "receiver labels_swapped: expected an active basis choice, got passive; behind a splitter each "
+                "receiver labels_swapped: expected an active choice, got passive; behind a splitter each "
                 "basis has its own detectors, which no swap makes alike"
             )
         if self.x_share is not None and not 0 < self.x_share[0] <= self.x_share[1] < 1:
             raise DataFormatError(f"receiver x_share: expected 0 < lowest <= highest < 1, got {self.x_share}")
+
+    def test_share(self, key_basis: str) -> tuple[float, float] | None:
+        """Limits of the probability that a matched round is one of the basis that is not key."""
+        if self.x_share is None:
+            return None
+        low, high = self.x_share
+        return (low, high) if key_basis == "Z" else (1 - high, 1 - low)
 
     @property
     def matched(self) -> bool:

@@ -23,19 +23,20 @@ import numpy as np
 from satqkd.errors import ConfigError
 from satqkd.security import decoy
 from satqkd.security.source import Floats, Interval, SourceModel
-from satqkd.security.weights import WeightSet
+from satqkd.security.weights import WeightSet, worst
 
 _QUICK_ROUNDS, _BEST_ROUNDS = 4, 12
 _GRID = np.stack([axis.ravel() for axis in np.meshgrid(*[np.linspace(-1.0, 1.0, 7)] * 3, indexing="ij")])
 _FIRST_WIDTH = np.array([[3.0], [2.5], [0.5]])
 _DIGITS = 6
+_WORST_END_STEPS = 4
 
 LADDER_SIZES = tuple(10 ** (i / 2) for i in range(8, 17))
 """Key-basis detections, a factor of 3.2 apart."""
 LADDER_ERROR_RATES = (0.012, 0.025)
-AROUND_SIZES = (1 / 6, 1 / 2, 1.4, 4.0)
+AROUND_SIZES = (0.3, 0.7, 1.5, 3.5)
 """Times the foretold counts."""
-AROUND_ERRORS = (0.8, 1.6)
+AROUND_ERRORS = (0.8, 1.4)
 """Times the foretold errors per detection."""
 _LADDER_TRANSMITTANCE, _LADDER_BACKGROUND = 1e-3, 5e-7
 
@@ -85,7 +86,7 @@ def around(
     foretold: Foretold,
     epsilon: float,
 ) -> tuple[WeightSet, ...]:
-    """Sets for blocks from a sixth to four times as large as foretold, with fewer or with more errors.
+    """Sets for blocks from a third to three times as large as foretold, with fewer or with more errors.
 
     epsilon: how often the best of them may fail.
     """
@@ -175,6 +176,7 @@ class _Family:
         if source.classes != 3:
             raise ConfigError(f"weights: expected a source of three classes, got {source.classes}")
         self._kappa = np.array(keyed, dtype=np.float64)[:, None]
+        self._source, self._keyed, self._shares = source, keyed, test_share
         self._share = test_share[0]
         self._shape = decoy.single_photon_weights(source)[:, None]
         self._empty, self._single = source.joint_bounds(0), source.joint_bounds(1)
@@ -203,9 +205,20 @@ class _Family:
         y = np.exp(np.array(key))[:, None]
         theta = _rounded(float(self._lost(y)[0]) / chosen.alpha, up=True)
         wrong = y * np.exp(self._kappa * theta * (chosen.beta - chosen.alpha))
-        b = self._error_factors(wrong, point[2])
-        errors = tuple(_rounded(-math.log(v), up=True) for v in b[:, 0])
-        return msgspec.structs.replace(chosen, errors=errors, theta=theta)
+        for slack in (0.0, *np.logspace(-9, -2, 15).tolist()):
+            b = self._error_factors(wrong, point[2], slack)
+            errors = tuple(_rounded(-math.log(v), up=True) for v in b[:, 0])
+            candidate = msgspec.structs.replace(chosen, errors=errors, theta=theta)
+            if self._holds(candidate):
+                return candidate
+        return _nothing(self._shares)
+
+    def _holds(self, weights: WeightSet) -> bool:
+        try:
+            weights.verify(self._source, self._keyed, self._shares)
+        except ConfigError:
+            return False
+        return True
 
     def _terms(self, points: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """e^c and e^-a, each of shape (3, points), theta alpha and alpha; nan where there is none."""
@@ -226,23 +239,33 @@ class _Family:
         lost: Floats = np.log(taken / rest)
         return lost
 
-    def _error_factors(self, wrong: Floats, rho: Floats) -> Floats:
-        """e^-a from the lines of wrong single photons and of empty pulses, both as equations."""
-        (low0, high0), (low1, high1), t = self._empty, self._single, self._share
-        first, second, _ = low0 / high0[2]
-        w = np.broadcast_to(((low1 + high1) / 2)[:, None], wrong.shape)
-        b = np.empty_like(wrong)
+    def _error_factors(self, wrong: Floats, rho: Floats, slack: float = 0.0) -> Floats:
+        """e^-a from the lines of wrong single photons, met but for the slack, and of empty pulses, met.
+
+        With uncertain intensities the first is met at its worst ends, approached in a few steps.
+        """
+        (low, high), t = self._single, self._share
+        middle, sure = (low + high) / 2, np.array_equal(low, high)
+        weight = float(middle.sum())
         with np.errstate(all="ignore"):
-            for _ in range(1 if np.array_equal(low1, high1) else 3):
-                total = (w * (1 - (1 - t) * wrong)).sum(axis=0) / t
-                tau = total / w.sum(axis=0)
-                b[0] = tau**rho
-                left = total - w[0] * b[0] - w[2] * (1 + first * (1 - b[0]) + second)
-                b[1] = left / (w[1] - w[2] * second)
-                b[2] = 1 + first * (1 - b[0]) + second * (1 - b[1])
-                excess = (1 - t) * (wrong - 1) + t * (b - 1)
-                w = np.where(excess > 0, high1[:, None], low1[:, None])
+            tau = (weight - (1 - t) * (middle @ wrong)) / (t * weight) - slack
+            b = self._curve(tau, rho, middle)
+            for _ in range(0 if sure else _WORST_END_STEPS):
+                excess = worst(((1 - t) * (wrong - 1) + t * (b - 1)).T, low, high)
+                tau = tau - excess / (t * weight) - slack
+                b = self._curve(tau, rho, middle)
         b[b <= 0] = np.nan
+        return b
+
+    def _curve(self, tau: Floats, rho: Floats, middle: Floats) -> Floats:
+        """e^-a of mean tau at middling intensities; the empty pulses' line decides on the vacuum's."""
+        low, high = self._empty
+        first, second, _ = low / high[2]
+        b = np.empty((3, tau.size))
+        b[0] = tau**rho
+        left = tau * middle.sum() - middle[0] * b[0] - middle[2] * (1 + first * (1 - b[0]) + second)
+        b[1] = left / (middle[1] - middle[2] * second)
+        b[2] = 1 + first * (1 - b[0]) + second * (1 - b[1])
         return b
 
 
