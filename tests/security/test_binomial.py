@@ -73,6 +73,34 @@ def test_quantiles_move_with_trials_and_epsilon(n, p, exponents):
     assert tails.binomial_upper(n + 0.9, p, epsilon=loose) == high
 
 
+@pytest.mark.parametrize("probability", [0.02, 0.1, 0.5, 0.888, 0.999, 1.0])
+@pytest.mark.parametrize("epsilon", [0.29, 0.043, 1e-3, 1e-12])
+def test_every_small_number_of_trials_is_the_exact_one(probability, epsilon):
+    limit, p = Fraction(epsilon), Fraction(probability)
+    for x in range(8):
+        most = tails.trials_upper(x, probability=probability, epsilon=epsilon)
+        assert binomial_at_least(most, most - x, 1 - p) > limit
+        assert binomial_at_least(most + 1, most + 1 - x, 1 - p) <= limit
+
+
+@pytest.mark.parametrize("x", [0, 1, 1000, 10**6, 10**8])
+@pytest.mark.parametrize("probability", [1e-3, 0.5, 0.999])
+@pytest.mark.parametrize("epsilon", [1e-22, 1e-100])
+def test_many_trials_stop_where_the_tail_crosses_epsilon(x, probability, epsilon):
+    n = tails.trials_upper(x, probability=probability, epsilon=epsilon)
+    with localcontext(prec=DIGITS):
+        first, last = (trials * Decimal(probability) for trials in (n + 1, n))
+    assert log_binomial_tail(n + 1, x, first, -1) <= math.log(epsilon)
+    assert n == x or log_binomial_tail(n, x, last, -1) > math.log(epsilon) - 2e-9
+
+
+@pytest.mark.parametrize("start", [0.0, 1000.0, 1500.0, 1e6])
+def test_a_wrong_start_of_trials_is_repaired(monkeypatch, start):
+    right = tails.trials_upper(1000, probability=0.5, epsilon=1e-22)
+    monkeypatch.setattr(surrogate, "trials_upper", lambda *_, probability, epsilon: start)
+    assert tails.trials_upper(1000, probability=0.5, epsilon=1e-22) == right
+
+
 def test_certain_and_impossible_coins():
     assert tails.binomial_lower(9, 1.0, epsilon=1e-9) == tails.binomial_upper(9, 1.0, epsilon=1e-9) == 9
     assert tails.binomial_lower(9, 0.0, epsilon=1e-9) == tails.binomial_upper(9, 0.0, epsilon=1e-9) == 0
@@ -92,7 +120,8 @@ def test_a_search_takes_few_evaluations(monkeypatch):
     for n in (10**4, 10**6, 10**10):
         for epsilon in (1e-3, 1e-22, 1e-100):
             tails.binomial_lower(n, 0.888, epsilon=epsilon)
-    assert len(calls) <= 4 * 9
+            tails.trials_upper(n, probability=0.5, epsilon=epsilon)
+    assert len(calls) <= 4 * 2 * 9
 
 
 @given(st.integers(0, 60), st.integers(1, 19), st.integers(1, 12))

@@ -389,12 +389,24 @@ def test_without_a_test_share_the_error_says_where_to_give_it():
     [((0.49, 0.51), True), (EVEN, False), ((0.5 - 1e-12, 0.5 + 1e-12), False), ((0.19, 0.21), False)],
 )
 def test_a_passive_receiver_needs_an_even_split_with_limits(share, covered):
-    receiver = ReceiverModel(basis_choice="passive", x_share=share)
+    receiver = ReceiverModel(basis_choice="passive", x_share=share, splitter_x_share=share)
     if covered:
         assert length_of(micius_counts(), receiver=receiver).secret_bits > 0
     else:
         with pytest.raises(ConfigError, match="passive"):
             length_of(micius_counts(), receiver=receiver)
+
+
+def test_an_uneven_sender_before_an_even_splitter_is_covered():
+    """What a splitter does with several photons is its own; the sender's bias is told by x_share alone."""
+    even = ReceiverModel(basis_choice="passive", x_share=(0.195, 0.205), splitter_x_share=(0.49, 0.51))
+    counts = [
+        msgspec.structs.replace(row, detections=row.detections // 4, errors=row.errors // 4)
+        if row.basis == "X"
+        else row
+        for row in micius_counts()
+    ]
+    assert length_of(counts, receiver=even, keyed_bases=("Z",)).secret_bits > 0
 
 
 def test_unequal_detectors_and_two_classes_are_not_covered():

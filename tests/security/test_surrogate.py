@@ -95,6 +95,21 @@ def test_bounds_of_counts_are_above_every_small_tail():
             assert exact <= math.exp(bound) * (1 + 1e-12)
 
 
+@settings(max_examples=300, deadline=None)
+@given(x=whole, p=st.floats(1e-6, 1), epsilon=epsilons)
+def test_trials_anywhere(x, p, epsilon):
+    exact = tails.trials_upper(x, probability=p, epsilon=epsilon)
+    assert exact <= surrogate.trials_upper(x, probability=p, epsilon=epsilon) < 2 * exact + 700 / p
+
+
+def test_bounds_of_trials_are_above_every_small_tail():
+    for x, p in itertools.product(range(6), [0.1, 0.5, 0.9]):
+        for n in np.arange(x / p + 0.125, x / p + 9, 0.25):
+            bound = surrogate._trials_log_bound(x, float(n), p)[0]
+            exact = 1 - binomial_at_least(math.ceil(n), x + 1, Fraction(p))
+            assert exact <= math.exp(bound) * (1 + 1e-12)
+
+
 def test_bounds_of_means_are_above_every_small_tail():
     for n in range(2, 13):
         for x, share in itertools.product(range(1, n), [1e-6, 0.1, 0.5, 0.9, 0.99]):
@@ -139,6 +154,7 @@ def test_answers_change_smoothly_with_counts():
         lambda count: surrogate.mean_lower(count, 4e5, epsilon=1e-22),
         lambda count: surrogate.mean_upper(count, 4e5, epsilon=1e-22),
         lambda count: surrogate.binomial_lower(count, 0.888, epsilon=1e-22),
+        lambda count: surrogate.trials_upper(count, probability=0.5, epsilon=1e-22),
         lambda count: surrogate.phase_errors_upper(count, 4e5, 3e5, epsilon=1e-22),
     ):
         steps = np.diff([bound(float(count)) for count in x])

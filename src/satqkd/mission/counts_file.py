@@ -13,6 +13,7 @@ from satqkd.errors import DataFormatError
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import ReceiverModel, SecurityTargets, SourceModel, key_length
 from satqkd.security.tails import binary_entropy
+from satqkd.security.weights import WeightSet
 
 COLUMNS = ("basis", "class", "intensity", "probability", "detections", "errors")
 """Of a CSV file, in any order."""
@@ -35,6 +36,12 @@ class CountsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyed_classes: tuple[Literal["signal", "decoy", "vacuum"], ...] = ("signal",)
     vacuum_credit: bool = False
     """Whether `variable-sharp` counts keyed empty pulses as secret."""
+    planned: tuple[ClassCounts, ...] = ()
+    """Rows like `counts` as they were expected before the block, for bounds that fix a guess by them."""
+    weights: dict[str, tuple[WeightSet, ...]] | None = None
+    """Sets of `variable-martingale` by key basis, fixed before the block; omitted, it chooses them."""
+    pulses: int | None = None
+    """Slots of the block, for `variable-kato`."""
     note: str = ""
     """Where the counts are from."""
 
@@ -92,6 +99,7 @@ def pooled(files: Sequence[CountsFile]) -> CountsFile:
     return msgspec.structs.replace(
         first,
         counts=tuple(rows.values()),
+        pulses=sum(each.pulses for each in files if each.pulses is not None) or None,
         leaked_bits={basis: sum(leak[basis] for leak in leaks) for basis in first.keyed_bases},
         efficiency=None,
     )
@@ -109,11 +117,15 @@ def key_length_of(counts: CountsFile, bound: str) -> KeyLength:
         keyed_classes=counts.keyed_classes,
         receiver=counts.receiver,
         vacuum_credit=counts.vacuum_credit,
+        weights=counts.weights,
+        planned=counts.planned or None,
+        pulses=counts.pulses,
     )
 
 
 def _settings(counts: CountsFile) -> CountsFile:
-    return msgspec.structs.replace(counts, counts=(), leaked_bits=0, efficiency=None, note="")
+    """What must be alike; a pool's own foretelling is not that of its parts."""
+    return msgspec.structs.replace(counts, counts=(), leaked_bits=0, efficiency=None, pulses=None, note="")
 
 
 def _by_basis(counts: CountsFile) -> dict[str, int]:

@@ -139,11 +139,13 @@ def receiver_model(satellite: Satellite, station: Station) -> ReceiverModel:
     """What a bound is told of the station's receiver, from what the station vouches for."""
     receiver, limits = station.receiver, station.receiver.limits
     mean_dark_hz = float(np.mean(receiver.detector.dark_rate_hz))
+    measured_z, spread = receiver.basis_z_probability, limits.basis_spread
     return ReceiverModel(
         basis_choice=receiver.basis_choice,
-        x_share=_matched_x_share(
-            satellite.source.basis_z_probability, receiver.basis_z_probability, limits.basis_spread
-        ),
+        splitter_x_share=(1 - measured_z - spread, 1 - measured_z + spread)
+        if receiver.basis_choice == "passive"
+        else None,
+        x_share=_matched_x_share(satellite.source.basis_z_probability, measured_z, spread),
         efficiency_spread=limits.efficiency_spread,
         dark_probability=mean_dark_hz * receiver.gate_s,
         dark_spread=limits.dark_spread,

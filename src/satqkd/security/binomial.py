@@ -42,17 +42,27 @@ def trials_upper(seen: int, *, probability: float, epsilon: float) -> int:
     r"""Most trials of this probability, in (0, 1], that may have shown as few successes as `seen`.
 
     Largest n with :math:`\Pr[\mathrm{Bin}(n, q) \le x] > \varepsilon`, never too small; not decreasing in x.
+    ln Pr is concave in n (the wait for x + 1 successes has log-concave probabilities), so Newton's method
+    from an excluded n downward is whole and never too far, as in `hypergeometric`.
     """
-    possible, impossible = seen, 2 * seen + 2
-    while binomial_lower(impossible, probability, epsilon=epsilon) <= seen:
-        possible, impossible = impossible, 2 * impossible
-    while impossible - possible > 1:
-        middle = (possible + impossible) // 2
-        if binomial_lower(middle, probability, epsilon=epsilon) <= seen:
-            possible = middle
-        else:
-            impossible = middle
-    return possible
+    x, (numerator, denominator) = int(seen), float(probability).as_integer_ratio()
+    if numerator == denominator:
+        return x
+    limit, odds = math.log(epsilon) - LOG_MARGIN, numerator / (denominator - numerator)
+    n = max(x + 1, math.ceil(surrogate.trials_upper(x, probability=probability, epsilon=epsilon)))
+    log_tail, total = _log_tail(x, n, numerator, denominator)
+    while log_tail > limit:
+        n *= 2
+        log_tail, total = _log_tail(x, n, numerator, denominator)
+    while True:
+        rise = math.log1p(odds * (n - x) / (n * total))
+        step = min(int((limit - log_tail) / rise), n - x - 1)
+        while step > 0 and (reached := _log_tail(x, n - step, numerator, denominator))[0] > limit:
+            step //= 2
+        if step <= 0:
+            return n - 1
+        n -= step
+        log_tail, total = reached
 
 
 def _unlikely_below(n: int, numerator: int, denominator: int, start: int, epsilon: float) -> int:

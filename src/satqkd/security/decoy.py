@@ -19,8 +19,8 @@ import numpy as np
 
 from satqkd.security.source import Floats, SourceModel
 
-MAXIMUM_PHOTONS = 400
-"""Photon numbers that `holds_from` tries before it gives up: far above any useful source."""
+MAXIMUM_PHOTONS = 150
+"""Photon numbers that `holds_from` tries before it gives up: above any useful source's, below 170!."""
 
 
 def single_photon_weights(source: SourceModel) -> Floats:
@@ -102,6 +102,7 @@ def holds_from(first_photons: int, weights: Floats, source: SourceModel, *, unit
         if gained + float(np.where(v < 0, v * low, 0.0).sum()) > 0:
             return False
         # Means above n still rise with the intensity and means below fall: then no longer.
-        if photons >= source.intensities[0] and gained <= -v[leader] * float(low[leader]):
+        outweighed = gained <= -v[leader] * float(low[leader]) and low[leader] > 0
+        if photons >= source.intensities[0] and outweighed:
             return True
     return False

@@ -24,6 +24,7 @@ def phase_errors_upper(test_errors: int, test_rounds: int, key_rounds: int, *, e
     The largest j with :math:`\Pr[\mathrm{HG}(n_T+n_K,\, m+j,\, n_T) \le m] > \varepsilon`, HG the number
     of marked items among n_T drawn. For every true total the numbers (m, j) beyond it have probability
     <= epsilon. Not decreasing in m, not increasing in n_T (docs/design/bounds.md). Returns 0..key_rounds.
+    For an epsilon above 0.3 it may be larger than that.
 
     The logarithm of the tail is concave in j, so from an excluded j a step downward of (what is missing to
     epsilon) / (rise to j - 1) ends at an excluded j again: Newton's method, whole and never too far.

@@ -29,7 +29,7 @@ PASSIVE_WIDTH = 1e-3
 
 
 def martingale(problem: BasisProblem) -> Terms:
-    """Terms of the length for one keyed basis. Every set is verified before any is evaluated.
+    """Terms of the length for one keyed basis. Every set is verified each time it is evaluated.
 
     Sets: `problem.weights`; without them sets around `problem.foretold`; without that the `ladder` of the
     source's settings. Raises ConfigError for weights that do not hold and for receivers not covered.
@@ -166,15 +166,23 @@ def known_test_share(problem: BasisProblem) -> Interval:
             "basis X, which martingale bounds take instead of counting rounds, got none; give key_length a "
             "ReceiverModel with x_share"
         )
-    wide = share[1] - share[0] >= PASSIVE_WIDTH
-    if problem.receiver.basis_choice == "passive" and not (wide and share[0] < 0.5 < share[1]):
+    if problem.receiver.basis_choice == "passive" and not _even(problem.receiver.splitter_x_share):
         raise ConfigError(
-            "receiver x_share: expected for a passive basis choice limits on both sides of 1/2, at least "
-            f"{PASSIVE_WIDTH:g} apart and valid for several photons at once (`limits.basis_spread` of a "
-            f"station), got {problem.receiver.x_share}; behind an uneven splitter test rounds of such light "
-            "are no fair sample: choose bases actively"
+            "receiver splitter_x_share: expected for a passive basis choice limits on both sides of 1/2, at "
+            f"least {PASSIVE_WIDTH:g} apart and valid for several photons at once (a station's "
+            f"`limits.basis_spread`), got {problem.receiver.splitter_x_share}; behind an uneven splitter "
+            "test rounds of such light are no fair sample: choose bases actively"
         )
     return share
+
+
+def _even(splitter: Interval | None) -> bool:
+    """Whether a splitter is vouched for as even, and not as better known than any is."""
+    return (
+        splitter is not None
+        and splitter[0] < 0.5 < splitter[1]
+        and splitter[1] - splitter[0] >= PASSIVE_WIDTH
+    )
 
 
 def weight_sets(problem: BasisProblem) -> tuple[WeightSet, ...]:

@@ -27,6 +27,8 @@ class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     x_share: tuple[float, float] | None = None
     """Lowest and highest probability that a matched round is one of basis X; for martingale bounds, which
     take it instead of counting test rounds."""
+    splitter_x_share: tuple[float, float] | None = None
+    """Of a passive receiver: lowest and highest probability to measure in X, for any number of photons."""
     efficiency_spread: float = 0.0
     r""":math:`\Delta_\eta`: largest relative deviation of a detector's efficiency from the common one."""
     dark_probability: float = 0.0
@@ -46,8 +48,10 @@ class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "receiver labels_swapped: expected an active choice, got passive; behind a splitter each "
                 "basis has its own detectors, which no swap makes alike"
             )
-        if self.x_share is not None and not 0 < self.x_share[0] <= self.x_share[1] < 1:
-            raise DataFormatError(f"receiver x_share: expected 0 < lowest <= highest < 1, got {self.x_share}")
+        for name in ("x_share", "splitter_x_share"):
+            share = getattr(self, name)
+            if share is not None and not 0 < share[0] <= share[1] < 1:
+                raise DataFormatError(f"receiver {name}: expected 0 < lowest <= highest < 1, got {share}")
 
     def test_share(self, key_basis: str) -> tuple[float, float] | None:
         """Limits of the probability that a matched round is one of the basis that is not key."""

@@ -17,6 +17,7 @@ the error of the computation for up to 1e10 trials (docs/design/bounds.md)."""
 _SMALLEST_SERIES = 16.0
 _SERIES_DEVIATION = 0.1
 _TWO_PI = 2.0 * math.pi
+_ODD = range(3, 31, 2)  # half of them do: each term is below 0.003 of the one before
 _AGREEMENT = 1e-12
 _MAXIMUM_LEVELS = 400  # even: the last convergent is one from above
 
@@ -47,13 +48,14 @@ def deviance(count: float, mean: float, gap: float) -> float:
     v = gap / (count + mean)
     v_squared = v * v
     term = 2.0 * count * v
-    total, divisor = gap * v, 3.0
-    while True:
+    total = gap * v
+    for divisor in _ODD:
         term *= v_squared
         longer = total + term / divisor
         if longer == total:
-            return total
-        total, divisor = longer, divisor + 2.0
+            break
+        total = longer
+    return total
 
 
 def log_binomial(count: float, trials: float, *, mean: float, others: float, gap: float) -> float:

@@ -156,7 +156,7 @@ def _check_intensities(intensities: tuple[float, ...]) -> None:
 
 def _check_intervals(intensities: tuple[float, ...], intervals: tuple[Interval, ...]) -> None:
     inside = len(intervals) == len(intensities) and all(
-        0 <= low <= mean <= high for mean, (low, high) in zip(intensities, intervals, strict=True)
+        0 <= low <= mean <= high < math.inf for mean, (low, high) in zip(intensities, intervals, strict=True)
     )
     if not inside:
         raise DataFormatError(

@@ -9,8 +9,8 @@ number that is not whole and moves smoothly. Tails are bounded from above by
 (Stirling's series cut on the safe side; probabilities fall at least as fast as the first ratio r, since they
 are log-concave) or by Chernoff's exp(-D), whichever is less. An answer is a point at which this bound was
 evaluated and found not above epsilon. Proofs: docs/design/bounds.md. In the tests' grid distances from the
-count are under 0.1 per cent wider than the exact ones in the median, 3 at most; those of phase errors 0.2,
-and 30 where a few errors of the key decide. Plain floats, epsilon between 0 and 1; nothing is checked.
+count are wider than the exact ones by under 0.1 per cent in the median, 3 at most; those of phase errors by
+0.2, and 30 where a few errors of the key decide. Plain floats, epsilon between 0 and 1; nothing is checked.
 """
 
 import math
@@ -50,6 +50,25 @@ def binomial_upper(trials: float, probability: float, *, epsilon: float) -> floa
     mean, others = trials * probability, trials * (1.0 - probability)
     distance = _fallen_count(others, mean, epsilon)
     return min(trials, math.nextafter(mean + distance, math.inf)) if distance < others else trials
+
+
+def trials_upper(count: float, *, probability: float, epsilon: float) -> float:
+    """At least `tails.trials_upper`: trials of this probability that may have shown as few successes."""
+    if probability >= 1.0:
+        return count
+    needed = -math.log(epsilon) + _LOG_MARGIN
+    # Allowed by Pr[X <= x] <= exp(-(mean - x)^2 / (2 mean)), which Chernoff's exp(-D) is below.
+    n = (count + needed + math.sqrt(needed * (2.0 * count + needed))) / probability * (1.0 + 1e-9)
+    best = n
+    for _ in range(_MAXIMUM_STEPS):
+        bound, slope = _trials_log_bound(count, n, probability)
+        excess = bound + needed
+        if excess <= 0.0:
+            best = min(best, n)
+            if excess > -2.0 * _LOG_TOLERANCE:
+                break
+        n = max(n + (excess + _LOG_TOLERANCE) / slope, 0.5 * (n + count / probability))
+    return math.nextafter(best, math.inf)
 
 
 def phase_errors_upper(
@@ -99,6 +118,18 @@ def _phase_log_bound(m: float, n: float, key: float, j: float) -> tuple[float, f
     ratio = m * (key - j) / ((j + 1.0) * (n - m + 1.0))
     first = 0.5 * math.log(shape) + (1.0 / n + 1.0 / key) / 12.0 - exponent
     return first - math.log1p(-ratio), more - fewer + n / (gap * population)
+
+
+def _trials_log_bound(x: float, n: float, probability: float) -> tuple[float, float]:
+    """ln of a bound of Pr[at most x successes in n' trials], n' anywhere from n on, and its steepness."""
+    others, missing = n - x, n * probability - x
+    grown, shape = math.log1p(missing / (n * (1.0 - probability))), 0.0
+    exponent = others * grown
+    if x > 0.0:
+        exponent += x * math.log1p(-missing / (n * probability))
+        ratio = x * (1.0 - probability) / ((others + 1.0) * probability)
+        shape = 0.5 * math.log(n / (_TWO_PI * x * others)) - math.log1p(-ratio)
+    return min(0.0, shape) - exponent, grown + probability / missing
 
 
 def _fallen_mean(fall: float, rise: float, needed: float) -> tuple[float, float]:

@@ -55,8 +55,9 @@ def mean_lower(count: float, trials: float, *, epsilon: float) -> float:
 
     :math:`n B^{-1}(\varepsilon; x, n-x+1)`, at most x - 1: so far from the observation the binomial
     tail bounds the tail of unequal probabilities too (Hoeffding 1956). Fails with probability <= epsilon.
-    Expected counts, which are not whole, are taken too (the formula says what is meant). ValueError if
-    count is not in 0..trials or epsilon not between 0 and 1.
+    Expected counts, which are not whole, are taken too (the formula says what is meant). For an epsilon above
+    0.3 and millions of trials it may be lower than that. ValueError if count is not in 0..trials or epsilon
+    not between 0 and 1.
     """
     _check(count, trials, epsilon)
     if count <= 1.0:
@@ -78,7 +79,7 @@ def mean_upper(count: float, trials: float, *, epsilon: float) -> float:
 
 
 def _check(count: float, trials: float, epsilon: float) -> None:
-    if not 0.0 <= count <= trials:
+    if not 0.0 <= count <= trials < math.inf:
         raise ValueError(f"bound of a mean: expected 0 <= count <= trials, got {count} of {trials}")
     if not 0.0 < epsilon < 1.0:
         raise ValueError(f"bound of a mean: expected an epsilon between 0 and 1, got {epsilon}")
