@@ -260,6 +260,35 @@ class TestPlans:
         for mu, (low, high) in zip(source.intensities[:2], source.intensity_intervals[:2], strict=True):
             assert (low, high) == pytest.approx((0.95 * mu, 1.05 * mu))
 
+    def test_limits_leave_room_for_the_presets_and_what_is_not_known_of_them(self) -> None:
+        odd = with_source(MICIUS, intensities=(1.3, 0.3, 0.05))
+        vague = with_receiver(
+            XINGLONG,
+            basis_choice="active",
+            limits=msgspec.structs.replace(XINGLONG.receiver.limits, basis_spread=0.02),
+        )
+        limits = planned(odd, vague, AT_UTC).limits
+        assert limits.vacuum_intensity == 0.05 < limits.intensity_range[0] < 0.3
+        assert limits.intensity_range[1] == 1.3
+        assert limits.least_probability > 0.02
+        found = optimise_source(odd, vague, at_utc=AT_UTC, bound="variable-martingale")
+        assert found.after.intensities[2] == 0.05 and found.after_bits > found.before_bits
+
+    def test_behind_a_splitter_the_martingale_bound_wants_its_limits(self) -> None:
+        vague = with_receiver(
+            XINGLONG, limits=msgspec.structs.replace(XINGLONG.receiver.limits, basis_spread=0.002)
+        )
+        rules = Protocol(keyed_bases=("Z",))
+        found, sharp = (
+            optimise_source(MICIUS, vague, at_utc=AT_UTC, protocol=rules, bound=bound)
+            for bound in ("variable-martingale", "variable-sharp")
+        )
+        assert found.after.station_basis_z_probability == 0.5
+        assert found.after.basis_z_probability > 0.8
+        assert found.after_bits > 1.1 * sharp.after_bits > 0
+        with pytest.raises(ConfigError, match="basis_spread"):
+            optimise_source(MICIUS, XINGLONG, at_utc=AT_UTC, bound="variable-martingale")
+
     def test_one_decoy_has_no_vacuum(self) -> None:
         found = optimise_source("micius", "xinglong", at_utc=AT_UTC, decoys=1)
         assert len(found.after.intensities) == len(found.after.probabilities) == 2

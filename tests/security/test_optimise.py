@@ -272,6 +272,19 @@ class TestLimits:
         exact = optimise([Scenario(link(1e7))], POLICY, SettingsLimits())
         assert 0 < found.expected_bits < 0.9 * exact.expected_bits
 
+    def test_intervals_that_would_meet_are_gone_around(self) -> None:
+        wide = SettingsLimits(relative_intervals=((0.6, 1.4), (0.6, 1.4)), vacuum_interval=(0.0, 0.0))
+        found = optimise([Scenario(link(1e7))], msgspec.structs.replace(POLICY, bound="variable-sharp"), wide)
+        (signal, _), (_, decoy) = found.settings.intensity_intervals[:2]
+        assert decoy < signal
+        with pytest.raises(DataFormatError, match="do not meet"):
+            hopeless = SettingsLimits(
+                intensities=(0.5, 0.4, 0.0),
+                relative_intervals=((0.7, 1.3), (0.7, 1.3)),
+                vacuum_interval=(0.0, 0.0),
+            )
+            optimise([Scenario(link(1e7))], POLICY, hopeless)
+
     @pytest.mark.parametrize(
         ("wrong", "part"),
         [

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from satqkd.config import Protocol, Satellite, Station
+from satqkd.config import Protocol, Satellite, Source, Station
 from satqkd.errors import NoPassError
 from satqkd.mission.contact import PLANNING_GRID_S, SEARCH_S, Contact, choose_pass, make_contact
 from satqkd.mission.course import site_of
@@ -15,7 +15,6 @@ from satqkd.mission.flown import receiver_model
 from satqkd.mission.link_channel import link_channel
 from satqkd.mission.planning import PLANNING_EFFICIENCY
 from satqkd.security import SecurityTargets
-from satqkd.security.bounds import BOUNDS
 from satqkd.security.channel import Channel, SourceSettings
 from satqkd.security.plan import Policy, Prior, Scenario
 from satqkd.security.settings_space import SettingsLimits
@@ -26,6 +25,10 @@ FIXABLE: Final = ("intensities", "probabilities", "basis")
 """Mean photon numbers, class probabilities, basis biases of both ends."""
 REPRESENTATIVES: Final = 8
 """Passes that stand for a season in a search; its answer is computed for all."""
+_LEAST_DECOY: Final = 0.005
+_MOST_SIGNAL: Final = 1.0
+_LEAST_PROBABILITY: Final = 0.002
+"""Of a class and a basis, and more where the receiver's basis is not known so well."""
 _TOLD_NODES: Final = 33
 _MOST_TOLD: Final = 200
 """Passes times losses at which lengths are computed, about."""
@@ -71,16 +74,15 @@ class PassPlan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         """What may be chosen: the vacuum stays as dark as it is, a passive receiver's basis at 1/2."""
         source, receiver = self.satellite.source, self.station.receiver
         classes, intervals = self.decoys + 1, source.intensity_intervals
-        active = receiver.basis_choice == "active"
-        free_receiver = active and "basis" not in self.fix
-        # Bounds that are told the share of test rounds take it of a passive receiver near 1/2 only.
-        kept_basis = "basis" in self.fix or (BOUNDS[self.policy.bound].streamed and not active)
+        free_receiver = receiver.basis_choice == "active" and "basis" not in self.fix
         return SettingsLimits(
             decoys=self.decoys,
             intensities=source.intensities[:classes] if "intensities" in self.fix else None,
             vacuum_intensity=source.intensities[2],
+            intensity_range=_intensity_range(source),
+            least_probability=max(_LEAST_PROBABILITY, 1.5 * receiver.limits.basis_spread),
             probabilities=source.probabilities if "probabilities" in self.fix else None,
-            basis_z_probability=source.basis_z_probability if kept_basis else None,
+            basis_z_probability=source.basis_z_probability if "basis" in self.fix else None,
             station_basis_z_probability=None if free_receiver else receiver.basis_z_probability,
             relative_intervals=None if intervals is None else _relative(intervals, source.intensities),
             vacuum_interval=None if intervals is None else intervals[2],
@@ -201,6 +203,12 @@ def _night_passes(satellite: Satellite, station: Station, start: datetime, durat
 
 def _usable(station: Station, each: Pass) -> bool:
     return station.maximum_range_m is None or each.min_range_m < station.maximum_range_m
+
+
+def _intensity_range(source: Source) -> Interval:
+    """Wide, with the preset's own intensities in it and the decoy above the vacuum."""
+    signal, decoy, vacuum = source.intensities
+    return min(max(_LEAST_DECOY, 1.5 * vacuum), decoy), max(_MOST_SIGNAL, signal)
 
 
 def _light(channel: Channel) -> float:

@@ -6,7 +6,6 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from satqkd.errors import DataFormatError
 from satqkd.mission.optimum import Sweep
 from satqkd.mission.pass_plan import PassPlan
 from satqkd.security.channel import SourceSettings
@@ -97,8 +96,4 @@ def _changed(settings: SourceSettings, name: str, value: float) -> SourceSetting
         scale = (1 - value) / (1 - settings.probabilities[k])
         p = [value if j == k else scale * each for j, each in enumerate(settings.probabilities)]
         other = msgspec.structs.replace(settings, probabilities=tuple(p))
-    try:
-        _ = other.model
-    except DataFormatError:
-        return None
-    return other
+    return other if other.possible else None

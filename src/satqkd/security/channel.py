@@ -42,6 +42,14 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The part a bound may use. Raises DataFormatError for settings that no source can have."""
         return SourceModel(self.intensities, self.probabilities, self.intensity_intervals)
 
+    @property
+    def possible(self) -> bool:
+        """Whether a source can have these settings."""
+        try:
+            return self.model is not None
+        except DataFormatError:
+            return False
+
 
 class Channel(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Pulses sorted into bins; arrays of shape (bins,) or (2, bins), basis Z first, float64."""

@@ -6,6 +6,7 @@ multiplied until some do, and taken back step by step along the best settings: s
 the plateau at 0, and a link without key is told how many times its pulses would be enough. Deterministic.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -89,7 +90,8 @@ def expected_key_of(
 
 def _check_covered(space: SettingsSpace, policy: Policy) -> None:
     """Refuse, before a search, what the bound would refuse after it."""
-    settings = space.settings(np.zeros(space.dimension))
+    starts = [space.settings(space.coordinates(each)) for each in space.usual]
+    settings = next((each for each in starts if each.possible), starts[0])
     nothing = BasisCounts(np.zeros(space.classes), np.zeros(space.classes))
     problem = BasisProblem(
         source=settings.model,
@@ -116,9 +118,11 @@ class _Search:
         self._fixed = fixed
 
     def value(self, place: Floats, factor: float = 1.0) -> float:
-        """Expected key for a multiple of the pulses."""
+        """Expected key for a multiple of the pulses; -inf for intensities whose intervals meet."""
         self.evaluations += 1
         settings = self._space.settings(place)
+        if not settings.possible:
+            return -math.inf
         rows = []
         for each in self._scenarios:
             tables = each.channel.counts(settings, each.prior.losses_db)
