@@ -146,6 +146,40 @@ def test_no_bits_ends_with_1(satqkd: Command, tmp_path: Path) -> None:
     assert code == 1 and json.loads(out)["secret_bits"] == 0
 
 
+EXAMPLE = str(Path(__file__).parents[2] / "examples" / "micius-2016.json")
+
+
+def test_all_bounds_that_cover_the_counts_and_which_are_proved(satqkd: Command) -> None:
+    code, out, err = satqkd("keylength", EXAMPLE, "--bound", "all")
+    proved = {words[0]: words[2] for line in out.splitlines() if len(words := line.split()) >= 3}
+    assert code == 0
+    assert (proved["variable-sharp"], proved["lim2014"], proved["satquma"]) == ("yes", "no:", "no:")
+    assert "left out: bound rusca2018: does not cover a source of 3 classes" in err
+    assert "left out: variable-kato" in err
+
+
+def test_an_explanation_ends_in_the_length(satqkd: Command) -> None:
+    code, out, _ = satqkd("keylength", EXAMPLE, "--explain")
+    lengths = [int(found) for found in re.findall(r"so (\d+) secret bits", out)]
+    assert code == 0 and len(lengths) == 2
+    assert f"variable-sharp: {sum(lengths)} secret bits" in out
+    assert out.count("statement 8: phase errors") == 2
+
+
+def test_several_files_are_pooled(satqkd: Command) -> None:
+    table = EXAMPLE.replace(".json", ".csv")
+    code, out, _ = satqkd("keylength", EXAMPLE, table, "--json")
+    found = json.loads(out)
+    assert code == 0 and set(found) == {EXAMPLE, table, "pooled"}
+    assert found[EXAMPLE]["secret_bits"] == found[table]["secret_bits"]
+    assert found["pooled"]["secret_bits"] > 2 * found[table]["secret_bits"]
+
+
+def test_a_bound_that_does_not_cover_the_counts_is_refused(satqkd: Command) -> None:
+    assert "take one of variable-sharp" in satqkd.refusal(2, "keylength", EXAMPLE, "--bound", "rusca2018")
+    assert "expected one of variable-sharp" in satqkd.refusal(2, "keylength", EXAMPLE, "--bound", "best")
+
+
 def test_help_names_every_command(satqkd: Command) -> None:
     code, out, _ = satqkd("--help")
     assert code == 0

@@ -5,14 +5,19 @@ from typing import Any
 
 from satqkd.records import CLASS_NAMES
 from satqkd.results import KeyLength
+from satqkd.security.bounds import BOUNDS
 
 Terms = Mapping[str, Any]
 
 
 def explain(result: KeyLength) -> list[str]:
     """Lines of text: what was counted, every statement with its epsilon, every term of the sum."""
-    terms = result.terms
-    lines = [f"{result.bound}: {result.secret_bits} secret bits", *_source(terms["source"])]
+    terms, remark = result.terms, BOUNDS[result.bound].remark
+    headline = f"{result.bound}: {result.secret_bits} secret bits"
+    lines = [f"{headline} ({remark})" if remark else headline, *_source(terms["source"])]
+    lines += [
+        f"  receiver: {name.replace('_', ' ')} {_number(value)}" for name, value in terms["receiver"].items()
+    ]
     for basis, proof in terms["bases"].items():
         lines += ["", f"basis {basis} is key, {_other(basis)} is test"]
         lines += [f"  {line}" for line in _proof(terms, basis, proof)]
@@ -37,7 +42,7 @@ def _proof(terms: Terms, basis: str, proof: Terms) -> Iterator[str]:
     for what, weights in proof.get("weights", {}).items():
         yield f"weights of {what.replace('_', ' ')}: " + ", ".join(f"{weight:.10g}" for weight in weights)
     for name in _ESTIMATES:
-        if proof.get(name):
+        if proof.get(name) or name == "weight_set" in proof:
             yield f"{name.replace('_', ' ')}: {_number(proof[name])}"
     yield from _sum(proof)
 
@@ -101,7 +106,9 @@ def _other(basis: str) -> str:
     return "X" if basis == "Z" else "Z"
 
 
-def _number(value: float) -> str:
+def _number(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " to ".join(map(_number, value))
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
@@ -114,4 +121,12 @@ _ESTIMATES = (
     "test_vacuum_upper",
     "test_single_photon_errors",
     "phase_errors",
+    "test_share",
+    "weight_set",
+    "theta",
+    "alpha",
+    "beta",
+    "tangent_error_rate",
+    "log_failure",
 )
+"""Told one by one, in this order, where they are and not 0."""
