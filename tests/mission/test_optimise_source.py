@@ -19,7 +19,8 @@ from satqkd.mission.optimum import SourceOptimum
 from satqkd.mission.pass_plan import PassPlan, pass_plan
 from satqkd.mission.planning import expected_pass_counts
 from satqkd.security.channel import SourceSettings
-from satqkd.security.plan import exact_key, expected_rows
+from satqkd.security.optimise import optimise
+from satqkd.security.plan import Prior, exact_key, expected_rows
 from satqkd.security.settings_space import SettingsSpace
 from satqkd.sky import parse_utc
 
@@ -37,7 +38,7 @@ def with_receiver(station: Station, **changes: object) -> Station:
 
 def planned(satellite: Satellite, station: Station, at_utc: str | None = None, **more: object) -> PassPlan:
     at = parse_utc(at_utc or satellite.reference_epoch_utc)
-    return pass_plan(satellite, station, at, protocol=Protocol(), **more)
+    return pass_plan(satellite, station, at, **{"protocol": Protocol()} | more)
 
 
 @pytest.fixture(scope="module")
@@ -271,21 +272,24 @@ class TestPlans:
         assert limits.vacuum_intensity == 0.05 < limits.intensity_range[0] < 0.3
         assert limits.intensity_range[1] == 1.3
         assert limits.least_probability > 0.02
-        found = optimise_source(odd, vague, at_utc=AT_UTC, bound="variable-martingale")
-        assert found.after.intensities[2] == 0.05 and found.after_bits > found.before_bits
+        plan = planned(odd, vague, AT_UTC, bound="variable-martingale")
+        found = optimise(plan.scenarios(Prior()), plan.policy, plan.limits)
+        assert found.settings.intensities[2] == 0.05
+        assert found.expected_bits > exact_key(plan.settings, plan.channels[0], plan.policy).secret_bits
 
     def test_behind_a_splitter_the_martingale_bound_wants_its_limits(self) -> None:
         vague = with_receiver(
             XINGLONG, limits=msgspec.structs.replace(XINGLONG.receiver.limits, basis_spread=0.002)
         )
         rules = Protocol(keyed_bases=("Z",))
-        found, sharp = (
-            optimise_source(MICIUS, vague, at_utc=AT_UTC, protocol=rules, bound=bound)
+        plans = [
+            planned(MICIUS, vague, AT_UTC, protocol=rules, bound=bound)
             for bound in ("variable-martingale", "variable-sharp")
-        )
-        assert found.after.station_basis_z_probability == 0.5
-        assert found.after.basis_z_probability > 0.8
-        assert found.after_bits > 1.1 * sharp.after_bits > 0
+        ]
+        found, sharp = (optimise(each.scenarios(Prior()), each.policy, each.limits) for each in plans)
+        assert found.settings.station_basis_z_probability == 0.5
+        assert found.settings.basis_z_probability > 0.8
+        assert found.expected_bits > 1.1 * sharp.expected_bits > 0
         with pytest.raises(ConfigError, match="basis_spread"):
             optimise_source(MICIUS, XINGLONG, at_utc=AT_UTC, bound="variable-martingale")
 

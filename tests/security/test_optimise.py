@@ -327,6 +327,13 @@ class TestNoKey:
         found = optimise([Scenario(link(1e6, error=0.118))], POLICY, FREE)
         assert (found.expected_bits, found.missing_factor) == (0, None)
 
+    def test_a_link_that_rounding_robs_of_its_last_bits_lacks_nothing_else(self) -> None:
+        def hopeful(source: SourceSettings, n: np.ndarray, m: np.ndarray, policy: Policy) -> np.ndarray:
+            return np.maximum(quick_bits(source, n, m, policy), 1.0)
+
+        found = optimise([Scenario(link(5e3))], POLICY, FREE, bits=hopeful)
+        assert (found.expected_bits, found.missing_factor) == (0, 1.0)
+
     def test_a_link_near_the_least_size_is_found_from_where_no_start_gives_key(self) -> None:
         channel = link(1.6e4)
         space = SettingsSpace(FREE)

@@ -26,6 +26,8 @@ from satqkd.security.source import Floats
 from satqkd.sky import format_utc, parse_utc
 
 DAY_S: Final = 86_400.0
+_LEAST_TOLD: Final = 1.05
+"""Of a number of times."""
 _ROUGH: Final = 1e-4
 """Relative, of the key, where settings are only compared."""
 
@@ -212,11 +214,13 @@ def _losses(plan: PassPlan, old: _Worth | None, new: _Worth, prior: Prior) -> tu
 
 
 def _reason(found: Optimum) -> str:
-    if found.missing_factor is None:
+    factor = found.missing_factor
+    if factor is None:
         return "no settings give key on this link, however many pulses are sent: its error rate is too high"
+    enough = f"{factor:.2g} times the pulses" if factor >= _LEAST_TOLD else "a little more light"
     return (
-        f"no settings give key: {found.missing_factor:.2g} times the pulses would be enough; take a higher "
-        "pass, less loss, or passes pooled into one block"
+        f"no settings give key: {enough} would be enough; take a higher pass, less loss, or passes pooled "
+        "into one block"
     )
 
 

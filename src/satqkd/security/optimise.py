@@ -71,12 +71,13 @@ def optimise(
     best, factor = search.run([space.coordinates(each) for each in (*space.usual, *starts)], tolerance)
     settings = space.rounded(space.settings(best))
     found = tuple(exact_bits(settings, each, policy) for each in scenarios)
+    expected_bits = expected_key_of(found, scenarios, fixed=fixed)
     return Optimum(
         settings=settings,
-        expected_bits=expected_key_of(found, scenarios, fixed=fixed),
+        expected_bits=expected_bits,
         lengths_bits=found,
         evaluations=search.evaluations,
-        missing_factor=factor,
+        missing_factor=None if expected_bits > 0 else factor,
     )
 
 
@@ -130,7 +131,7 @@ class _Search:
         return expected_key_of(rows, self._scenarios, fixed=self._fixed)
 
     def run(self, starts: Sequence[Floats], tolerance: float) -> tuple[Floats, float | None]:
-        """Best place, and the factor of pulses it needs for any key where that is above 1."""
+        """Best place, and how many times the pulses give key there, at least 1; None if no number does."""
         factor = 1.0
         values = self._values(starts, factor)
         while max(values) <= 0 and factor < _MOST_GROWTH:
@@ -139,10 +140,11 @@ class _Search:
         order = np.argsort(-np.array(values), kind="stable")
         if values[order[0]] <= 0:
             return np.asarray(starts[0]), None
+        best = [np.asarray(starts[k]) for k in order[:_STARTS]]
         if factor > 1:
-            place, factor = self._taken_back(np.asarray(starts[order[0]]), factor)
-            return (place, factor) if factor > 1 else (self._climb([place], tolerance), None)
-        return self._climb([np.asarray(starts[k]) for k in order[:_STARTS]], tolerance), None
+            place, factor = self._taken_back(best[0], factor)
+            best = [place]
+        return (self._climb(best, tolerance) if factor == 1 else best[0]), factor
 
     def _values(self, starts: Sequence[Floats], factor: float) -> list[float]:
         return [self.value(start, factor) for start in starts]
