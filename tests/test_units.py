@@ -22,7 +22,7 @@ TEXT_ROOMS = ("mission/report.py", "mission/optimum.py", "show/")
 DIMENSIONLESS = {
     # probabilities and shares
     "afterpulse", "basis_z_probability", "beacon_seen", "dark_probability", "dark_spread",
-    "efficiency_spread", "keyed_shares", "weights", "x_share", "class_error",
+    "efficiency_spread", "keyed_shares", "splitter_x_share", "weights", "x_share", "class_error",
     "class_gain", "crossover", "depolarisation", "detector_efficiency", "efficiency", "epsilon",
     "epsilon_at", "epsilon_authentication", "epsilon_correctness", "epsilon_event", "epsilon_pa",
     "epsilon_secrecy", "error",
