@@ -19,6 +19,8 @@ DECIMALS = 4
 """Of settings that are told."""
 _EDGE = 1e-6
 """Share of a range next to its ends where starts are not put: there a logistic function is flat."""
+_LEAST_SHARE, _LEAST_SPAN = 1e-9, 1e-6
+"""How near a value comes to its ends, and a signal to the lowest decoy: far enough to differ as floats."""
 
 
 class SettingsLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +182,7 @@ class SettingsSpace:
     @property
     def _signal_range(self) -> Interval:
         low, high = self.limits.intensity_range
-        return low + 2 * self.limits.vacuum_intensity, high
+        return low + 2 * self.limits.vacuum_intensity + _LEAST_SPAN * (high - low), high
 
     def _decoy_range(self, signal: float) -> Interval:
         return self.limits.intensity_range[0], signal - self.limits.vacuum_intensity
@@ -202,7 +204,7 @@ class SettingsSpace:
 
 def _between(coordinate: float, low: float, high: float) -> float:
     """Strictly inside the range for any coordinate."""
-    share = min(max(float(special.expit(coordinate)), 1e-12), 1 - 1e-12)
+    share = min(max(float(special.expit(coordinate)), _LEAST_SHARE), 1 - _LEAST_SHARE)
     return low + (high - low) * share
 
 
