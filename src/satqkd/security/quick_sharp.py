@@ -73,7 +73,8 @@ class QuickSharp:
         if self._empty > 0:
             total = sum(counts)
             wrong = surrogate.mean_upper(errors[DECOY], total, epsilon=self._eps) / self._decoy_share
-            found -= self._empty * min(total, _fair_tosses(wrong, self._eps))
+            tosses = surrogate.trials_upper(wrong, probability=0.5, epsilon=self._eps)
+            found -= self._empty * min(total, tosses)
         return max(0.0, found)
 
     def _with_mismatch(self, errors: float, rounds: float) -> float:
@@ -85,15 +86,6 @@ class QuickSharp:
         )
         left = rounds - lost
         return rounds if left <= 0 else min(rounds, rounds * (errors + more) / left + 1.0)
-
-
-def _fair_tosses(heads: float, eps: float) -> float:
-    r"""At least `tails.trials_upper` of a fair coin, by Hoeffding.
-
-    .. math:: n/2 - x \le \sqrt{n\ln(1/\varepsilon)/2}
-    """
-    half_width = math.sqrt(-0.5 * math.log(eps))
-    return (half_width + math.sqrt(half_width**2 + 2 * heads)) ** 2 + 1.0
 
 
 def _at_least(weights: Numbers, counts: Numbers, eps: float) -> float:
