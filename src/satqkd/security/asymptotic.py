@@ -12,7 +12,8 @@ from satqkd.security.problem import BasisCounts, BasisProblem, Terms
 def asymptotic(problem: BasisProblem) -> Terms:
     """Terms of the length for one keyed basis: share of single photons x (1 - h(e)) - leak."""
     singles, test_singles = (_single_photons(problem, counts) for counts in (problem.key, problem.test))
-    errors = max(0.0, float(decoy.single_photon_error_weights(problem.source) @ problem.test.errors))
+    most = float(decoy.single_photon_error_weights(problem.source) @ problem.test.errors)
+    errors = min(float(problem.test.errors.sum()), max(0.0, most))
     rate = min(0.5, errors / test_singles) if test_singles > 0 else 0.5
     keyed = min(problem.keyed_share(1) * singles, problem.keyed_detections)
     entropy = keyed * tails.secret_fraction(rate)
