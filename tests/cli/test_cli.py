@@ -1,7 +1,4 @@
-"""The command line as people and programs meet it: what it prints where, and how it ends.
-
-Commands run in this process through `main`, so that exit codes and both streams are the real ones.
-"""
+"""The command line as people and programs meet it: what it prints where, and how it ends."""
 
 import errno
 import json
@@ -13,38 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import Command
 
-from satqkd import cli
 from satqkd.cli.budget import HEADERS
 from satqkd.keys import KeyStore
 from satqkd.mission.planning import LOSS_COLUMNS
-
-
-class Command:
-    """`satqkd(...)` runs a command and returns exit code, stdout and stderr."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self._capsys, self._monkeypatch = capsys, monkeypatch
-
-    def __call__(self, *words: str) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["satqkd", *words])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = self._capsys.readouterr()
-        return int(stop.value.code or 0), said.out, said.err
-
-    def refusal(self, code: int, *words: str) -> str:
-        """The one line with which a command refuses; nothing on stdout."""
-        got, out, err = self(*words)
-        assert (got, out) == (code, "")
-        lines = err.strip().splitlines()
-        assert len(lines) == 1 and lines[0].startswith("satqkd: ")
-        return lines[0]
-
-
-@pytest.fixture
-def satqkd(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    return Command(capsys, monkeypatch)
 
 
 @pytest.mark.parametrize(

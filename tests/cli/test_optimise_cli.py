@@ -1,33 +1,12 @@
 """`satqkd optimise` as people and programs meet it: tables, one JSON document, a picture, exit codes."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-from satqkd import cli
+from command import Command
 
 MICIUS = ("optimise", "micius", "xinglong", "--at", "2016-12-19T16:52:13Z")
-
-
-class Command:
-    """`satqkd(...)` runs a command in this process and returns exit code, stdout and stderr."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self._capsys, self._monkeypatch = capsys, monkeypatch
-
-    def __call__(self, *words: str) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["satqkd", *words])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = self._capsys.readouterr()
-        return int(stop.value.code or 0), said.out, said.err
-
-
-@pytest.fixture
-def satqkd(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    return Command(capsys, monkeypatch)
 
 
 def test_one_json_document_and_nothing_else(satqkd: Command) -> None:

@@ -2,15 +2,14 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import tomli_w
+from command import Command
 
-from satqkd import cli
 from toy_pass import AT_UTC, PROTOCOL, Flight, link_key, repeatable, toy_satellite, toy_station
 
 
@@ -18,20 +17,6 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(each) for key, each in value.items() if each is not None}
     return value
-
-
-class Ran:
-    """One command, run in this process: exit code and both streams."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *words: str) -> None:
-        true, sys.argv = sys.argv, ["satqkd", *words]
-        try:
-            with pytest.raises(SystemExit) as stop:
-                cli.main()
-        finally:
-            sys.argv = true
-        said = capsys.readouterr()
-        self.code, self.out, self.err = int(stop.value.code or 0), said.out, said.err
 
 
 @pytest.fixture
@@ -46,12 +31,12 @@ def words(tmp_path: Path) -> list[str]:
 
 
 def test_a_pass_is_recorded_and_distilled(
-    words: list[str], tmp_path: Path, flight: Flight, capsys: pytest.CaptureFixture[str]
+    words: list[str], tmp_path: Path, flight: Flight, satqkd: Command
 ) -> None:
     from satqkd.keys import KeyStore
 
     run = tmp_path / "run"
-    live = Ran(capsys, *words, str(run), "--json")
+    live = satqkd(*words, str(run), "--json")
     assert live.code == 0
     told = json.loads(live.out)
     assert told == json.loads((run / "pass.json").read_bytes())
@@ -59,7 +44,7 @@ def test_a_pass_is_recorded_and_distilled(
     assert {name: told[name] for name in expected} == expected
     assert "raw key" in live.err
 
-    again = Ran(capsys, "distill", str(run), "--json")
+    again = satqkd("distill", str(run), "--json")
     report = json.loads(again.out)
     assert again.code == 0
     assert report.pop("equals_live") is True
@@ -76,59 +61,55 @@ def test_a_pass_is_recorded_and_distilled(
         (key,) = stores[0].values()
         assert key.hex()[:12] not in again.out + again.err + live.out + live.err
 
-    table = Ran(capsys, "distill", str(run), "--out", str(tmp_path / "other"))
+    table = satqkd("distill", str(run), "--out", str(tmp_path / "other"))
     assert table.code == 0 and str(report["secret_bits"]) in table.out.replace("\u00a0", "")
 
-    twice = Ran(capsys, "distill", str(run))
+    twice = satqkd("distill", str(run))
     assert (twice.code, twice.out) == (3, "") and "in the store" in twice.err
-    over = Ran(capsys, *words, str(run))
+    over = satqkd(*words, str(run))
     assert (over.code, over.out) == (2, "") and "exists" in over.err
 
     with KeyStore.open(run / "toy-satellite.sqlite") as store:
         (block,) = link_key(store)[0]
         store.discard_block(block)
-    differing = Ran(capsys, "distill", str(run), "--out", str(tmp_path / "third"), "--json")
+    differing = satqkd("distill", str(run), "--out", str(tmp_path / "third"), "--json")
     assert differing.code == 1 and json.loads(differing.out)["equals_live"] is False
     assert "differ" in differing.err
 
     part = run / "station.h5"
     part.write_bytes(part.read_bytes()[:-1000])
-    cut = Ran(capsys, "distill", str(run), "--out", str(tmp_path / "fourth"))
+    cut = satqkd("distill", str(run), "--out", str(tmp_path / "fourth"))
     assert (cut.code, cut.out) == (2, "")
     assert str(part) in cut.err and len(cut.err.splitlines()) == 1
     assert not (tmp_path / "fourth").exists()
 
 
 def test_a_pass_with_swapped_labels_is_recorded_and_distilled(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], tmp_path: Path, satqkd: Command
 ) -> None:
     swapping = toy_station(receiver__label_swap="random")
     text = tomli_w.dumps(_without_none(msgspec.to_builtins(swapping)))
     assert 'label_swap = "random"' in text
     (tmp_path / "station.toml").write_text(text, encoding="utf-8")
     run = tmp_path / "run"
-    assert Ran(capsys, *words, str(run)).code == 0
-    ran = Ran(capsys, "distill", str(run), "--json")
+    assert satqkd(*words, str(run)).code == 0
+    ran = satqkd("distill", str(run), "--json")
     assert ran.code == 0 and json.loads(ran.out)["equals_live"] is True
 
 
-def test_a_folder_without_recording_is_refused_and_left_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ran = Ran(capsys, "distill", str(tmp_path))
+def test_a_folder_without_recording_is_refused_and_left_alone(tmp_path: Path, satqkd: Command) -> None:
+    ran = satqkd("distill", str(tmp_path))
     assert (ran.code, ran.out) == (2, "")
     assert "satellite.h5: no such file" in ran.err
     assert [*tmp_path.iterdir()] == []
 
 
-def test_no_key_ends_with_1_and_is_kept(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_key_ends_with_1_and_is_kept(words: list[str], tmp_path: Path, satqkd: Command) -> None:
     noisy = toy_station(receiver__optical_error=0.2)
     text = tomli_w.dumps(_without_none(msgspec.to_builtins(noisy)))
     (tmp_path / "station.toml").write_text(text, encoding="utf-8")
     run = tmp_path / "run"
-    assert Ran(capsys, *words, str(run)).code == 1
+    assert satqkd(*words, str(run)).code == 1
     shutil.rmtree(run / "distilled", ignore_errors=True)
-    ran = Ran(capsys, "distill", str(run), "--json")
+    ran = satqkd("distill", str(run), "--json")
     assert ran.code == 1 and json.loads(ran.out)["outcome"] == "aborted"
