@@ -37,7 +37,7 @@ DIMENSIONLESS = {
     "extinction", "factor", "fading", "fading_variance", "gap", "index", "intensities", "intensity",
     "ionisation_ratio", "keyed", "keyed_singles", "lower", "mean", "mean_gap", "pulses", "ratio",
     "receiver_obscuration", "reconciliation_efficiency", "rytov", "scintillation_index", "spread",
-    "test_errors", "test_singles", "threshold", "transmitter_obscuration", "trials", "unit", "upper",
+    "test_errors", "test_singles", "threshold", "transmitter_obscuration", "measured_z", "sent_z", "trials", "upper",
     "window_factor",
     # what an optimiser weighs and how far it goes; a channel's shares of light and noise
     "basis_spread", "brightness", "clear_sky", "intensity_range", "least_probability", "lost",

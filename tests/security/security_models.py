@@ -59,3 +59,32 @@ def lim_problem() -> BasisProblem:
         epsilon_secrecy=1e-9,
         epsilon_correctness=1e-15,
     )
+
+
+MAXIMUM_PHOTONS = 150
+"""Photon numbers that `holds_from` tries before it gives up: above any useful source's, below 170!."""
+
+
+def holds_from(first_photons: int, weights: np.ndarray, source: SourceModel, *, unit: float = 0.0) -> bool:
+    r"""Whether :math:`\sum_k (v_k - u)\,w_{k,n} \le 0` for every n >= first and all intensities allowed.
+
+    weights: v, shape (classes,).  unit: u. Photon numbers are tried until the brightest class with a weight
+    outweighs all positive ones, from where on it does so ever more. False also when that never happens.
+    """
+    v = weights - unit
+    members = np.flatnonzero(v)
+    if members.size == 0:
+        return True
+    leader = members[0]
+    if v[leader] > 0:
+        return False
+    for photons in range(first_photons, MAXIMUM_PHOTONS):
+        low, high = source.joint_bounds(photons)
+        gained = float(np.where(v > 0, v * high, 0.0).sum())
+        if gained + float(np.where(v < 0, v * low, 0.0).sum()) > 0:
+            return False
+        # Means above n still rise with the intensity and means below fall: then no longer.
+        outweighed = gained <= -v[leader] * float(low[leader]) and low[leader] > 0
+        if photons >= source.intensities[0] and outweighed:
+            return True
+    return False

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from security_models import holds_from
 
 from satqkd.errors import DataFormatError
 from satqkd.security import SourceModel, decoy
@@ -112,17 +113,17 @@ def test_weights_hold_for_every_photon_number(source):
     tiny = 1e-9 * float(source.weights.max())
     single, error = decoy.single_photon_weights(source), decoy.single_photon_error_weights(source)
     nudge = np.array([1.0, 0.0, 1.0])
-    assert decoy.holds_from(2, single - tiny * nudge, source)
-    assert decoy.holds_from(2, -error - tiny * np.array([0.0, 1.0, 0.0]), source)
+    assert holds_from(2, single - tiny * nudge, source)
+    assert holds_from(2, -error - tiny * np.array([0.0, 1.0, 0.0]), source)
     worse = single + np.array([0.0, 0.05 * single[1], 0.0])
-    assert not decoy.holds_from(2, worse, source)
-    assert not decoy.holds_from(2, np.array([1e-9, 0.0, 0.0]), source)
+    assert not holds_from(2, worse, source)
+    assert not holds_from(2, np.array([1e-9, 0.0, 0.0]), source)
 
 
 def test_intervals_too_wide_claim_nothing():
     source = SourceModel((0.8, 0.1, 0.0), (0.5, 0.25, 0.25), ((0.15, 0.9), (0.01, 0.14), (0.0, 0.005)))
     assert decoy.single_photon_weights(source) @ np.array([1e5, 1e4, 10.0]) <= 1e5
-    assert not decoy.single_photon_weights(source).any() or decoy.holds_from(
+    assert not decoy.single_photon_weights(source).any() or holds_from(
         2, decoy.single_photon_weights(source) - np.array([1e-9, 0.0, 1e-9]), source
     )
 

@@ -396,12 +396,12 @@ class TestMartingale:
     def test_the_share_of_test_rounds_follows_the_settings(self) -> None:
         source = SourceSettings((0.6, 0.1, 0.0), (0.8, 0.1, 0.1), 0.9, 0.8)
         in_z, in_x = 0.9 * 0.8, 0.1 * 0.2
-        low, high = self.POLICY.test_share_at(source, "Z")
+        low, high = self.POLICY.receiver_at(source).test_share("Z")
         assert low < in_x / (in_x + in_z) < high < low + 1e-9
-        low, high = self.POLICY.test_share_at(source, "X")
+        low, high = self.POLICY.receiver_at(source).test_share("X")
         assert low < in_z / (in_x + in_z) < high
         spread = msgspec.structs.replace(self.POLICY, basis_spread=0.01)
-        low, high = spread.test_share_at(source, "Z")
+        low, high = spread.receiver_at(source).test_share("Z")
         for q in (0.79, 0.81):
             edge = 0.1 * (1 - q) / (0.1 * (1 - q) + 0.9 * q)
             assert min(abs(low - edge), abs(high - edge)) < 1e-9

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from martingale_models import EPSILON, EVEN, EVERY, MICIUS, SIGNAL, link, normalised
+from security_models import holds_from
 
 from satqkd.errors import ConfigError
 from satqkd.security import SourceModel, decoy
@@ -173,7 +174,7 @@ def test_whatever_passes_holds_and_what_is_clearly_more_is_refused(case, which, 
 @settings(max_examples=60, deadline=None)
 @given(case=cases(), scale=st.floats(0.1, 3))
 def test_the_check_of_photon_numbers_agrees_with_the_decoy_inequalities(case, scale):
-    """`decoy.holds_from` and the table of this room say the same of weights near the edge."""
+    """Photon numbers tried one by one and the table of this room say the same of weights near the edge."""
     source, _, _, _ = case
     shape = decoy.single_photon_weights(source)
     assume(shape.any())
@@ -181,7 +182,7 @@ def test_the_check_of_photon_numbers_agrees_with_the_decoy_inequalities(case, sc
     for values in (v, v + np.array([0, 1e-5, 0])):
         low, high = source.joint_bounds(0)
         u = np.expm1(values)
-        expected = decoy.holds_from(2, u, source) and float(np.maximum(u * low, u * high).sum()) <= 0
+        expected = holds_from(2, u, source) and float(np.maximum(u * low, u * high).sum()) <= 0
         if expected:
             check_photon_numbers("key", values, source)
         else:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +10,7 @@ import msgspec
 
 from satqkd.errors import DataFormatError
 from satqkd.results import ClassCounts, KeyLength
-from satqkd.security import ReceiverModel, SecurityTargets, SourceModel, key_length
-from satqkd.security.tails import binary_entropy
+from satqkd.security import ReceiverModel, SecurityTargets, SourceModel, key_length, planned_leak
 from satqkd.security.weights import WeightSet
 
 COLUMNS = ("basis", "class", "intensity", "probability", "detections", "errors")
@@ -59,12 +57,12 @@ class CountsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.leaked_bits is not None:
             return self.leaked_bits
         assert self.efficiency is not None
-        return {basis: self._planned_leak(basis, self.efficiency) for basis in self.keyed_bases}
-
-    def _planned_leak(self, basis: str, efficiency: float) -> int:
-        rows = [row for row in self.counts if row.basis == basis and row.class_name in self.keyed_classes]
-        sifted, errors = sum(row.detections for row in rows), sum(row.errors for row in rows)
-        return math.ceil(efficiency * sifted * binary_entropy(errors / sifted)) if sifted else 0
+        return planned_leak(
+            self.counts,
+            keyed_bases=self.keyed_bases,
+            keyed_classes=self.keyed_classes,
+            efficiency=self.efficiency,
+        )
 
 
 def read_counts(path: Path) -> CountsFile:

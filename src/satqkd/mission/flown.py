@@ -16,6 +16,7 @@ from satqkd.config import Protocol, Satellite, Station
 from satqkd.constants import SPEED_OF_LIGHT_M_S
 from satqkd.distill.parameters import Parameters, PlannedBlock
 from satqkd.security import ReceiverModel
+from satqkd.security.receiver import matched_x_share
 
 Array = NDArray[np.float64]
 
@@ -145,22 +146,13 @@ def receiver_model(satellite: Satellite, station: Station) -> ReceiverModel:
         splitter_x_share=(1 - measured_z - spread, 1 - measured_z + spread)
         if receiver.basis_choice == "passive"
         else None,
-        x_share=_matched_x_share(satellite.source.basis_z_probability, measured_z, spread),
+        x_share=matched_x_share(satellite.source.basis_z_probability, measured_z, spread=spread),
         efficiency_spread=limits.efficiency_spread,
         dark_probability=mean_dark_hz * receiver.gate_s,
         dark_spread=limits.dark_spread,
         # Behind a beam splitter a swap evens out the detectors of a basis, not the bases: no credit.
         labels_swapped=receiver.label_swap == "random" and receiver.basis_choice == "active",
     )
-
-
-def _matched_x_share(sent_z: float, measured_z: float, spread: float) -> tuple[float, float]:
-    """Range of the probability that a matched round is in X, rounded outward by the last digits."""
-    shares = [
-        (1 - sent_z) * (1 - z) / ((1 - sent_z) * (1 - z) + sent_z * z)
-        for z in (measured_z + spread, measured_z - spread)
-    ]
-    return round(shares[0] - 1e-12, 12), round(shares[1] + 1e-12, 12)
 
 
 def unkeyed_slots(contact: FlownContact) -> int:

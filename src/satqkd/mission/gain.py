@@ -12,7 +12,7 @@ from satqkd.config import Protocol
 from satqkd.errors import ConfigError
 from satqkd.mission.contact import Contact
 from satqkd.mission.flown import receiver_model
-from satqkd.mission.planning import expected_pass_counts, planned_leak
+from satqkd.mission.planning import expected_pass_counts, foretold_leak
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import ReceiverModel, SecurityTargets, SourceLike, key_length
 from satqkd.security.problem import IDEAL
@@ -70,10 +70,7 @@ def expected_pooling_gain(contacts: Sequence[Contact], protocol: Protocol) -> Po
     passes = []
     for contact in contacts:
         counts = expected_pass_counts(contact)
-        leaks: dict[str, int] = {
-            basis: planned_leak(counts, basis, protocol) for basis in protocol.keyed_bases
-        }
-        passes.append(PassCounts(tuple(counts), leaks))
+        passes.append(PassCounts(tuple(counts), foretold_leak(counts, protocol)))
     craft, ground = contacts[0].satellite, contacts[0].station
     return pooling_gain(passes, craft.source, protocol, receiver=receiver_model(craft, ground))
 

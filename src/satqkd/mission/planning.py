@@ -16,8 +16,7 @@ from satqkd.mission.flown import receiver_model, unkeyed_slots
 from satqkd.optics import LinkLosses, doppler_shift_m, gate_fits
 from satqkd.records import DECOY
 from satqkd.results import ClassCounts, KeyLength
-from satqkd.security import SecurityTargets, expected_counts, key_length
-from satqkd.security.tails import binary_entropy
+from satqkd.security import SecurityTargets, expected_counts, key_length, planned_leak
 from satqkd.sky import (
     Darkness,
     Pass,
@@ -88,7 +87,7 @@ def expected_key(contact: Contact, protocol: Protocol | None = None) -> KeyLengt
         counts,
         contact.satellite.source,
         SecurityTargets(rules.epsilon_secrecy, rules.epsilon_correctness),
-        leaked_bits={basis: planned_leak(counts, basis, rules) for basis in rules.keyed_bases},
+        leaked_bits=foretold_leak(counts, rules),
         bound=rules.bound,
         keyed_bases=rules.keyed_bases,
         keyed_classes=rules.keyed_classes,
@@ -142,8 +141,11 @@ def _row(satellite: Satellite, station: Station, each: Pass, *, by_night: bool) 
     }
 
 
-def planned_leak(counts: list[ClassCounts], basis: str, rules: Protocol) -> int:
-    """Leak of a basis: the planning efficiency times the Shannon limit of its error rate, rounded up."""
-    rows = [row for row in counts if row.basis == basis and row.class_name in rules.keyed_classes]
-    sifted, errors = sum(row.detections for row in rows), sum(row.errors for row in rows)
-    return int(np.ceil(PLANNING_EFFICIENCY * sifted * binary_entropy(errors / sifted))) if sifted else 0
+def foretold_leak(counts: list[ClassCounts], rules: Protocol) -> dict[str, int]:
+    """Leak of each keyed basis at the planning efficiency."""
+    return planned_leak(
+        counts,
+        keyed_bases=rules.keyed_bases,
+        keyed_classes=rules.keyed_classes,
+        efficiency=PLANNING_EFFICIENCY,
+    )

@@ -14,7 +14,7 @@ from satqkd.distill.recovery import ClockReport
 from satqkd.lasercom import ChannelCounts, LinkCounts
 from satqkd.mission.flown import FlownContact
 from satqkd.results import ClassCounts
-from satqkd.security.tails import binary_entropy
+from satqkd.security.tails import shannon_bits
 from satqkd.sky import format_utc
 
 
@@ -231,7 +231,7 @@ def _efficiency(blocks: list[BlockReport], parameters: Parameters) -> float | No
             classes = parameters.protocol.keyed_classes
             rows = [row for row in block.counts if row.basis == basis and row.class_name in classes]
             sifted, errors = sum(row.detections for row in rows), sum(row.errors for row in rows)
-            limit += sifted * binary_entropy(errors / sifted) if sifted else 0.0
+            limit += shannon_bits(sifted, errors)
     leaked = sum(block.reconciliation_bits for block in reconciled)
     return leaked / limit if limit else None
 

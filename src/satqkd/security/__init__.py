@@ -6,7 +6,7 @@ what is assumed stands in docs/design/bounds.md.
 
 from satqkd.security.agreed import agreed_weights
 from satqkd.security.bounds import BOUNDS
-from satqkd.security.counts import expected_counts, source_from_counts
+from satqkd.security.counts import expected_counts, planned_leak, source_from_counts
 from satqkd.security.keylength import key_length
 from satqkd.security.problem import SecurityTargets
 from satqkd.security.receiver import ReceiverModel
@@ -21,5 +21,6 @@ __all__ = [
     "agreed_weights",
     "expected_counts",
     "key_length",
+    "planned_leak",
     "source_from_counts",
 ]

@@ -1,5 +1,6 @@
 """Tables around a proof: counts of a block as rows, and rows a planner expects. No bound here."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from satqkd.records import BASIS_NAMES, CLASS_NAMES
 from satqkd.results import ClassCounts
 from satqkd.security.problem import BasisCounts
 from satqkd.security.source import SourceLike, SourceModel
+from satqkd.security.tails import shannon_bits
 
 
 def tabulate(counts: Sequence[ClassCounts], source: SourceModel) -> dict[str, BasisCounts]:
@@ -42,6 +44,25 @@ def source_from_counts(counts: Sequence[ClassCounts]) -> SourceModel:
     return SourceModel(
         tuple(rows[name].intensity for name in names), tuple(rows[name].probability for name in names)
     )
+
+
+def planned_leak(
+    counts: Sequence[ClassCounts],
+    *,
+    keyed_bases: Sequence[str],
+    keyed_classes: Sequence[str],
+    efficiency: float,
+) -> dict[str, int]:
+    """Bits that reconciliation of each keyed basis is expected to tell, rounded up.
+
+    efficiency: the leak over the Shannon limit of the keyed rounds' own error rate.
+    """
+    leak = {}
+    for basis in keyed_bases:
+        rows = [row for row in counts if row.basis == basis and row.class_name in keyed_classes]
+        sifted, errors = sum(row.detections for row in rows), sum(row.errors for row in rows)
+        leak[basis] = math.ceil(efficiency * shannon_bits(sifted, errors))
+    return leak
 
 
 def expected_counts(

@@ -18,7 +18,7 @@ from satqkd.security.counts import source_from_counts, tabulate
 from satqkd.security.problem import IDEAL, BasisCounts, BasisProblem, SecurityTargets, Terms
 from satqkd.security.receiver import ReceiverModel
 from satqkd.security.source import Floats, SourceLike, SourceModel
-from satqkd.security.tails import binary_entropy
+from satqkd.security.tails import shannon_bits
 from satqkd.security.weight_choice import Foretold
 from satqkd.security.weights import WeightSet
 
@@ -153,5 +153,5 @@ def _observed(table: BasisCounts, keyed: tuple[bool, ...]) -> Terms:
         "sifted_bits": sifted,
         "errors": errors,
         "qber": qber,
-        "shannon_bits": sifted * binary_entropy(qber),
+        "shannon_bits": shannon_bits(sifted, errors),
     }

@@ -17,9 +17,9 @@ from satqkd.security.bounds import BOUNDS
 from satqkd.security.channel import Channel, SourceSettings
 from satqkd.security.keylength import key_length
 from satqkd.security.problem import IDEAL, SecurityTargets
-from satqkd.security.receiver import ReceiverModel
-from satqkd.security.source import Floats, Interval
-from satqkd.security.tails import binary_entropy
+from satqkd.security.receiver import ReceiverModel, matched_x_share
+from satqkd.security.source import Floats
+from satqkd.security.tails import shannon_bits
 
 HERMITE_NODES = 7
 """Of a Gaussian loss prior."""
@@ -105,24 +105,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     def leak(self, sifted_bits: float, errors: float) -> float:
         """Bits that reconciliation is expected to tell."""
-        shannon = sifted_bits * binary_entropy(errors / sifted_bits) if sifted_bits else 0.0
-        return self.reconciliation_efficiency * shannon
+        return self.reconciliation_efficiency * shannon_bits(sifted_bits, errors)
 
     def receiver_at(self, settings: SourceSettings) -> ReceiverModel:
         """What is vouched for with these settings."""
-        return msgspec.structs.replace(self.receiver, x_share=self._x_shares(settings))
-
-    def test_share_at(self, settings: SourceSettings, key_basis: str) -> Interval:
-        """Lowest and highest probability that a matched round is a test round."""
-        low, high = self._x_shares(settings)
-        return (low, high) if key_basis == "Z" else (1 - high, 1 - low)
-
-    def _x_shares(self, settings: SourceSettings) -> Interval:
-        low, high = (
-            _x_share(settings.basis_z_probability, settings.station_basis_z_probability + spread)
-            for spread in (self.basis_spread, -self.basis_spread)
+        share = matched_x_share(
+            settings.basis_z_probability, settings.station_basis_z_probability, spread=self.basis_spread
         )
-        return low - 1e-12, high + 1e-12
+        return msgspec.structs.replace(self.receiver, x_share=share)
 
 
 def expected_rows(settings: SourceSettings, channel: Channel, *, loss_db: float = 0.0) -> list[ClassCounts]:
@@ -195,9 +185,3 @@ def _present(settings: SourceSettings, policy: Policy) -> tuple[str, ...]:
 def _leak(rows: Sequence[ClassCounts], basis: str, policy: Policy) -> int:
     keyed = [row for row in rows if row.basis == basis and row.class_name in policy.keyed_classes]
     return math.ceil(policy.leak(sum(row.detections for row in keyed), sum(row.errors for row in keyed)))
-
-
-def _x_share(sent_z: float, measured_z: float) -> float:
-    """Probability that a matched round is in X."""
-    in_x, in_z = (1 - sent_z) * (1 - measured_z), sent_z * measured_z
-    return in_x / (in_x + in_z)

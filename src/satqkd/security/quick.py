@@ -95,7 +95,7 @@ _FORMS: dict[str, Callable[[SourceSettings, Policy], OneBasis]] = {
 def _problem(
     settings: SourceSettings, policy: Policy, detections: Floats, errors: Floats, key: int
 ) -> BasisProblem:
-    test = 1 - key
+    test, receiver = 1 - key, policy.receiver_at(settings)
     return BasisProblem(
         source=settings.model,
         key=BasisCounts(detections[key], errors[key]),
@@ -104,8 +104,8 @@ def _problem(
         leaked_bits=float(_leaks(settings, policy, detections[None], errors[None], key)[0]),
         epsilon_secrecy=policy.share.epsilon_secrecy,
         epsilon_correctness=policy.share.epsilon_correctness,
-        receiver=policy.receiver_at(settings),
-        test_share=policy.test_share_at(settings, BASIS_NAMES[key]),
+        receiver=receiver,
+        test_share=receiver.test_share(BASIS_NAMES[key]),
         foretold=Foretold(detections[key], errors[test]),
         pulses=_SLOTS_PER_DETECTION * math.ceil(float(detections.sum()) + 1),
     )

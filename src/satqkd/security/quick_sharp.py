@@ -7,15 +7,13 @@ smoothly with settings. Nothing is distilled by it: what a search finds is recom
 
 import math
 
-import numpy as np
-
 from satqkd.records import DECOY
 from satqkd.security import decoy, surrogate
 from satqkd.security.problem import SecurityTargets
 from satqkd.security.receiver import ReceiverModel
 from satqkd.security.source import SourceModel
 from satqkd.security.tails import secret_fraction
-from satqkd.security.variable import budget
+from satqkd.security.variable import budget, events_of
 
 Numbers = list[float]
 
@@ -38,17 +36,12 @@ class QuickSharp:
             weights, self._empty = decoy.single_photon_weights_one_decoy(source)
             self._singles = weights.tolist()
             self._decoy_share = source.share_of((False, True), 0)
+        self.events = events_of(source, keyed, receiver)
+        """Statements, as the bound counts them."""
         shares = budget(security.epsilon_secrecy, events=self.events)
         self._eps = shares.epsilon_event
         verification = math.log2(2 / security.epsilon_correctness)
         self._costs = 2 * math.log2(1 / (2 * shares.epsilon_pa)) + verification
-
-    @property
-    def events(self) -> int:
-        """Statements, as `variable.sharp_events` counts them."""
-        per_set = 1 + 2 * (self._empty > 0) if len(self._singles) == 2 else _statements(self._singles)
-        mismatch = 2 * (not self._receiver.matched)
-        return 2 * per_set + _statements(self._errors) + 1 + (self._share < 1.0) + mismatch
 
     def bits(
         self, key: Numbers, key_errors: Numbers, test: Numbers, test_errors: Numbers, leaked_bits: float
@@ -98,7 +91,3 @@ def _at_least(weights: Numbers, counts: Numbers, eps: float) -> float:
         elif weight < 0:
             value += weight * surrogate.mean_upper(counts[k], total, epsilon=eps)
     return value
-
-
-def _statements(weights: Numbers) -> int:
-    return int(np.count_nonzero(np.array(weights[1:]) - weights[0]))

@@ -93,6 +93,19 @@ class ReceiverModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+def matched_x_share(sent_z: float, measured_z: float, *, spread: float) -> tuple[float, float]:
+    """Range of the probability that a matched round is in X, rounded outward by the last digits.
+
+    sent_z, measured_z: probabilities of basis Z at sender and receiver.  spread: how far the receiver's may
+    deviate.
+    """
+    low, high = (
+        (1 - sent_z) * (1 - z) / ((1 - sent_z) * (1 - z) + sent_z * z)
+        for z in (measured_z + spread, measured_z - spread)
+    )
+    return round(low - 1e-12, 12), round(high + 1e-12, 12)
+
+
 def _any_click(dark_probability: float) -> float:
     """Probability that at least one of two detectors clicks in the dark."""
     return dark_probability * (2 - dark_probability)

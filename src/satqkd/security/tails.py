@@ -25,6 +25,7 @@ __all__ = [
     "mean_upper",
     "phase_errors_upper",
     "secret_fraction",
+    "shannon_bits",
     "trials_upper",
 ]
 
@@ -38,6 +39,11 @@ def binary_entropy(probability: float) -> float:
     if p <= 0.0 or p >= 1.0:
         return 0.0
     return -(p * math.log(p) + (1.0 - p) * math.log1p(-p)) / math.log(2.0)
+
+
+def shannon_bits(sifted_bits: float, errors: float) -> float:
+    """What perfect reconciliation of sifted bits with so many errors would tell: n h(m / n), 0 of none."""
+    return sifted_bits * binary_entropy(errors / sifted_bits) if sifted_bits else 0.0
 
 
 def secret_fraction(error_rate: float) -> float:

@@ -85,18 +85,24 @@ def sharp_estimate(problem: BasisProblem, *, epsilon_event: float) -> Terms:
 
 
 def sharp_events(problem: BasisProblem) -> int:
-    """Statements `sharp` relies on; a function of the settings alone, counted in docs/design/bounds.md."""
-    source = problem.source
+    """Statements `sharp` relies on; see `events_of`."""
+    return events_of(problem.source, problem.keyed, problem.receiver, vacuum_credit=problem.vacuum_credit)
+
+
+def events_of(
+    source: SourceModel, keyed: tuple[bool, ...], receiver: ReceiverModel, *, vacuum_credit: bool = False
+) -> int:
+    """Statements of the default bound: a function of the settings alone, counted in docs/design/bounds.md."""
     if source.classes == 2:
         _, empty = decoy.single_photon_weights_one_decoy(source)
         per_set = 1 + 2 * (empty > 0)
     else:
         per_set = _statements(decoy.single_photon_weights(source))
     errors = _statements(decoy.single_photon_error_weights(source))
-    share = int(problem.keyed_share(1) < 1.0)
-    if problem.vacuum_credit:
-        share += _statements(decoy.vacuum_weights(source)) + (problem.keyed_share(0) < 1.0)
-    return 2 * per_set + errors + 1 + share + 2 * (not problem.receiver.matched)
+    share = int(source.share_of(keyed, 1) < 1.0)
+    if vacuum_credit:
+        share += _statements(decoy.vacuum_weights(source)) + (source.share_of(keyed, 0) < 1.0)
+    return 2 * per_set + errors + 1 + share + 2 * (not receiver.matched)
 
 
 def length(problem: BasisProblem, split: Budget, terms: Terms) -> Terms:

@@ -7,7 +7,6 @@ takes the published number of sifted bits and splits it as the model says. Each 
 from the contact it is given.
 """
 
-import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Final
@@ -17,9 +16,9 @@ import numpy as np
 
 from satqkd.mission import Contact, contact_of, presets
 from satqkd.mission.planning import expected_pass_counts
+from satqkd.records import BASIS_NAMES
 from satqkd.results import ClassCounts
-from satqkd.security import SecurityTargets, key_length
-from satqkd.security.tails import binary_entropy
+from satqkd.security import SecurityTargets, key_length, planned_leak
 from satqkd.validation.rows import Row, absolute, bracket_row, factor, relative, row
 
 AT_UTC: Final = "2016-12-19T16:52:13Z"
@@ -254,10 +253,4 @@ def _key(counts: list[ClassCounts], bound: str) -> int:
 
 
 def _leak(counts: list[ClassCounts]) -> Mapping[str, int]:
-    signals = [each for each in counts if each.class_name == "signal"]
-    return {
-        each.basis: math.ceil(
-            EFFICIENCY * each.detections * binary_entropy(each.errors / max(each.detections, 1))
-        )
-        for each in signals
-    }
+    return planned_leak(counts, keyed_bases=BASIS_NAMES, keyed_classes=("signal",), efficiency=EFFICIENCY)
