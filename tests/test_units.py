@@ -22,7 +22,8 @@ TEXT_ROOMS = ("mission/report.py", "mission/optimum.py", "show/")
 DIMENSIONLESS = {
     # probabilities and shares
     "afterpulse", "basis_z_probability", "beacon_seen", "dark_probability", "dark_spread",
-    "efficiency_spread", "keyed_shares", "splitter_x_share", "weights", "x_share", "class_error",
+    "efficiency_spread", "keyed_shares", "measured_z", "sent_z", "splitter_x_share", "weights", "x_share",
+    "class_error",
     "class_gain", "crossover", "depolarisation", "detector_efficiency", "efficiency", "epsilon",
     "epsilon_at", "epsilon_authentication", "epsilon_correctness", "epsilon_event", "epsilon_pa",
     "epsilon_secrecy", "error",
@@ -35,9 +36,10 @@ DIMENSIONLESS = {
     # counts that may be bounds or expectations, and ratios of like to like
     "bandwidth_ratio", "bound", "count", "counts", "detection_photons", "detections", "errors",
     "extinction", "factor", "fading", "fading_variance", "gap", "index", "intensities", "intensity",
-    "ionisation_ratio", "keyed", "keyed_singles", "lower", "mean", "mean_gap", "pulses", "ratio",
+    "ionisation_ratio", "key_errors", "keyed", "keyed_singles", "lower", "mean", "mean_gap", "pulses",
+    "ratio",
     "receiver_obscuration", "reconciliation_efficiency", "rytov", "scintillation_index", "spread",
-    "test_errors", "test_singles", "threshold", "transmitter_obscuration", "measured_z", "sent_z", "trials", "upper",
+    "test", "test_errors", "test_singles", "threshold", "transmitter_obscuration", "trials", "upper",
     "window_factor",
     # what an optimiser weighs and how far it goes; a channel's shares of light and noise
     "basis_spread", "brightness", "clear_sky", "intensity_range", "least_probability", "lost",

@@ -6,6 +6,7 @@ import numpy as np
 from security_models import channel
 
 from satqkd.security import SourceModel
+from satqkd.security.martingale import secret_bits_lower
 from satqkd.security.tails import binary_entropy
 from satqkd.security.weight_choice import Foretold
 
@@ -37,3 +38,16 @@ def link(size, loss_db, *, source=MICIUS, z=0.5, qber=0.01, background=5e-7):
     sifted = float(key.sum())
     leaked = 1.16 * sifted * binary_entropy(float(key @ error) / sifted)
     return Foretold(key, test * error), leaked, (1 - z) ** 2 / ((1 - z) ** 2 + z**2)
+
+
+def bits(weights, foretold, *, source=MICIUS, keyed=EVERY, share=EVEN, epsilon=EPSILON) -> float:
+    """(III) of foretold counts, before leak and fixed costs."""
+    return secret_bits_lower(
+        weights,
+        source,
+        keyed,
+        share,
+        detections=foretold.detections,
+        errors=foretold.errors,
+        epsilon=epsilon,
+    )

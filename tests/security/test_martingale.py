@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from martingale_models import EPSILON, EVEN, EVERY, FIXED_COST, MICIUS, SIGNAL, link, normalised
+from martingale_models import EPSILON, EVEN, EVERY, FIXED_COST, MICIUS, SIGNAL, bits, link, normalised
 from security_models import HALVES, TARGETS, channel, leak, micius_counts
 
 from satqkd.errors import ConfigError, DataFormatError
@@ -22,7 +22,6 @@ from satqkd.security import (
 from satqkd.security.martingale import (
     martingale,
     phase_errors_upper,
-    secret_bits_lower,
     single_photons_lower,
 )
 from satqkd.security.problem import BasisCounts, BasisProblem
@@ -36,18 +35,6 @@ L1, L2 = 48.824290582, 49.517437763
 THIRD = WeightSet(
     tuple(normalised(0, 0.0513, -0.0464)), tuple(-normalised(0, -0.315, 0.219)), 0.019, 0.005194675032
 )
-
-
-def bits(weights, foretold, *, source=MICIUS, keyed=EVERY, share=EVEN, epsilon=EPSILON) -> float:
-    return secret_bits_lower(
-        weights,
-        source,
-        keyed,
-        share,
-        detections=foretold.detections,
-        errors=foretold.errors,
-        epsilon=epsilon,
-    )
 
 
 # --- vectors of facts/streamed-announcement.md 7 ----------------------------------------------------------

@@ -10,7 +10,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from attacks import ERRORS, KEY, PHASE, SINGLES, Exhaustive, Game, gambles, third
+from adaptive_attacks import ERRORS, KEY, PHASE, SINGLES, Exhaustive, Game, gambles, third
 from martingale_models import EVEN, EVERY, MICIUS, SIGNAL, link
 
 from satqkd.errors import ConfigError

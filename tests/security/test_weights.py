@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from martingale_models import EPSILON, EVEN, EVERY, MICIUS, SIGNAL, link, normalised
+from martingale_models import EPSILON, EVEN, EVERY, MICIUS, SIGNAL, bits, link, normalised
 from security_models import holds_from
 
 from satqkd.errors import ConfigError
 from satqkd.security import SourceModel, decoy
-from satqkd.security.martingale import secret_bits_lower
 from satqkd.security.weight_choice import Foretold, around, best_weights, ladder, quick_weights
 from satqkd.security.weights import MARGIN, WeightSet, _joint_table, check_photon_numbers
 
@@ -206,25 +205,13 @@ def test_chosen_weights_hold_and_are_short_numbers(case):
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(chosen), type=WeightSet) == chosen
 
 
-def bits_of(weights, foretold, source=MICIUS, keyed=EVERY, share=EVEN, epsilon=EPSILON) -> float:
-    return secret_bits_lower(
-        weights,
-        source,
-        keyed,
-        share,
-        detections=foretold.detections,
-        errors=foretold.errors,
-        epsilon=epsilon,
-    )
-
-
 @pytest.mark.parametrize("size", [1e5, 1e6, 1e8])
 @pytest.mark.parametrize("keyed", [EVERY, SIGNAL])
 def test_no_small_move_betters_the_best(size, keyed):
     """Each free number moved both ways, the others following: never more than the rounding's worth."""
     foretold, _, _ = link(size, 30)
     best = best_weights(MICIUS, keyed, EVEN, foretold=foretold, epsilon=EPSILON)
-    found = bits_of(best, foretold, keyed=keyed)
+    found = bits(best, foretold, keyed=keyed)
     assert found > 0
     rng = np.random.Generator(np.random.Philox(1))
     tried = 0
@@ -234,7 +221,7 @@ def test_no_small_move_betters_the_best(size, keyed):
         numbers[:6] += rng.normal(size=6) * 1e-5
         moved = WeightSet(tuple(numbers[:3]), tuple(numbers[3:6]), float(numbers[6]), float(numbers[7]))
         try:
-            assert bits_of(moved, foretold, keyed=keyed) <= found * (1 + 3e-5) + 1
+            assert bits(moved, foretold, keyed=keyed) <= found * (1 + 3e-5) + 1
             tried += 1
         except ConfigError:
             continue
@@ -281,7 +268,7 @@ def test_poisson_weights_are_bounded_inside_their_interval_too():
 def test_quick_weights_are_nearly_the_best(size):
     foretold, _, _ = link(size, 30)
     best, quick = (
-        bits_of(choose(MICIUS, EVERY, EVEN, foretold=foretold, epsilon=EPSILON), foretold)
+        bits(choose(MICIUS, EVERY, EVEN, foretold=foretold, epsilon=EPSILON), foretold)
         for choose in (best_weights, quick_weights)
     )
     assert 0.99 * best < quick <= best * 1.0001
@@ -292,14 +279,14 @@ def test_nothing_foretold_claims_nothing():
         foretold = Foretold(counts, np.zeros(3))
         weights = best_weights(MICIUS, EVERY, EVEN, foretold=foretold, epsilon=EPSILON)
         weights.verify(MICIUS, EVERY, EVEN)
-        assert bits_of(weights, foretold) <= 0
+        assert bits(weights, foretold) <= 0
 
 
 def test_intervals_too_wide_claim_nothing():
     source = SourceModel((0.8, 0.1, 0.0), (0.5, 0.25, 0.25), ((0.15, 0.9), (0.01, 0.14), (0.0, 0.005)))
     foretold, _, _ = link(1e6, 30)
     weights = best_weights(source, EVERY, EVEN, foretold=foretold, epsilon=EPSILON)
-    assert bits_of(weights, foretold, source=source) <= 0
+    assert bits(weights, foretold, source=source) <= 0
 
 
 def test_two_classes_are_refused():

@@ -22,12 +22,9 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satqkd.security.fixed_length import checked_counts, length_terms
-from satqkd.security.source import SourceModel
-
-Column = NDArray[np.float64]
+from satqkd.security.source import Floats, SourceModel
 
 TERMS: Final = 19
 """Equal parts of the secrecy epsilon."""
@@ -35,13 +32,13 @@ CLASSES: Final = 2
 
 
 def rusca2018(
-    key: Column,
-    key_errors: Column,
-    test: Column,
-    test_errors: Column,
+    key: Floats,
+    key_errors: Floats,
+    test: Floats,
+    test_errors: Floats,
     *,
-    intensities: Column,
-    probabilities: Column,
+    intensities: Floats,
+    probabilities: Floats,
     leaked_bits: float,
     epsilon_secrecy: float,
     epsilon_correctness: float,
@@ -78,24 +75,24 @@ def rusca2018(
 class _Inversion:
     """The paper's inequalities for one source and one epsilon."""
 
-    def __init__(self, intensities: Column, probabilities: Column, epsilon: float) -> None:
+    def __init__(self, intensities: Floats, probabilities: Floats, epsilon: float) -> None:
         self._mu = tuple(float(each) for each in intensities)
         self._weights = np.exp(intensities) / probabilities
         light = probabilities * np.exp(-np.asarray(intensities))
         self._tau0, self._tau1 = float(light.sum()), float(light @ intensities)
         self._log = math.log(1 / epsilon)
 
-    def vacuum_lower(self, detections: Column) -> float:
+    def vacuum_lower(self, detections: Floats) -> float:
         mu1, mu2 = self._mu
         low, high = self._weighted(detections)
         return max(0.0, self._tau0 / (mu1 - mu2) * float(mu1 * low[1] - mu2 * high[0]))
 
-    def vacuum_upper(self, detections: Column, errors: Column) -> float:
+    def vacuum_upper(self, detections: Floats, errors: Floats) -> float:
         """Half of them are wrong, and any class's errors, weighted, hold at least those."""
         _, high = self._weighted(errors)
         return 2 * (self._tau0 * float(high.min()) + self._width(detections))
 
-    def singles(self, detections: Column, errors: Column) -> float:
+    def singles(self, detections: Floats, errors: Floats) -> float:
         mu1, mu2 = self._mu
         low, high = self._weighted(detections)
         empty = self.vacuum_upper(detections, errors) / self._tau0
@@ -103,14 +100,14 @@ class _Inversion:
         bracket = float(low[1] - ratio * high[0] - (1 - ratio) * empty)
         return max(0.0, mu1 * self._tau1 / (mu2 * (mu1 - mu2)) * bracket)
 
-    def errors(self, errors: Column) -> float:
+    def errors(self, errors: Floats) -> float:
         mu1, mu2 = self._mu
         low, high = self._weighted(errors)
         return max(0.0, self._tau1 / (mu1 - mu2) * float(high[0] - low[1]))
 
-    def _weighted(self, counts: Column) -> tuple[Column, Column]:
+    def _weighted(self, counts: Floats) -> tuple[Floats, Floats]:
         width = self._width(counts)
         return self._weights * (counts - width), self._weights * (counts + width)
 
-    def _width(self, counts: Column) -> float:
+    def _width(self, counts: Floats) -> float:
         return math.sqrt(0.5 * float(np.sum(counts)) * self._log)

@@ -26,16 +26,14 @@ import math
 from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from satqkd.errors import ConfigError, DataFormatError
 from satqkd.security.fixed_length import checked_counts, length_terms
 from satqkd.security.published import single_photon_errors_upper, single_photons_lower, vacuum_lower
-from satqkd.security.source import SourceModel
+from satqkd.security.source import Floats, SourceModel
 from satqkd.security.tails import binary_entropy
 
-Column = NDArray[np.float64]
 Tails = Literal["chernoff", "hoeffding"]
 LeakMode = Literal["block", "logm", "mxtot", "none"]
 
@@ -45,12 +43,12 @@ CLASSES: Final = 3
 
 
 def satquma(
-    key: Column,
-    test: Column,
-    test_errors: Column,
+    key: Floats,
+    test: Floats,
+    test_errors: Floats,
     *,
-    intensities: Column,
-    probabilities: Column,
+    intensities: Floats,
+    probabilities: Floats,
     leaked_bits: float,
     epsilon_secrecy: float,
     epsilon_correctness: float,
@@ -131,7 +129,7 @@ def leak_bits(
     raise ConfigError(f"leak mode: expected block, logm, mxtot or none, got {mode!r}")
 
 
-def _expectations(counts: Column, beta: float, tails: Tails) -> tuple[Column, Column]:
+def _expectations(counts: Floats, beta: float, tails: Tails) -> tuple[Floats, Floats]:
     """Bounds of the expected counts, not weighted and not cut at 0."""
     if tails == "hoeffding":
         width = math.sqrt(0.5 * beta * float(np.sum(counts)))
@@ -165,6 +163,6 @@ def _binomial_quantile(tail: float, trials: int, probability: float) -> int:
     return high
 
 
-def _check(key: Column, test: Column, test_errors: Column) -> None:
+def _check(key: Floats, test: Floats, test_errors: Floats) -> None:
     checked_counts("key basis", key, None, CLASSES)
     checked_counts("test basis", test, test_errors, CLASSES)

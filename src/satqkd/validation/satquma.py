@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from satqkd.security.satquma import Column, Tails, leak_bits, satquma
+from satqkd.security.satquma import Tails, leak_bits, satquma
+from satqkd.security.source import Floats
 from satqkd.validation.rows import Number, Row, listed_row, relative, row
 
 PROGRAM: Final = (
@@ -79,10 +80,10 @@ SMALL_EXTRA_LOSS_DB: Final = 16.0
 class Counts(msgspec.Struct, frozen=True, eq=False):
     """Expected counts of one pass by class, float64 of shape (3,)."""
 
-    key: Column
-    key_errors: Column
-    test: Column
-    test_errors: Column
+    key: Floats
+    key_errors: Floats
+    test: Floats
+    test_errors: Floats
 
 
 def rows() -> list[Row]:
@@ -186,7 +187,7 @@ def counts(noise: Noise, *, extra_loss_db: float) -> Counts:
 
 def secret_bits(counted: Counts, tails: Tails) -> Number:
     """The key of these counts by the program's bound and its leak of 1.16 n h(Q)."""
-    intensities: Column = np.array(INTENSITIES)
+    intensities: Floats = np.array(INTENSITIES)
     terms = satquma(
         counted.key,
         counted.test,
