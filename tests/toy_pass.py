@@ -19,7 +19,8 @@ from satqkd.mission import Contact, PassReport, contact_of, ensure_authenticatio
 from satqkd.mission.emulator import LinkEmulator
 from satqkd.mission.report import pass_report
 from satqkd.mission.run_pass import TWIN, satellite_terminal, station_terminal, step_through
-from satqkd.mission.terminal import SatelliteTerminal, StationTerminal
+from satqkd.mission.satellite_terminal import SatelliteTerminal
+from satqkd.mission.station_terminal import StationTerminal
 from satqkd.randomness import stream_bytes
 
 AT_UTC = "2016-12-19T16:52:13Z"

@@ -13,7 +13,8 @@ from satqkd.errors import AuthenticationError, KeyExhausted, RemoteProtocolError
 from satqkd.keys import KeyStore, provision
 from satqkd.mission import contact_of, open_store
 from satqkd.mission.run_pass import satellite_terminal, station_terminal
-from satqkd.mission.terminal import SatelliteTerminal, StationTerminal
+from satqkd.mission.satellite_terminal import SatelliteTerminal
+from satqkd.mission.station_terminal import StationTerminal
 from satqkd.randomness import stream_bytes
 from session_pair import kind_of
 from toy_pass import AT_UTC, PROTOCOL, fly_toy, replaced, toy_satellite, toy_station

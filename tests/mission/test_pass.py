@@ -22,7 +22,6 @@ from satqkd.mission import (
     fly,
     open_store,
     run_pass,
-    terminal,
 )
 from satqkd.mission.run_pass import station_terminal, twin_receiver
 from satqkd.mission.terminal import TICKS_PER_S
@@ -409,7 +408,8 @@ def test_the_station_makes_its_kernels_ready_before_the_first_tick(
 ) -> None:
     """And the satellite does not: it never loads them."""
     asked: list[Protocol] = []
-    monkeypatch.setattr(terminal, "warm_up", asked.append)
+    for module in ("terminal", "satellite_terminal", "station_terminal"):
+        monkeypatch.setattr(f"satqkd.mission.{module}.warm_up", asked.append, raising=False)
 
     def before(one: object, other: object) -> None:
         assert asked == [PROTOCOL]

@@ -24,7 +24,8 @@ from satqkd.mission import (
     record_pass,
 )
 from satqkd.mission.pools import mean_losses_db, planned_blocks, source_digest
-from satqkd.mission.terminal import SatelliteTerminal, StationTerminal
+from satqkd.mission.satellite_terminal import SatelliteTerminal
+from satqkd.mission.station_terminal import StationTerminal
 from satqkd.security import expected_counts
 from satqkd.security.tails import binary_entropy
 from session_pair import kind_of

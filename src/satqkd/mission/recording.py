@@ -43,7 +43,8 @@ from satqkd.mission.run_pass import (
     twin_receiver,
     twin_transmitter,
 )
-from satqkd.mission.terminal import SatelliteTerminal, StationTerminal
+from satqkd.mission.satellite_terminal import SatelliteTerminal
+from satqkd.mission.station_terminal import StationTerminal
 from satqkd.randomness import stream_bytes
 from satqkd.sky import format_utc, parse_utc
 

@@ -24,7 +24,9 @@ from satqkd.mission.fading import Fading
 from satqkd.mission.files import write_node_report
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.report import PassReport, pass_report
-from satqkd.mission.terminal import TICKS_PER_S, SatelliteTerminal, StationTerminal
+from satqkd.mission.satellite_terminal import SatelliteTerminal
+from satqkd.mission.station_terminal import StationTerminal
+from satqkd.mission.terminal import TICKS_PER_S
 from satqkd.randomness import RandBytes, key_words, stream_bytes
 from satqkd.sky import format_utc
 
