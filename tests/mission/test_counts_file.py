@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from satqkd.errors import DataFormatError
+from satqkd.errors import ConfigError, DataFormatError
 from satqkd.mission.counts_file import key_length_of, pooled, read_counts
 
 ROWS = [
@@ -135,3 +135,7 @@ def test_one_decoy_needs_no_vacuum_rows(written):
     counts = read_counts(written("two.json", counts=two))
     assert 250_000 < key_length_of(counts, "variable-sharp").secret_bits < 470_000
     assert msgspec.structs.replace(counts, keyed_bases=("Z",)).leak.keys() == {"Z"}
+    keyed_too = msgspec.structs.replace(counts, keyed_classes=("signal", "decoy"))
+    with pytest.raises(ConfigError, match="a keyed decoy where it is the only one"):
+        key_length_of(keyed_too, "variable-sharp")
+    assert key_length_of(keyed_too, "rusca2018").bound == "rusca2018"
