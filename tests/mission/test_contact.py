@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
-from satqkd.config import Protocol
+from satqkd.config import Limits, Protocol
 from satqkd.constants import SPEED_OF_LIGHT_M_S
 from satqkd.devices import RecordedCourse
 from satqkd.errors import NoPassError
@@ -150,3 +151,19 @@ def test_contacts_with_and_without_an_orbit_agree_the_same() -> None:
     assert [recorded.light_time_s(t_s) for t_s in (-9.0, 3.3, 1e4)] == [
         contact.light_time_s(t_s) for t_s in (-9.0, 3.3, 1e4)
     ]
+
+
+def test_what_the_station_vouches_for_reaches_bound_and_hello() -> None:
+    """Limits cost key in the plan, and are in the parameters that both ends compare."""
+    craft, ground = presets.satellite("micius"), presets.station("xinglong")
+    limits = Limits(efficiency_spread=0.01, dark_spread=0.0, basis_spread=0.02)
+    receiver = msgspec.structs.replace(ground.receiver, limits=limits)
+    careful = msgspec.structs.replace(ground, receiver=receiver)
+    usual, worse = (contact_of(craft, each, "2016-12-19T16:52:13Z") for each in (ground, careful))
+    assert 0 < expected_key(worse).secret_bits < 0.8 * expected_key(usual).secret_bits
+    told = worse.parameters(Protocol(), seed=1).receiver
+    assert (told.efficiency_spread, told.splitter_x_share) == (0.01, (0.48, 0.52))
+    assert told.x_share == pytest.approx((0.48, 0.52), abs=1e-11)
+    assert told.dark_probability == pytest.approx(25 * 2e-9)
+    digests = {each.parameters(Protocol(), seed=1).digest for each in (usual, worse)}
+    assert len(digests) == 2
