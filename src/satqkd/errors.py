@@ -75,6 +75,10 @@ class AuthenticationError(RemoteProtocolError):
     exit_code = 3
 
 
+class ForgedMessage(AuthenticationError):  # noqa: N818
+    """A message whose code on line does not fit, before anything was done with it: it may be said again."""
+
+
 class KeyStoreError(Error):
     """The key store refuses."""
 

@@ -97,7 +97,9 @@ class Failing:
 def test_a_failed_frame_is_charged_whole_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     agreed = parameters(slots=400_000, frame_bits=8192)
     plain = flown(agreed)
-    lengths = plain.station._blocks[0].dialogues[0].lengths
+    (known,) = plain.reports(UP)
+    keyed = sum(row.detections for row in known.counts if (row.basis, row.class_name) == ("Z", "signal"))
+    lengths = frame_sizes(keyed, frame_bits=8192)
     Failing(monkeypatch, 1)
     pair = flown(agreed)
     (before,), (report,), (other,) = plain.reports(UP), pair.reports(UP), pair.reports(DOWN)

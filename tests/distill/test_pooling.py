@@ -471,7 +471,7 @@ class TestRefused:
 
     def test_a_block_is_not_kept_twice(self) -> None:
         pair = Link().fly(planned_pass(0))
-        with pytest.raises(LocalProtocolError, match="too late to end"):
+        with pytest.raises(LocalProtocolError, match="block 0 is finished"):
             pair.station.end_block(0, pair.end_s(0))
 
     def test_a_hello_with_too_many_claims(self) -> None:

@@ -239,11 +239,13 @@ def test_the_satellites_draws_are_one_hash_seed_and_one_toeplitz_seed_a_basis() 
         drawn.append(count)
         return source(count)
 
-    pair.satellite._randbytes = randbytes
+    pair.satellite._random._randbytes = randbytes
     checked(pair.fly())
-    dialogues = pair.satellite._blocks[0].dialogues
+    (report,) = pair.reports(DOWN)
+    keyed = [sum(row.detections for row in report.counts if row.basis == basis and row.class_name == "signal")
+             for basis in "ZX"]  # fmt: skip
     (amplify,) = [each for each in wiretap.from_messages(pair.said) if each.kind == "Amplify"]
-    assert drawn[1:] == [(dialogues[basis].bits.size - 1 + 7) // 8 for basis in range(2)]
+    assert drawn[1:] == [(bits - 1 + 7) // 8 for bits in keyed]
     assert [len(seed) for seed in amplify.fields[2]] == drawn[1:]
 
 

@@ -9,6 +9,7 @@ No store, no random source, no clock here.
 """
 
 import hmac
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -20,6 +21,8 @@ Buffer = bytes | bytearray
 TO_STATION: Final = b"sat>sta"
 TO_SATELLITE: Final = b"sta>sat"
 """Directions, as codes and transcripts name them."""
+RECEIPT: Final = b"receipt"
+"""Before a direction: the code of a receipt, which is no message."""
 ONLINE_KEY_BITS: Final = 256
 TAG_KEY_BITS: Final = 256
 ONLINE_CODE_BYTES: Final = 16
@@ -82,15 +85,23 @@ class PassKeys:
     tags.
     """
 
-    def __init__(self, key: bytes, blocks: int) -> None:
+    def __init__(
+        self, key: bytes, blocks: int, *, used_blocks: Iterable[int] = (), epsilon: float = 0.0
+    ) -> None:
+        """used_blocks, epsilon: of a process before this one; tags of these blocks are never made again."""
         if len(key) * 8 != pass_key_bits(blocks):
             raise AuthenticationError(f"expected {pass_key_bits(blocks)} key bits, got {len(key) * 8}")
         self._key = key
-        self._used: set[tuple[int, TagUse]] = set()
-        self.epsilon = 0.0
+        self._used = {(block, use) for block in used_blocks for use in TagUse}
+        self.epsilon = epsilon
 
     def __repr__(self) -> str:
         return "PassKeys(...)"
+
+    @property
+    def key(self) -> bytes:
+        """The key itself, for the node's journal alone."""
+        return self._key
 
     def online_code(self, direction: bytes, data: bytes) -> bytes:
         """HMAC-SHA-256 of direction and message, first 16 bytes."""
@@ -127,9 +138,14 @@ class Transcript:
         return [part for pair in zip(lengths, wholes, strict=True) for part in pair]
 
 
+def same(expected: bytes, got: bytes) -> bool:
+    """Whether two codes are equal, in constant time."""
+    return hmac.compare_digest(expected, got)
+
+
 def require_equal(expected: bytes, got: bytes, what: str) -> None:
     """Constant-time comparison; raises AuthenticationError naming what differs."""
-    if not hmac.compare_digest(expected, got):
+    if not same(expected, got):
         raise AuthenticationError(
             f"{what}: the tag differs from what the shared key demands: a changed message, a wrong peer or "
             f"stores out of step; the key used counts as spent and the session ends"

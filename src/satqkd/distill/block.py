@@ -19,6 +19,7 @@ from satqkd.distill.dialogue import Account, Dialogue
 from satqkd.distill.frames import joined
 from satqkd.distill.outcome import BlockFinished, BlockReport, Event, Outcome, StageEntered
 from satqkd.distill.parameters import Parameters
+from satqkd.distill.priors import Lesson
 from satqkd.distill.sift import Rounds, class_counts, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
 from satqkd.records import BASIS_NAMES
@@ -62,7 +63,7 @@ class BlockHalf:
         self.errors: NDArray[np.int64] = np.zeros((2, 3), dtype=np.int64)
         self.dialogues: dict[int, Dialogue] = {}
         self.detections = self.pooled_detections = self.kept_detections = 0
-        self.holds_key = self.errors_known = self.reported = False
+        self.holds_key = self.errors_known = self.kept = False
         self._parameters = parameters
         self._keys = keys
         self._transcript = Transcript(opening)
@@ -187,6 +188,10 @@ class BlockHalf:
         ]
         return to_bytes(joined(parts))
 
+    def lessons(self) -> dict[int, Lesson]:
+        """What the block taught those after it, by basis."""
+        return {}
+
     def interrupted(self, reason: str) -> BlockReport:
         """The account of a block never closed: with its counts, and unconfirmed if a key was made."""
         return self._report("unconfirmed" if self.holds_key else "no_key", reason)
@@ -241,7 +246,7 @@ class BlockHalf:
 
     def _finish_kept(self) -> None:
         """Report a block whose detections both ends have put aside."""
-        self.kept_detections = self.detections
+        self.kept, self.kept_detections = True, self.detections
         self._finish("no_key", KEPT_REASON.format(self._pool))
 
     @property

@@ -244,8 +244,18 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     message: AnyMessage
 
 
+class Receipt(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
+    """Both: how many messages of the peer are taken and durable. It has no number and is never said again."""
+
+    pass_id: Name
+    received: Count
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)
+_one_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+_receipt_decoder = msgspec.msgpack.Decoder(Receipt)
+_address_decoder = msgspec.msgpack.Decoder(tuple[int, Name, msgspec.Raw, msgspec.Raw])
 
 
 def encode(envelope: Envelope) -> bytes:
@@ -273,6 +283,32 @@ def decode(data: bytes) -> Envelope:
 def encode_one(message: Message) -> bytes:
     """One message alone, as transcripts hold it."""
     return _encoder.encode(message)
+
+
+def decode_one(data: bytes) -> AnyMessage:
+    """What `encode_one` made, read back by the end that made it."""
+    return _one_decoder.decode(data)
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """Its MessagePack bytes."""
+    return _encoder.encode(receipt)
+
+
+def decode_receipt(data: bytes) -> Receipt | None:
+    """A receipt, or None for anything else."""
+    try:
+        return _receipt_decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def pass_of(data: bytes) -> str | None:
+    """The pass that an envelope names, whatever else is wrong with it; None where it names none."""
+    try:
+        return _address_decoder.decode(data)[1]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def bits_of(data: bytes, n_bits: int, what: str) -> Bits:

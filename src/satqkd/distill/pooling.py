@@ -105,13 +105,16 @@ class Pools:
 
     def take(self, block: int) -> Sequence[bytes]:
         """The raw blocks that a closing block takes with it, oldest first; they leave the shelf for good."""
+        ids = [claim.block_id for claim in self.took(block)]
+        return self._shelf.take(ids, reference=self._parameters.block_id(block)) if ids else ()
+
+    def took(self, block: int) -> list[RawClaim]:
+        """The same claims without their bytes: they wait no longer."""
         joining = self._joining(block)
-        if not joining:
-            return ()
-        pool = self._parameters.planned[block].pool
-        self._waiting[pool] = self._waiting[pool][len(joining) :]
-        ids = [claim.block_id for claim in joining]
-        return self._shelf.take(ids, reference=self._parameters.block_id(block))
+        if joining:
+            pool = self._parameters.planned[block].pool
+            self._waiting[pool] = self._waiting[pool][len(joining) :]
+        return joining
 
     def _joining(self, block: int) -> list[RawClaim]:
         """As many as fit, oldest first; what does not fit waits on."""

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from satqkd.distill import gaps, messages
 from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, AuthenticationKeys
+from satqkd.distill.memory import Input, Remembered
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.pooling import Shelf
+from satqkd.distill.raw_blocks import pack_settings, unpack_settings
 from satqkd.distill.satellite_block import SatelliteBlock
 from satqkd.distill.session import Session
 from satqkd.errors import RemoteProtocolError
@@ -42,11 +44,13 @@ class SatelliteSession(Session):
         transmitter: SettingsSource,
         randbytes: RandBytes,
         shelf: Shelf | None = None,
+        *,
+        remembered: Remembered | None = None,
     ) -> None:
-        super().__init__(parameters, parameters.satellite, parameters.station, keys, shelf)
-        self._transmitter, self._randbytes = transmitter, randbytes
-        self._next_slot = 0
+        self._transmitter = transmitter
         self.lock_report: messages.LockReport | None = None
+        ends = parameters.satellite, parameters.station
+        super().__init__(parameters, *ends, keys, shelf, randbytes=randbytes, remembered=remembered)
 
     def _on_running(self) -> None:
         self._send(
@@ -81,7 +85,9 @@ class SatelliteSession(Session):
             )
         joining = self._pools.joining_detections(block.index)
         if isinstance(message, messages.Bases) and block.will_open(message, joining):
-            block.join(self._pools.take(block.index))
+            raw_blocks = self._pools.take(block.index)
+            block.join(raw_blocks)
+            self._note(block.index, "joined", *raw_blocks)
 
     def _on_announce(self, message: messages.Announce, now_s: float) -> None:
         first, end = (self.parameters.first_slot(message.block + step) for step in (0, 1))
@@ -108,7 +114,21 @@ class SatelliteSession(Session):
             return
         self._require_remembered(int(slots[0]), sent)
         self._next_slot = int(slots[-1]) + 1
-        block.announced(message, self._transmitter.settings(slots))
+        settings = self._transmitter.settings(slots)
+        block.announced(message, settings)
+        self._note(message.block, "announced", messages.encode_one(message), pack_settings(settings))
+
+    def _retell(self, each: Input) -> None:
+        block = self._open_block(each.block)
+        if each.kind == "announced":
+            message = messages.decode_one(each.parts[0])
+            assert isinstance(message, messages.Announce)
+            block.announced(message, unpack_settings(each.parts[1:]))
+        elif each.kind == "joined":
+            block.pooled_detections = sum(claim.detections for claim in self._pools.took(each.block))
+            block.join(each.parts)
+        else:
+            super()._retell(each)
 
     def _require_remembered(self, slot: int, sent: int) -> None:
         horizon = self._transmitter.horizon_slots
@@ -119,13 +139,14 @@ class SatelliteSession(Session):
             )
 
     def _open_block(self, index: int) -> SatelliteBlock:
+        self._require_unfinished(index, "more")
         if index not in self._blocks:
             if index >= self.parameters.protocol.blocks:
                 raise RemoteProtocolError(
                     f"block {index} of a pass of {self.parameters.protocol.blocks} blocks"
                 )
             self._blocks[index] = SatelliteBlock(
-                index, self.parameters, self._require_keys(), self._opening, self._randbytes
+                index, self.parameters, self._require_keys(), self._opening, self._random
             )
         block = self._blocks[index]
         assert isinstance(block, SatelliteBlock)

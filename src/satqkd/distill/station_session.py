@@ -6,9 +6,10 @@ See `session` for what both roles share: envelope, online code, sequence, hello,
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.bits import Bits
+from satqkd.bits import Bits, from_bytes, to_bytes
 from satqkd.distill import gaps, messages
 from satqkd.distill.authenticate import TO_SATELLITE, TO_STATION, AuthenticationKeys
+from satqkd.distill.memory import Input, Remembered
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.pooling import MAXIMUM_KEPT_DETECTIONS, Shelf
 from satqkd.distill.session import Session, SessionState
@@ -22,10 +23,28 @@ class StationSession(Session):
 
     SENDS, RECEIVES = TO_SATELLITE, TO_STATION
 
-    def __init__(self, parameters: Parameters, keys: AuthenticationKeys, shelf: Shelf | None = None) -> None:
-        super().__init__(parameters, parameters.station, parameters.satellite, keys, shelf)
-        self._next_slot = 0
+    def __init__(
+        self,
+        parameters: Parameters,
+        keys: AuthenticationKeys,
+        shelf: Shelf | None = None,
+        *,
+        remembered: Remembered | None = None,
+    ) -> None:
         self._held: dict[int, messages.Sift] = {}
+        ends = parameters.station, parameters.satellite
+        super().__init__(parameters, *ends, keys, shelf, remembered=remembered)
+
+    @property
+    def next_block(self) -> int:
+        """The first block that has not ended."""
+        blocks = range(self.parameters.protocol.blocks)
+        return next((index for index in blocks if not self._has_ended(index)), len(blocks))
+
+    def _has_ended(self, index: int) -> bool:
+        block = self._blocks.get(index)
+        collecting = isinstance(block, StationBlock) and block.state is StationState.COLLECTING
+        return index in self._finished or (block is not None and not collecting)
 
     def _on_block_message(self, message: messages.BlockMessage, now_s: float) -> None:
         """A block's code classes are chosen when all blocks before it are finished: what they taught is then
@@ -36,6 +55,7 @@ class StationSession(Session):
             if message.block in self._held:
                 raise RemoteProtocolError(f"block {message.block}: a second Sift; the session ends")
             self._held[message.block] = message
+            self._note(message.block, "held", messages.encode_one(message))
         else:
             super()._on_block_message(message, now_s)
         while self._held and self._is_next(min(self._held)):
@@ -44,13 +64,13 @@ class StationSession(Session):
             super()._on_block_message(self._held.pop(index), now_s)
 
     def _is_next(self, index: int) -> bool:
-        return all(block.reported for number, block in self._blocks.items() if number < index)
+        return index == min(self._blocks)
 
     def _teach(self, index: int) -> None:
-        for number in sorted(self._blocks):
-            earlier, block = self._blocks[number], self._blocks.get(index)
-            if number < index and isinstance(earlier, StationBlock) and isinstance(block, StationBlock):
-                block.earlier |= earlier.lessons()
+        block = self._open_block(index)
+        for number in sorted(self._finished):
+            if number < index:
+                block.earlier |= self._finished[number].lessons
 
     def _on_link_message(self, message: messages.Message) -> None:
         if not isinstance(message, messages.BeaconSchedule):
@@ -69,8 +89,11 @@ class StationSession(Session):
     def announce(self, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
         """Tell the slots of detections (increasing, after all told before), keep bases and bits.
 
-        Slots outside the pass are no detections: they are cut. Messages end at block edges.
+        Slots outside the pass are no detections: they are cut, and so are those before what was told, which
+        a receiver that was started again may bring. Messages end at block edges.
         """
+        fresh = slots >= self._next_slot
+        slots, bases, bits = slots[fresh], bases[fresh], bits[fresh]
         blocks = self.parameters.protocol.blocks
         edges = np.searchsorted(slots, [self.parameters.first_slot(block) for block in range(blocks + 1)])
         for index in range(blocks):
@@ -92,9 +115,12 @@ class StationSession(Session):
         if self._pools.closes(index):
             if self._received < 2 and self._pools.joining_detections(index):
                 return
-            said = block.end(self._pools.take(index))
+            raw_blocks = self._pools.take(index)
+            said = block.end(raw_blocks)
+            self._note(index, "ended", *raw_blocks)
         else:
             said = block.keep()
+            self._note(index, "ended")
             self._pools.keep(index, block.detections)
         for message in said:
             self._send(message)
@@ -112,9 +138,49 @@ class StationSession(Session):
         start = max(self._next_slot, self.parameters.first_slot(index))
         message = messages.Announce(index, start, slots.size, gaps.encode(slots, start_slot=start))
         self._send(block.collect(message, slots, bases, bits))
+        self._note(index, "collected", messages.encode_one(message), to_bytes(bases), to_bytes(bits))
         self._next_slot = int(slots[-1]) + 1
 
+    def _retell(self, each: Input) -> None:
+        block = self._open_block(each.block)
+        if each.kind == "collected":
+            self._collect_again(block, each)
+        elif each.kind == "ended" and self._pools.closes(each.block):
+            self._pools.took(each.block)
+            block.end(each.parts)
+        elif each.kind == "ended":
+            block.keep()
+            self._pools.keep(each.block, block.detections)
+        else:
+            self._hear_again(each)
+
+    def _collect_again(self, block: StationBlock, each: Input) -> None:
+        message = messages.decode_one(each.parts[0])
+        assert isinstance(message, messages.Announce)
+        n = message.detections
+        slots = gaps.decode(
+            message.gaps,
+            start_slot=message.start_slot,
+            maximum_count=n,
+            end_slot=self.parameters.first_slot(each.block + 1),
+        )
+        bases, bits = (from_bytes(data, n) for data in each.parts[1:])
+        block.collect(message, slots, bases, bits)
+
+    def _hear_again(self, each: Input) -> None:
+        message = messages.decode_one(each.parts[0])
+        if each.kind == "held":
+            assert isinstance(message, messages.Sift)
+            self._held[each.block] = message
+            return
+        if isinstance(message, messages.Sift):
+            self._held.pop(each.block, None)
+            self._teach(each.block)
+        super()._retell(each)
+
     def _open_block(self, index: int) -> StationBlock:
+        if index in self._finished:
+            raise LocalProtocolError(f"block {index} is finished: nothing can be told of it any more")
         if index not in self._blocks:
             self._blocks[index] = StationBlock(index, self.parameters, self._require_keys(), self._opening)
         block = self._blocks[index]

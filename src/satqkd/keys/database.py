@@ -47,6 +47,9 @@ class Database:
         self.read_only = read_only
         self._pid = os.getpid()
         self._mutex = threading.Lock()
+        self._open: Connection | None = None
+        self._owner: int | None = None
+        self._wiped = False
         self._lock_file = None if read_only else _take_lock(path)
         self._engine: Engine | None = None
         try:
@@ -58,17 +61,37 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One durable change: committed when the block ends, rolled back when it raises."""
+        """One durable change: committed when the block ends, rolled back when it raises.
+
+        Within another transaction of this thread, a part of it: durable when that one is.
+        """
         if self.read_only:
             raise LocalProtocolError(f"{self.path}: opened for reading; open it for writing to change it")
+        if self._is_open:
+            assert self._open is not None
+            with _explained(self.path), self._open.begin_nested():
+                yield self._open
+            return
         with self._connection() as connection:
-            yield connection
+            self._open, self._owner = connection, threading.get_ident()
+            try:
+                yield connection
+            finally:
+                self._open = self._owner = None
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A consistent view for reading."""
+        """A consistent view for reading; within a transaction of this thread, of what it has changed."""
+        if self._is_open:
+            assert self._open is not None
+            yield self._open
+            return
         with self._connection() as connection:
             yield connection
+
+    @property
+    def _is_open(self) -> bool:
+        return self._owner == threading.get_ident()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -83,10 +106,19 @@ class Database:
             yield connection
 
     def checkpoint(self) -> None:
-        """Carry the log into the file and cut it to nothing, so that overwritten key is gone from both."""
-        if self._engine is not None:
+        """Carry the log into the file and cut it to nothing, so that overwritten key is gone from both.
+
+        Within a transaction: as soon as that is over.
+        """
+        self._wiped = True
+        self.checkpoint_if_wiped()
+
+    def checkpoint_if_wiped(self) -> None:
+        """`checkpoint`, if it was asked for within a transaction that is over now."""
+        if self._wiped and self._engine is not None and not self._is_open:
             with self._mutex, _explained(self.path):
                 self._driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._wiped = False
 
     def close(self) -> None:
         """Give the file and the lock back. May be called again."""

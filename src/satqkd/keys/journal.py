@@ -1,0 +1,188 @@
+"""The journal of a node's conversations: what came in, what is to be said, what is known.
+
+    journal = Journal(store, "stellenbosch")
+    with store.work():                      # one durable change, then speak
+        journal.append("jinan-1...", 0, INPUT, entry)
+        journal.put("jinan-1...", 17, message)
+
+A conversation is one pass with one peer. Inputs of a block are kept until the block is finished, messages
+until the peer is known to have taken them, the account of the pass until its row is read for the last
+time. Inputs and memory hold raw key and keys of tags: they lie in the store under its protection, and are
+overwritten when they are deleted. Nothing is read of what the bytes mean.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import msgspec
+from sqlalchemy import Connection, Row, Table, and_, delete, func, insert, select, update
+from sqlalchemy.sql.expression import TableClause
+
+from satqkd.errors import KeyAlreadyUsed, KeyNotFound
+from satqkd.keys.database import raw
+from satqkd.keys.journal_schema import BOOTS, CONVERSATIONS, JOURNAL, MEMORIES, OUTBOX
+from satqkd.keys.model import check_block_id, check_name
+from satqkd.keys.store import KeyStore
+
+Sort = Literal["input", "account"]
+INPUT: Final = "input"
+"""Of one block: told to its machine again after a crash; overwritten when the block is finished."""
+ACCOUNT: Final = "account"
+"""What is reported of the pass; no secret."""
+NO_BLOCK: Final = -1
+
+
+class ConversationRow(msgspec.Struct, frozen=True):
+    """One pass with one peer, as the store knows it."""
+
+    pass_id: str
+    peer: str
+    state: Literal["open", "closed", "failed"]
+    parameters: bytes
+    """Agreed parameters, in the caller's form."""
+    epoch_utc: str
+    """UTC of pass time 0."""
+    reason: str
+    """Why it failed; empty else."""
+
+
+class Journal:
+    """Conversations of one node with one peer."""
+
+    def __init__(self, store: KeyStore, peer: str) -> None:
+        self._store, self._peer = store, check_name(peer, "peer")
+        self._known: dict[str, int] = {}
+
+    def begin(self, pass_id: str, *, parameters: bytes, epoch_utc: str) -> None:
+        """A new conversation. Raises KeyAlreadyUsed for a pass that is in the store."""
+        row = {"pass_id": check_block_id(pass_id), "peer": self._peer, "state": "open"}
+        with self._store.work() as connection:
+            if self._row(connection, pass_id) is not None:
+                raise KeyAlreadyUsed(f"pass {pass_id} is in the store {self._store.path} already")
+            connection.execute(
+                insert(CONVERSATIONS).values(**row, parameters=parameters, epoch_utc=epoch_utc)
+            )
+
+    def find(self, pass_id: str) -> ConversationRow | None:
+        """What is known of a pass; None where it never began here. Raises KeyNotFound for another peer's."""
+        with self._store.snapshot() as connection:
+            row = self._row(connection, pass_id)
+        if row is not None and row.peer != self._peer:
+            raise KeyNotFound(f"pass {pass_id} was flown with {row.peer!r}, not with {self._peer!r}")
+        return None if row is None else _told(row)
+
+    def unfinished(self) -> list[ConversationRow]:
+        """Open conversations with this peer, oldest first."""
+        here = and_(CONVERSATIONS.c.peer == self._peer, CONVERSATIONS.c.state == "open")
+        with self._store.snapshot() as connection:
+            rows = connection.execute(select(CONVERSATIONS).where(here).order_by(CONVERSATIONS.c.pk)).all()
+        return [_told(row) for row in rows]
+
+    def remember(self, pass_id: str, memory: bytes) -> None:
+        """Put new memory in place of the old."""
+        with self._store.work() as connection:
+            pk = self._pk(connection, pass_id)
+            connection.execute(delete(MEMORIES).where(MEMORIES.c.conversation_pk == pk))
+            connection.execute(
+                insert(MEMORIES).values(conversation_pk=pk, bytes=func.zeroblob(len(memory)))
+            )
+            _write(connection, "memories", pk, memory)
+
+    def memory(self, pass_id: str) -> bytes | None:
+        """What was remembered last; None when nothing was, or after the end."""
+        with self._store.snapshot() as connection:
+            of = MEMORIES.c.conversation_pk == self._pk(connection, pass_id)
+            found = connection.execute(select(MEMORIES.c.bytes).where(of)).scalar()
+        return None if found is None else bytes(found)
+
+    def append(self, pass_id: str, block: int, sort: Sort, data: bytes) -> None:
+        """One more entry, after all before."""
+        with self._store.work() as connection:
+            row = {"conversation_pk": self._pk(connection, pass_id), "block": block, "sort": sort}
+            _insert(connection, JOURNAL, row, data)
+
+    def entries(self, pass_id: str, sort: Sort) -> list[bytes]:
+        """Entries of a sort in the order in which they came."""
+        with self._store.snapshot() as connection:
+            of = and_(JOURNAL.c.conversation_pk == self._pk(connection, pass_id), JOURNAL.c.sort == sort)
+            rows = connection.execute(select(JOURNAL.c.bytes).where(of).order_by(JOURNAL.c.pk)).all()
+        return [bytes(row.bytes) for row in rows]
+
+    def forget_block(self, pass_id: str, block: int) -> None:
+        """Delete the inputs of a block that is finished; they are then overwritten."""
+        with self._store.transaction() as connection:
+            mine = and_(JOURNAL.c.conversation_pk == self._pk(connection, pass_id), JOURNAL.c.block == block)
+            connection.execute(delete(JOURNAL).where(and_(mine, JOURNAL.c.sort == INPUT)))
+
+    def put(self, pass_id: str, sequence: int, message: bytes) -> None:
+        """A message that is to be said, by its number in the conversation."""
+        with self._store.work() as connection:
+            row = {"conversation_pk": self._pk(connection, pass_id), "sequence": sequence}
+            _insert(connection, OUTBOX, row, message)
+
+    def outbox(self, pass_id: str, *, start: int) -> Iterator[tuple[int, bytes]]:
+        """Messages from a number on that the peer is not known to have taken, one at a time."""
+        while (found := self._next(pass_id, start)) is not None:
+            yield found
+            start = found[0] + 1
+
+    def taken(self, pass_id: str, until: int) -> None:
+        """The peer has taken all messages before a number."""
+        with self._store.work() as connection:
+            mine = OUTBOX.c.conversation_pk == self._pk(connection, pass_id)
+            connection.execute(delete(OUTBOX).where(and_(mine, OUTBOX.c.sequence < until)))
+
+    def close(self, pass_id: str, *, reason: str = "") -> None:
+        """The end, a failure when there is a reason: inputs, memory and outbox are overwritten."""
+        state = "failed" if reason else "closed"
+        with self._store.transaction() as connection:
+            pk = self._pk(connection, pass_id)
+            inputs = and_(JOURNAL.c.conversation_pk == pk, JOURNAL.c.sort == INPUT)
+            connection.execute(delete(JOURNAL).where(inputs))
+            for each in (MEMORIES, OUTBOX):
+                connection.execute(delete(each).where(each.c.conversation_pk == pk))
+            row = update(CONVERSATIONS).where(CONVERSATIONS.c.pk == pk)
+            connection.execute(row.values(state=state, reason=reason))
+
+    def _next(self, pass_id: str, start: int) -> tuple[int, bytes] | None:
+        with self._store.snapshot() as connection:
+            mine = OUTBOX.c.conversation_pk == self._pk(connection, pass_id)
+            later = select(OUTBOX).where(and_(mine, OUTBOX.c.sequence >= start))
+            row = connection.execute(later.order_by(OUTBOX.c.sequence).limit(1)).first()
+        return None if row is None else (row.sequence, bytes(row.bytes))
+
+    def _row(self, connection: Connection, pass_id: str) -> Row[Any] | None:
+        return connection.execute(select(CONVERSATIONS).where(CONVERSATIONS.c.pass_id == pass_id)).first()
+
+    def _pk(self, connection: Connection, pass_id: str) -> int:
+        if pass_id not in self._known:
+            row = self._row(connection, pass_id)
+            if row is None or row.peer != self._peer:
+                raise KeyNotFound(f"no pass {pass_id} with {self._peer!r} in the journal")
+            self._known[pass_id] = row.pk
+        return self._known[pass_id]
+
+
+def next_boot(store: KeyStore) -> int:
+    """How often a node has been started with this store, this time included: never the same number twice."""
+    with store.work() as connection:
+        connection.execute(update(BOOTS).values(starts=BOOTS.c.starts + 1))
+        return int(connection.execute(select(BOOTS.c.starts)).scalar_one())
+
+
+def _told(row: Row[Any]) -> ConversationRow:
+    return ConversationRow(
+        row.pass_id, row.peer, row.state, bytes(row.parameters), row.epoch_utc, row.reason
+    )
+
+
+def _insert(connection: Connection, into: TableClause | Table, row: dict[str, Any], data: bytes) -> None:
+    done = connection.execute(insert(into).values(**row, bytes=func.zeroblob(len(data))))
+    _write(connection, into.name, int(done.lastrowid), data)
+
+
+def _write(connection: Connection, name: str, pk: int, data: bytes) -> None:
+    """By blob handle: bytes that are a statement's parameter could end in an error's text."""
+    if data:
+        with raw(connection).blobopen(name, "bytes", pk) as blob:
+            blob.write(data)
