@@ -13,6 +13,7 @@ import wiretap
 from satqkd.distill import block, messages, reconcile, satellite_block, station_block
 from satqkd.distill.authenticate import PassKeys, pass_key_bits
 from satqkd.distill.block import BlockHalf
+from satqkd.distill.frames import frame_sizes
 from satqkd.distill.outcome import SecretRefused
 from satqkd.errors import RemoteProtocolError
 from satqkd.results import KeyLength
