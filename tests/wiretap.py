@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from satqkd.distill.cascade import CascadeSchedule
 from satqkd.distill.codes import LEAK_FRACTIONS
 
-HEAD = struct.Struct("<2sBB4sBBHIII")
+HEAD = struct.Struct("<2sBB4sIIBBHIII")
 KEYED_STAGES = ("Sift", "ChooseCodes", "Parities", "Verdicts", "Reveal", "Verify", "Close", "Amplify")
 TALK = ("Hello", "BeaconSchedule", "LockReport")
 FIELDS = {
@@ -124,17 +124,21 @@ def require(condition: object, what: str) -> None:
 
 
 def reassembled(datagrams: Iterable[tuple[str, float, bytes]]) -> list[tuple[str, float, float, bytes]]:
-    """Whole messages of stream 0: direction, first and last time of its frames' first sending, bytes."""
+    """Whole messages of stream 1: direction, first and last time of its frames' first sending, bytes."""
     frames: dict[tuple[str, int], tuple[float, int, int, bytes]] = {}
+    boots: dict[int, int] = {}
     for direction, now_s, data in datagrams:
-        magic, version, kind, _, sender, stream, length, sequence, size, offset = HEAD.unpack_from(data)
-        require((magic, version) == (b"SQ", 1), "magic and version")
+        magic, version, kind, _, boot, _, sender, stream, length, sequence, size, offset = HEAD.unpack_from(
+            data
+        )
+        require((magic, version) == (b"SQ", 2), "magic and version")
         require(sender == ("down", "up").index(direction), "direction")
         require(len(data) == HEAD.size + length + 4, "length")
         require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "CRC")
-        if kind == 1:
+        if kind != 0:
             continue
-        require(stream == 0, "no user traffic flies here")
+        require(stream == 1, "no user traffic flies here")
+        require(boots.setdefault(sender, boot) == boot, "each end starts once")
         piece = (size, offset, data[HEAD.size : -4])
         known = frames.setdefault((direction, sequence), (now_s, *piece))
         require(known[1:] == piece, "a frame sent again differs from the first")
@@ -154,12 +158,24 @@ def reassembled(datagrams: Iterable[tuple[str, float, bytes]]) -> list[tuple[str
 
 
 def read(messages: Iterable[tuple[str, float, float, bytes]]) -> list[Said]:
-    """Envelopes `[version, pass_id, sequence, [kind, ...]]` followed by 16 bytes of code."""
-    said = []
+    """Envelopes `[version, pass_id, sequence, [kind, ...]]` followed by 16 bytes of code.
+
+    Receipts `["Receipt", pass_id, received]` tell no more than how many messages were taken.
+    """
+    said: list[Said] = []
+    receipts = {"down": 0, "up": 0}
     for direction, first_s, last_s, data in messages:
-        version, _, sequence, (kind, *fields) = msgspec.msgpack.decode(data[:-16])
+        told = msgspec.msgpack.decode(data[:-16])
+        if told[0] == "Receipt":
+            require(len(told) == 3 and told[2] >= receipts[direction], "receipts count forward")
+            receipts[direction] = told[2]
+            continue
+        version, _, sequence, (kind, *fields) = told
         require(version == 1, "protocol version")
         said.append(Said(direction, first_s, last_s, sequence, kind, fields))
+    for direction, received in receipts.items():
+        others = sum(each.direction != direction for each in said)
+        require(received <= others, f"{direction}: a receipt for more than was said")
     return said
 
 

@@ -43,7 +43,7 @@ class Durable:
 
 
 class MortalPair(Pair):
-    """Each end dies where `dies` says, after what it did is durable; its peer says unreceipted things again."""
+    """Each end dies where `dies` says, after what it did is durable; its peer says the rest again."""
 
     def __init__(self, agreed: Parameters, table: Table, *, dies: Dies, **more: Any) -> None:
         super().__init__(agreed, table, **more)
@@ -91,7 +91,11 @@ class MortalPair(Pair):
 
     def revive(self, way: str) -> None:
         self.deaths += 1
-        remembered, pool, shelf = self.durable[way].remembered(), self.pools[way == UP], self.shelves[way == UP]
+        remembered, pool, shelf = (
+            self.durable[way].remembered(),
+            self.pools[way == UP],
+            self.shelves[way == UP],
+        )
         if way == DOWN:
             dead = self.satellite._random._randbytes
             self.satellite = SatelliteSession(
@@ -156,11 +160,10 @@ def test_the_two_epsilons_of_authentication_are_those_of_an_unbroken_pass() -> N
 def test_pools_are_taken_up_where_they_were() -> None:
     def passes() -> list[Parameters]:
         plan = [("p", 2_000), ("p", 2_000)]
-        several = [
+        return [
             parameters(slots=80_000, blocks=2, planned=plan, pass_id=f"pass{number}", **rules)
             for number in range(3)
         ]
-        return several
 
     rules: dict[str, Any] = {"pooling": "pooled", "pool_sifted_bits": 9_000}
     made: list[tuple[dict[int, bytes], list[BlockReport]]] = []
@@ -224,7 +227,9 @@ def test_a_receipt_of_another_key_proves_nothing() -> None:
     assert other.satellite.receipted(receipt) is None
     assert one.station.receipted(receipt) is None, "a receipt turned back is none"
     assert one.satellite.receipted(receipt[:-1] + bytes([receipt[-1] ^ 1])) is None
-    message = next(data for way, _, data in one.said if way == UP and kind_of(data) != "Hello") if len(
-        one.said
-    ) > 3 else receipt
+    message = (
+        next(data for way, _, data in one.said if way == UP and kind_of(data) != "Hello")
+        if len(one.said) > 3
+        else receipt
+    )
     assert one.satellite.receipted(message) in (None, one.satellite.sent)

@@ -11,9 +11,10 @@ from satqkd.errors import ConfigError, LocalProtocolError
 from satqkd.lasercom import Direction, Frame, Kind, LinkCounts, decode, encode
 from satqkd.lasercom.frames import MAXIMUM_DATAGRAM_BYTES, MAXIMUM_WINDOW_FRAMES, Held, encode_held
 
+NOTHING = 3 * (Held(0, 0),)
 SIZES = st.one_of(st.sampled_from([0, 1, 1099, 1100, 1101, 2200]), st.integers(0, 30_000))
 TRAFFIC = st.lists(
-    st.tuples(st.integers(0, 20), st.integers(0, 1), st.integers(0, 1), SIZES), min_size=1, max_size=25
+    st.tuples(st.integers(0, 20), st.integers(0, 1), st.integers(0, 3), SIZES), min_size=1, max_size=25
 )
 
 
@@ -26,7 +27,7 @@ def content(number: int, size: int) -> bytes:
 def test_every_message_arrives_once_intact_and_in_order(link, spoiler, traffic, loss, seed, noisy) -> None:
     mischief = spoiler(np.random.default_rng(seed)) if noisy else list
     line = link(loss=loss, seed=seed, mischief=mischief)
-    sent: dict[tuple[int, int], list[bytes]] = {(end, p): [] for end in (0, 1) for p in (0, 1)}
+    sent: dict[tuple[int, int], list[bytes]] = {(end, p): [] for end in (0, 1) for p in range(4)}
     for number, (wait, end, priority, size) in enumerate(traffic):
         for _ in range(wait):
             line.tick()
@@ -36,7 +37,7 @@ def test_every_message_arrives_once_intact_and_in_order(link, spoiler, traffic, 
     line.run(until_s=line.now_s + 120)
     assert line.satellite.idle and line.station.idle
     for end, inbox in ((0, line.at_station), (1, line.at_satellite)):
-        for priority in (0, 1):
+        for priority in range(4):
             assert [m for _, p, m in inbox if p == priority] == sent[end, priority]
 
 
@@ -47,7 +48,7 @@ def test_one_percent_loss_leaves_the_line_nearly_full(link) -> None:
     line.run(until_s=30)
     received = sum(len(m) for _, _, m in line.at_station)
     assert received == 5 << 20
-    assert 8 * received / line.now_s >= 0.9 * 10e6
+    assert 8 * received / (line.now_s - line.begun_s) >= 0.9 * 10e6
 
 
 def test_heavy_loss_still_uses_most_of_what_gets_through(link) -> None:
@@ -57,7 +58,7 @@ def test_heavy_loss_still_uses_most_of_what_gets_through(link) -> None:
     line.run(until_s=60)
     received = sum(len(m) for _, _, m in line.at_station)
     assert received == 8 << 20
-    assert 8 * received / line.now_s >= 0.85 * 0.8 * 10e6
+    assert 8 * received / (line.now_s - line.begun_s) >= 0.9 * 0.8 * 10e6
 
 
 def test_the_protocol_overtakes_user_traffic(link) -> None:
@@ -81,7 +82,7 @@ def test_a_call_gives_no_more_than_the_line_carries(endpoint, rate_bit_s) -> Non
     for _ in range(3):
         satellite.send(bytes(4 << 20), priority=1)
     total = 0
-    for tick in range(12):
+    for tick in range(1, 13):
         bits = 8 * sum(map(len, satellite.data_to_send(tick * 0.05)))
         total += bits
         assert bits <= rate_bit_s * 0.05 + 8 * MAXIMUM_DATAGRAM_BYTES
@@ -117,11 +118,14 @@ def test_an_outage_heals(link) -> None:
 
 
 def test_a_silent_outage_is_only_probed(link) -> None:
-    line = link(outages=[(0.0, 30.0)])
+    line = link(outages=[(0.5, 30.0)])
+    while line.now_s < 0.5:
+        line.tick()
     line.satellite.send(content(1, 2 << 20), priority=1)
     while line.now_s < 30:
         line.tick()
-    assert 4 * 30 <= line.satellite.counts.resent <= 4 * 30 / 0.4
+    probes_s = 1.5 * 0.15 + 0.05
+    assert 0.8 * 4 * 29 / (probes_s + 0.05) <= line.satellite.counts.resent <= 4 * 29 / probes_s
     line.run(until_s=40)
     assert line.satellite.idle and line.now_s < 34
 
@@ -138,12 +142,13 @@ def test_the_counts_agree_with_the_channels(link) -> None:
     data = [f for f in sent if f.kind is Kind.DATA and f.direction is Direction.FROM_SATELLITE]
     assert line.satellite.counts.resent == len(data) - len({(f.stream, f.sequence) for f in data})
     acknowledgements = line.satellite.counts.frames - len(data)
+    assert acknowledgements > 0
     assert line.down.counts.lost - acknowledgements <= line.satellite.counts.lost <= line.down.counts.lost
     assert line.satellite.counts.lost > 50
 
 
 def test_a_line_without_loss_repeats_nothing(link) -> None:
-    line = link(settings={"round_trip_s": 0.02})
+    line = link(settings={"round_trip_s": 0.05})
     line.satellite.send(content(1, 2 << 20), priority=1)
     line.station.send(content(2, 300_000), priority=0)
     line.run(until_s=20)
@@ -154,10 +159,10 @@ def test_a_line_without_loss_repeats_nothing(link) -> None:
 
 def test_damaged_and_foreign_datagrams_are_counted(endpoint) -> None:
     satellite, station = endpoint(Direction.FROM_SATELLITE), endpoint(Direction.FROM_STATION)
-    stranger = endpoint(Direction.FROM_SATELLITE, link_tag=b"else")
-    for end in (satellite, stranger):
+    other = endpoint(Direction.FROM_SATELLITE, link_tag=b"else")
+    for end in (satellite, other):
         end.send(b"hello", priority=0)
-    good, foreign = satellite.data_to_send(0.0)[0], stranger.data_to_send(0.0)[0]
+    good, foreign = satellite.data_to_send(0.0)[0], other.data_to_send(0.0)[0]
     for datagram in (foreign, good[:-1], good + b"x", b"", bytes([good[0] ^ 1]) + good[1:]):
         station.receive(datagram, 0.1)
     satellite.receive(good, 0.1)
@@ -182,7 +187,7 @@ def test_the_same_seed_gives_the_same_datagrams(link, spoiler) -> None:
 
 def data_frame(sequence: int, total: int, offset: int, payload: bytes, *, stream: int = 0) -> bytes:
     return encode(
-        Frame(Kind.DATA, b"pass", Direction.FROM_SATELLITE, stream, sequence, total, offset, payload)
+        Frame(Kind.DATA, b"pass", 1, 1, Direction.FROM_SATELLITE, stream, sequence, total, offset, payload)
     )
 
 
@@ -210,11 +215,15 @@ def test_an_acknowledgement_of_what_was_never_sent_is_refused(endpoint) -> None:
     satellite.send(bytes(3000), priority=0)
     satellite.data_to_send(0.0)
     for held in (Held(4, 0), Held(0, 0b1000), Held(2**32 - 1, 1)):
-        payload = encode_held((held, Held(0, 0)))
-        satellite.receive(encode(Frame(Kind.ACK, b"pass", Direction.FROM_STATION, 0, 0, 0, 0, payload)), 0.1)
+        payload = encode_held((held, *NOTHING))
+        satellite.receive(
+            encode(Frame(Kind.ACK, b"pass", 1, 1, Direction.FROM_STATION, 0, 0, 0, 0, payload)), 0.1
+        )
     assert satellite.counts.rejected == 3 and not satellite.idle
-    payload = encode_held((Held(3, 0), Held(0, 0)))
-    satellite.receive(encode(Frame(Kind.ACK, b"pass", Direction.FROM_STATION, 0, 0, 0, 0, payload)), 0.1)
+    payload = encode_held((Held(3, 0), *NOTHING))
+    satellite.receive(
+        encode(Frame(Kind.ACK, b"pass", 1, 1, Direction.FROM_STATION, 0, 0, 0, 0, payload)), 0.1
+    )
     assert satellite.idle
 
 
@@ -222,18 +231,20 @@ FORGED = st.builds(
     Frame,
     st.just(Kind.DATA),
     st.just(b"pass"),
+    st.just(1),
+    st.just(1),
     st.just(Direction.FROM_STATION),
-    st.integers(0, 1),
+    st.integers(0, 3),
     st.one_of(st.integers(0, 6), st.integers(0, 2**32 - 1)),
     st.integers(4, 8),
     st.integers(0, 3),
     st.just(b"x"),
 )
 FORGED_ACK = st.builds(
-    lambda payload: Frame(Kind.ACK, b"pass", Direction.FROM_STATION, 0, 0, 0, 0, payload),
+    lambda payload: Frame(Kind.ACK, b"pass", 1, 1, Direction.FROM_STATION, 0, 0, 0, 0, payload),
     st.one_of(
         st.binary(max_size=20),
-        st.tuples(*2 * [st.builds(Held, st.integers(0, 5), st.integers(0, 63))]).map(encode_held),
+        st.tuples(*4 * [st.builds(Held, st.integers(0, 5), st.integers(0, 63))]).map(encode_held),
     ),
 )
 
@@ -351,8 +362,8 @@ def test_misuse_is_named(endpoint) -> None:
     station = endpoint(Direction.FROM_STATION, maximum_message_bytes=10)
     with pytest.raises(LocalProtocolError, match="at most 10 bytes, got 11"):
         station.send(bytes(11), priority=0)
-    with pytest.raises(LocalProtocolError, match="priority 0 or 1, got 2"):
-        station.send(b"", priority=2)
+    with pytest.raises(LocalProtocolError, match=r"priority in 0\.\.3, got 4"):
+        station.send(b"", priority=4)
 
 
 def test_counts_add_up() -> None:

@@ -1,13 +1,12 @@
 """One priority stream at its edges: repetition once, probes when all is held, pieces that must join."""
 
 from satqkd.lasercom.frames import Direction, Frame, Held, Kind, decode
-from satqkd.lasercom.streams import Inbound, Outbound
+from satqkd.lasercom.streams import Inbound, Label, Outbound
 
 
 def outbound(*, window_frames: int = 4) -> Outbound:
-    return Outbound(
-        stream=0, link_tag=b"pass", direction=Direction.FROM_SATELLITE, window_frames=window_frames
-    )
+    label = Label(b"pass", 1, 1, Direction.FROM_SATELLITE)
+    return Outbound(stream=0, label=label, window_frames=window_frames)
 
 
 def send_all(out: Outbound) -> list[int]:
@@ -19,7 +18,7 @@ def send_all(out: Outbound) -> list[int]:
 
 
 def piece(sequence: int, total: int, offset: int, payload: bytes) -> Frame:
-    return Frame(Kind.DATA, b"pass", Direction.FROM_SATELLITE, 0, sequence, total, offset, payload)
+    return Frame(Kind.DATA, b"pass", 1, 1, Direction.FROM_SATELLITE, 0, sequence, total, offset, payload)
 
 
 def test_the_window_opens_with_the_first_missing_frame() -> None:

@@ -5,7 +5,7 @@ Importing this loads no numba and no h5py; making a `TwinReceiver`, or opening a
 """
 
 from satqkd.devices.dice import settings_of
-from satqkd.devices.door import Receiver, Transmitter, TurnsPlate
+from satqkd.devices.door import Receiver, Skips, Transmitter, TurnsPlate
 from satqkd.devices.nature import header_of
 from satqkd.devices.recorded import (
     RecordedCoins,
@@ -38,6 +38,7 @@ __all__ = [
     "RecordingReceiver",
     "RecordingTransmitter",
     "SatelliteFile",
+    "Skips",
     "StationFile",
     "Stretch",
     "Transmitter",

@@ -64,6 +64,15 @@ class Receiver(Protocol):
 
 
 @runtime_checkable
+class Skips(Protocol):
+    """A receiver that can begin in the middle of a pass, when its process was started again."""
+
+    def skip(self, until_s: float) -> None:
+        """Give no tags of light emitted well before `until_s`: nobody tagged it. Before the first read."""
+        ...
+
+
+@runtime_checkable
 class TurnsPlate(Protocol):
     """What a receiver may offer besides: a half-wave plate that follows what finished blocks have taught."""
 

@@ -135,6 +135,16 @@ class TwinReceiver:
             self._label(time_ps, channel, period_ps, self._detection.swap, self._path)
         return Tags(time_ps, channel)
 
+    def skip(self, until_s: float) -> None:
+        """Begin with the segment that holds `until_s`; see the door. Detectors are then at rest.
+
+        Raises LocalProtocolError after the first read.
+        """
+        if self._read_until_s > -math.inf:
+            raise LocalProtocolError("receiver: expected to skip before the first read, not after it")
+        segment_ps = round(until_s * PS_PER_S) // SEGMENT_PS * SEGMENT_PS
+        self._made_until_ps = min(max(self._made_until_ps, segment_ps), self._end_ps)
+
     def turn_plate(self, angle_rad: float, from_slot: int) -> None:
         """Turn the light of slots from `from_slot` on back by `angle_rad`; see the door.
 

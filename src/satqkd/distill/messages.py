@@ -6,7 +6,7 @@ bytes, bit i in byte i // 8 at position i % 8. Every length that the peer choose
 before anything is built from it. Knows no state and no key.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -255,7 +255,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)
 _one_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
 _receipt_decoder = msgspec.msgpack.Decoder(Receipt)
-_address_decoder = msgspec.msgpack.Decoder(tuple[int, Name, msgspec.Raw, msgspec.Raw])
+_parts_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_name_decoder = msgspec.msgpack.Decoder(Name)
 
 
 def encode(envelope: Envelope) -> bytes:
@@ -303,11 +304,19 @@ def decode_receipt(data: bytes) -> Receipt | None:
         return None
 
 
-def pass_of(data: bytes) -> str | None:
-    """The pass that an envelope names, whatever else is wrong with it; None where it names none."""
+class Address(NamedTuple):
+    """Where something that came over the link belongs."""
+
+    pass_id: str
+    is_receipt: bool
+
+
+def address_of(data: bytes) -> Address | None:
+    """The pass that a message or receipt names, whatever else is wrong with it; None where it names none."""
     try:
-        return _address_decoder.decode(data)[1]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        parts = _parts_decoder.decode(data)
+        return Address(_name_decoder.decode(parts[1]), len(parts) == len(Receipt.__struct_fields__) + 1)
+    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError):
         return None
 
 

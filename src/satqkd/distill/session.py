@@ -176,7 +176,7 @@ class Session:
         return body + self._keys.online_code(RECEIPT + self.SENDS, body)
 
     def receipted(self, data: bytes) -> int | None:
-        """How many of this end's messages the peer has taken, by its receipt; None where it proves nothing."""
+        """How many of this end's messages the peer has taken, by its receipt; None if it proves nothing."""
         if self._keys is None:
             return None
         body, code = split_online_code(data)
@@ -325,8 +325,8 @@ class Session:
         body, code = split_online_code(data)
         if self._keys is not None and not same(self._code(self.RECEIVES, body, None), code):
             raise ForgedMessage(
-                f"{self.peer}: a message's code differs from what the shared key demands: changed on its way, "
-                f"a wrong peer, or stores out of step"
+                f"{self.peer}: a message's code differs from what the shared key demands: changed on its "
+                f"way, a wrong peer, or stores out of step"
             )
         envelope = messages.decode(body)
         if envelope.pass_id != self.parameters.pass_id:

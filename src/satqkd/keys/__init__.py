@@ -6,6 +6,7 @@
 Bits are given out once; see `docs/key-store.md` for the formats and the limits.
 """
 
+from satqkd.keys.journal import Journal, next_boot
 from satqkd.keys.model import (
     AuditReport,
     BlockRow,
@@ -36,6 +37,7 @@ __all__ = [
     "AuthenticationPool",
     "BlockRow",
     "CheckReport",
+    "Journal",
     "KeyRange",
     "KeyStore",
     "RawRow",
@@ -51,6 +53,7 @@ __all__ = [
     "largest_plaintext_bytes",
     "largest_relay_bits",
     "make_relay",
+    "next_boot",
     "plaintext_bytes_of",
     "provision",
     "weakest_origin",

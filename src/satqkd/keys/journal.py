@@ -83,9 +83,7 @@ class Journal:
         with self._store.work() as connection:
             pk = self._pk(connection, pass_id)
             connection.execute(delete(MEMORIES).where(MEMORIES.c.conversation_pk == pk))
-            connection.execute(
-                insert(MEMORIES).values(conversation_pk=pk, bytes=func.zeroblob(len(memory)))
-            )
+            connection.execute(insert(MEMORIES).values(conversation_pk=pk, bytes=func.zeroblob(len(memory))))
             _write(connection, "memories", pk, memory)
 
     def memory(self, pass_id: str) -> bytes | None:
@@ -132,15 +130,15 @@ class Journal:
             mine = OUTBOX.c.conversation_pk == self._pk(connection, pass_id)
             connection.execute(delete(OUTBOX).where(and_(mine, OUTBOX.c.sequence < until)))
 
-    def close(self, pass_id: str, *, reason: str = "") -> None:
-        """The end, a failure when there is a reason: inputs, memory and outbox are overwritten."""
+    def close(self, pass_id: str, *, memory: bytes, reason: str = "") -> None:
+        """The end, a failure when there is a reason: inputs and outbox are overwritten, memory replaced."""
         state = "failed" if reason else "closed"
         with self._store.transaction() as connection:
             pk = self._pk(connection, pass_id)
             inputs = and_(JOURNAL.c.conversation_pk == pk, JOURNAL.c.sort == INPUT)
             connection.execute(delete(JOURNAL).where(inputs))
-            for each in (MEMORIES, OUTBOX):
-                connection.execute(delete(each).where(each.c.conversation_pk == pk))
+            connection.execute(delete(OUTBOX).where(OUTBOX.c.conversation_pk == pk))
+            self.remember(pass_id, memory)
             row = update(CONVERSATIONS).where(CONVERSATIONS.c.pk == pk)
             connection.execute(row.values(state=state, reason=reason))
 
@@ -171,9 +169,7 @@ def next_boot(store: KeyStore) -> int:
 
 
 def _told(row: Row[Any]) -> ConversationRow:
-    return ConversationRow(
-        row.pass_id, row.peer, row.state, bytes(row.parameters), row.epoch_utc, row.reason
-    )
+    return ConversationRow(row.pass_id, row.peer, row.state, bytes(row.parameters), row.epoch_utc, row.reason)
 
 
 def _insert(connection: Connection, into: TableClause | Table, row: dict[str, Any], data: bytes) -> None:

@@ -6,7 +6,7 @@ The layout of every byte stands in `docs/wire-link.md`.
 
 from satqkd.lasercom.arq import Endpoint, LinkCounts
 from satqkd.lasercom.channel import Channel, ChannelCounts, FrameLoss
-from satqkd.lasercom.frames import MAXIMUM_DATAGRAM_BYTES, Direction, Frame, Kind, decode, encode
+from satqkd.lasercom.frames import MAXIMUM_DATAGRAM_BYTES, Direction, Frame, Kind, Priority, decode, encode
 
 __all__ = [
     "MAXIMUM_DATAGRAM_BYTES",
@@ -18,6 +18,7 @@ __all__ = [
     "FrameLoss",
     "Kind",
     "LinkCounts",
+    "Priority",
     "decode",
     "encode",
 ]

@@ -1,11 +1,11 @@
-"""When to send again: round-trip estimate, frames in flight, pacing. Knows no stream and no message.
+"""When to send again: frames in flight, probes in silence, pacing. Knows no stream and no message.
 
 A laser beam keeps the order of frames, so a frame is lost as soon as one sent after it is acknowledged
-(on a path that reorders, this costs a needless repetition, nothing else). When nothing comes back at
-all, a few frames are sent again as probes, at intervals that double up to three round trips.
-Round-trip time and its deviation by RFC 6298 section 2; repeated frames give no sample (Karn and
-Partridge 1987); probes instead of a whole window again as in RFC 9002 section 6.2. No clock here:
-`now_s` is given.
+(on a path that reorders, this costs a needless repetition, nothing else). When nothing comes back at all,
+a few frames are sent again as probes (as in RFC 9002 section 6.2), at one steady interval however long it
+lasts: silence here is a cloud, never a crowd. The round trip is not measured but known, from the orbit. An
+answer to a repeated frame tells only that it arrived (Karn and Partridge 1987), unless it comes too soon to
+be to the latest copy. No clock here: `now_s` is given.
 """
 
 from collections import OrderedDict
@@ -14,12 +14,10 @@ from typing import Final
 
 import msgspec
 
-_SMOOTHING: Final = 1 / 8  # RFC 6298 (2.3)
-_DEVIATION_SMOOTHING: Final = 1 / 4  # RFC 6298 (2.3)
-_CEILING_ROUND_TRIPS: Final = 3
-"""Silence here is a cloud or a lost frame, never a crowd: probing often disturbs nobody."""
-_PLAUSIBLE: Final = 0.75
-"""An answer sooner than this part of the shortest round trip was to an earlier copy of the frame."""
+_PATIENCE: Final = 1.5
+"""Round trips of silence before a probe."""
+_PLAUSIBLE: Final = 0.5
+"""An answer sooner than this part of the round trip was to an earlier copy of the frame."""
 
 
 class Flight(msgspec.Struct, eq=False, gc=False):
@@ -37,57 +35,13 @@ class Flight(msgspec.Struct, eq=False, gc=False):
     """Waits to be sent again."""
 
 
-class RoundTrip:
-    """Smoothed round-trip time and the timeout that follows from it."""
-
-    def __init__(self, *, expected_s: float, tick_s: float) -> None:
-        self._expected_s = expected_s
-        self._tick_s = tick_s
-        self._smoothed_s: float | None = None
-        self._deviation_s = 0.0
-        self._shortest_s = expected_s
-        self._doublings = 0
-
-    def sample(self, round_trip_s: float) -> None:
-        """Take one measurement of a frame that was sent once."""
-        if self._smoothed_s is None:
-            self._smoothed_s, self._deviation_s = round_trip_s, round_trip_s / 2
-            self._shortest_s = round_trip_s
-            return
-        error_s = round_trip_s - self._smoothed_s
-        self._deviation_s += _DEVIATION_SMOOTHING * (abs(error_s) - self._deviation_s)
-        self._smoothed_s += _SMOOTHING * error_s
-        self._shortest_s = min(self._shortest_s, round_trip_s)
-
-    def plausible(self, round_trip_s: float) -> bool:
-        """Whether an answer after this time can be to the latest copy of a repeated frame."""
-        return round_trip_s >= _PLAUSIBLE * self._shortest_s
-
-    def back_off(self) -> None:
-        """A timeout passed in silence."""
-        self._doublings = min(self._doublings + 1, 16)
-
-    def heard(self) -> None:
-        """The peer acknowledged something new."""
-        self._doublings = 0
-
-    @property
-    def timeout_s(self) -> float:
-        """How long silence lasts before a probe."""
-        ceiling_s = _CEILING_ROUND_TRIPS * max(self._expected_s, self._smoothed_s or 0.0)
-        return min(self._base_s() * 2.0**self._doublings, max(ceiling_s, self._base_s()))
-
-    def _base_s(self) -> float:
-        if self._smoothed_s is None:
-            return 2 * self._expected_s + self._tick_s
-        return self._smoothed_s + max(4 * self._deviation_s, self._tick_s)
-
-
 class FlightLog:
     """Transmissions nobody has answered yet, in the order they were made."""
 
-    def __init__(self, round_trip: RoundTrip) -> None:
-        self._round_trip = round_trip
+    def __init__(self, *, round_trip_s: float, tick_s: float) -> None:
+        self.round_trip_s = round_trip_s
+        """As it is now."""
+        self._tick_s = tick_s
         self._in_flight: OrderedDict[int, Flight] = OrderedDict()
         self._next_order = 0
         self._newest_answered = -1
@@ -104,19 +58,10 @@ class FlightLog:
 
     def acknowledged(self, flights: Iterable[Flight], now_s: float) -> list[Flight]:
         """Note frames newly acknowledged; gives those that are lost because later ones arrived."""
-        sample: Flight | None = None
-        heard = False
         for flight in flights:
-            heard = True
             self._in_flight.pop(flight.order, None)
-            if flight.attempts == 1 and (sample is None or flight.order > sample.order):
-                sample = flight
-            if flight.attempts == 1 or self._round_trip.plausible(now_s - flight.sent_s):
+            if flight.attempts == 1 or now_s - flight.sent_s >= _PLAUSIBLE * self.round_trip_s:
                 self._newest_answered = max(self._newest_answered, flight.order)
-        if sample is not None:
-            self._round_trip.sample(now_s - sample.sent_s)
-        if heard:
-            self._round_trip.heard()
             self._last_activity_s = now_s
         return self._overtaken()
 
@@ -126,15 +71,14 @@ class FlightLog:
             lost.append(self._in_flight.popitem(last=False)[1])
         return lost
 
-    def timed_out(self, now_s: float) -> None:
+    def probed(self, now_s: float) -> None:
         """Note that probes go out now."""
-        self._round_trip.back_off()
         self._last_activity_s = now_s
 
     @property
     def probe_s(self) -> float:
         """When silence has lasted long enough for a probe."""
-        return self._last_activity_s + self._round_trip.timeout_s
+        return self._last_activity_s + _PATIENCE * self.round_trip_s + self._tick_s
 
 
 class Pacer:

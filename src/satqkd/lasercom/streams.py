@@ -7,7 +7,7 @@ Knows no time, no other stream and no counter.
 
 import heapq
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from satqkd.errors import LocalProtocolError
 from satqkd.lasercom.frames import (
@@ -31,14 +31,23 @@ def wire_bytes(message_bytes: int) -> int:
     return message_bytes + n_frames * OVERHEAD_BYTES
 
 
+class Label(NamedTuple):
+    """What all frames of one end in one connection have in common, in the order of their fields."""
+
+    link_tag: bytes
+    boot: int
+    peer_boot: int
+    direction: Direction
+
+
 class Outbound:
     """Messages on their way out: waiting, cut into frames, sent, not yet acknowledged."""
 
-    def __init__(self, *, stream: int, link_tag: bytes, direction: Direction, window_frames: int) -> None:
+    def __init__(self, *, stream: int, label: Label, window_frames: int) -> None:
         self._stream = stream
-        self._link_tag = link_tag
-        self._direction = direction
-        self._window_frames = window_frames
+        self._label = label
+        self.window_frames = window_frames
+        """Beyond the oldest that is not acknowledged."""
         self._messages: deque[bytes] = deque()
         self._offset = 0
         self._base = 0
@@ -71,7 +80,7 @@ class Outbound:
             if flight is not None and not flight.acknowledged:
                 return flight
             self._take_repeat()
-        if self._fresh is None and self._messages and len(self._flights) < self._window_frames:
+        if self._fresh is None and self._messages and len(self._flights) < self.window_frames:
             self._fresh = self._cut()
         return self._fresh
 
@@ -91,14 +100,12 @@ class Outbound:
     def _cut(self) -> Flight:
         if self._next_sequence == _SEQUENCE_LIMIT:
             raise LocalProtocolError(
-                f"lasercom stream {self._stream}: expected fewer than 2**32 frames under one link tag; "
-                f"open the link anew under another tag"
+                f"lasercom stream {self._stream}: expected fewer than 2**32 frames in one connection; "
+                f"start the link anew"
             )
         message, offset, sequence = self._messages[0], self._offset, self._next_sequence
         piece = message[offset : offset + MAXIMUM_PAYLOAD_BYTES]
-        frame = Frame(
-            Kind.DATA, self._link_tag, self._direction, self._stream, sequence, len(message), offset, piece
-        )
+        frame = Frame(Kind.DATA, *self._label, self._stream, sequence, len(message), offset, piece)
         self._offset += len(piece)
         self._next_sequence += 1
         if self._offset == len(message):

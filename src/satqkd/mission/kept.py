@@ -30,8 +30,6 @@ class KeptBlocks:
 
     def __init__(self, store: KeyStore, peer: str, *, origin: str) -> None:
         self._shelf = RawShelf(store, peer, origin=origin)
-        self.left_out: tuple[str, ...] = ()
-        """Raw blocks that were discarded in this pass: not both ends held them confirmed."""
 
     def held(self, pools: Collection[str]) -> Sequence[HeldBlock]:
         """What waits in some pools, oldest first."""
@@ -66,5 +64,4 @@ class KeptBlocks:
                 node.log(now_s, "pool", "confirmed", block=event.block)
             case RawLeftOut():
                 self._shelf.discard(event.block_ids)
-                self.left_out += event.block_ids
                 node.log(now_s, "pool", "left_out", raw_blocks=len(event.block_ids))

@@ -33,6 +33,13 @@ class BlockAngle(msgspec.Struct, frozen=True):
     """By which the plate turned this block's light back, after what earlier blocks taught."""
 
 
+class ResumedBlock(msgspec.Struct, frozen=True):
+    """A block of an earlier pass that was gone on with, and came to its end, in this contact."""
+
+    pass_id: str
+    report: BlockReport
+
+
 class NodeReport(msgspec.Struct, frozen=True):
     """What one node knows at the end of a pass."""
 
@@ -51,6 +58,8 @@ class NodeReport(msgspec.Struct, frozen=True):
     """Of the station."""
     raw_left_out: tuple[str, ...] = ()
     """Raw blocks of earlier passes discarded in this one: not both ends held them confirmed."""
+    resumed: tuple[ResumedBlock, ...] = ()
+    """Blocks of earlier passes that came to their end in this contact."""
     clock: ClockReport | None = None
     """What the station's clock followed and lost; None at the satellite."""
     cpu_s: float | None = None

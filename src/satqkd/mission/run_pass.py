@@ -15,8 +15,9 @@ from typing import Any
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.devices import Receiver, Transmitter, TwinReceiver, TwinTransmitter, header_of
 from satqkd.distill.authenticate import pass_key_bits
-from satqkd.errors import LocalProtocolError
-from satqkd.keys import KeyStore, provision
+from satqkd.distill.parameters import Parameters
+from satqkd.errors import KeyAlreadyUsed, LocalProtocolError
+from satqkd.keys import Journal, KeyStore, provision
 from satqkd.mission import presets
 from satqkd.mission.contact import Contact, contact_of
 from satqkd.mission.emulator import DOWN, UP, LaserLink, LinkEmulator
@@ -155,6 +156,7 @@ def fly(
 ) -> PassReport:
     """`run_pass` on a contact already chosen, with the stores of a folder."""
     with open_stores(folder, contact, protocol) as (above, below):
+        refuse_flown(above, below, contact.parameters(protocol, seed=seed))
         satellite = satellite_terminal(contact, protocol, above, seed=seed)
         station = station_terminal(contact, protocol, below, seed=seed)
         link = LinkEmulator(contact, seed=seed)
@@ -199,6 +201,19 @@ def open_stores(
     ):
         ensure_authentication(above, below, contact, protocol)
         yield above, below
+
+
+def refuse_flown(satellite: KeyStore, station: KeyStore, parameters: Parameters) -> None:
+    """A pass that came to its end in both stores is not flown into them again. Raises KeyAlreadyUsed."""
+    known = (
+        Journal(satellite, parameters.station).find(parameters.pass_id),
+        Journal(station, parameters.satellite).find(parameters.pass_id),
+    )
+    if all(row is not None and row.state != "open" for row in known):
+        raise KeyAlreadyUsed(
+            f"pass {parameters.pass_id} is in the stores {satellite.path} and {station.path} already; take "
+            f"another folder, pass or seed"
+        )
 
 
 def open_store(folder: Path, node: str) -> KeyStore:

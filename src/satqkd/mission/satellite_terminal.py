@@ -1,8 +1,14 @@
 """The satellite during a pass: answers for what its source sent. See `terminal` for what both roles share."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from satqkd.devices import Transmitter
+from satqkd.distill.memory import Remembered
+from satqkd.distill.outcome import Event
 from satqkd.distill.parameters import Parameters
-from satqkd.distill.satellite_session import SatelliteSession
+from satqkd.distill.satellite_session import SatelliteSession, SettingsSource
+from satqkd.errors import RemoteProtocolError
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction
 from satqkd.mission.clock import KeyedSlots
@@ -10,6 +16,19 @@ from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
 from satqkd.mission.terminal import LogEvent, Terminal
 from satqkd.randomness import RandBytes
+from satqkd.records import Settings
+
+
+class ForgottenSettings:
+    """What is known of the pulses of a pass that is over: nothing that was not journalled."""
+
+    horizon_slots = 0
+
+    def settings(self, slots: NDArray[np.int64]) -> Settings:
+        """Raises RemoteProtocolError: nobody may be answered."""
+        raise RemoteProtocolError(
+            f"slot {int(slots[0])} of an earlier pass is announced, its settings are forgotten; the pass ends"
+        )
 
 
 class SatelliteTerminal(Terminal):
@@ -29,15 +48,36 @@ class SatelliteTerminal(Terminal):
         randbytes: RandBytes,
         log: LogEvent = lambda line: None,
     ) -> None:
-        keys = AuthenticationPool(store, parameters.station, purpose=f"pass {parameters.pass_id}")
         header = parameters.header
-        keyed = transmitter if header is None else KeyedSlots(transmitter, header)
-        kept = KeptBlocks(store, parameters.station, origin=origin)
-        session = SatelliteSession(parameters, keys, keyed, randbytes, kept)
-        super().__init__(contact, parameters, session, store, kept, origin, log)
+        self._transmitter = transmitter if header is None else KeyedSlots(transmitter, header)
+        self._randbytes = randbytes
+        super().__init__(contact, parameters, peer=parameters.station, store=store, origin=origin, log=log)
+
+    def _open_session(
+        self, parameters: Parameters, kept: KeptBlocks, remembered: Remembered | None
+    ) -> SatelliteSession:
+        return self._answering(self._transmitter, parameters, kept, remembered)
+
+    def _open_earlier(
+        self, parameters: Parameters, kept: KeptBlocks, remembered: Remembered | None
+    ) -> SatelliteSession:
+        return self._answering(ForgottenSettings(), parameters, kept, remembered)
+
+    def _answering(
+        self,
+        transmitter: SettingsSource,
+        parameters: Parameters,
+        kept: KeptBlocks,
+        remembered: Remembered | None,
+    ) -> SatelliteSession:
+        keys = AuthenticationPool(self._store, self.peer, purpose=f"pass {parameters.pass_id}")
+        return SatelliteSession(parameters, keys, transmitter, self._randbytes, kept, remembered=remembered)
 
     def _rate_bit_s(self) -> float:
         return self.contact.satellite.lasercom.rate_bit_s
+
+    def _handle(self, event: Event, now_s: float) -> None:
+        """The satellite's session tells nothing but what is stored."""
 
     def _work(self, now_s: float) -> None:
         """The source runs by itself; its settings are asked for when slots are announced."""

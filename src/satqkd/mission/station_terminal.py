@@ -9,12 +9,10 @@ from typing import Final
 import msgspec
 
 from satqkd.constants import PS_PER_S
-from satqkd.devices import Receiver, TurnsPlate
+from satqkd.devices import Receiver, Skips, TurnsPlate
 from satqkd.distill.clicks import Acceptance, Detections
-from satqkd.distill.outcome import (
-    AngleEstimated,
-    Event,
-)
+from satqkd.distill.memory import Remembered
+from satqkd.distill.outcome import AngleEstimated, Event
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import plate_setting_rad
 from satqkd.distill.readiness import warm_up
@@ -22,7 +20,9 @@ from satqkd.distill.session import SessionState
 from satqkd.distill.station_session import StationSession
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction
+from satqkd.mission.account import Note
 from satqkd.mission.clock import clock_recovery, log_clock, never_locked, without_header
+from satqkd.mission.conversation import Conversation
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
 from satqkd.mission.report import BlockAngle, NodeReport
@@ -55,18 +55,14 @@ class StationTerminal(Terminal):
         log: LogEvent = lambda line: None,
     ) -> None:
         warm_up(parameters.protocol)
-        keys = AuthenticationPool(store, parameters.satellite, purpose=f"pass {parameters.pass_id}")
-        kept = KeptBlocks(store, parameters.satellite, origin=origin)
-        self._station_session = StationSession(parameters, keys, kept)
-        super().__init__(contact, parameters, self._station_session, store, kept, origin, log)
+        super().__init__(contact, parameters, peer=parameters.satellite, store=store, origin=origin, log=log)
         settings = contact.station.receiver
         self._receiver = receiver
         self._clock = clock_recovery(parameters, end_s=contact.link_end_s)
         self._header = parameters.header
         edges_ps = settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S
         self._acceptance = Acceptance(*edges_ps, tie_bits, label_swap=settings.label_swap == "random")
-        self._plate = [(0, 0.0)]
-        self._next_block = 0
+        self._begun = False
         self._next_announcement_s = 0.0
         self._was_locked = False
 
@@ -83,8 +79,49 @@ class StationTerminal(Terminal):
     def _rate_bit_s(self) -> float:
         return self.contact.station.lasercom.rate_bit_s
 
+    def _open_session(
+        self, parameters: Parameters, kept: KeptBlocks, remembered: Remembered | None
+    ) -> StationSession:
+        keys = AuthenticationPool(self._store, self.peer, purpose=f"pass {parameters.pass_id}")
+        return StationSession(parameters, keys, kept, remembered=remembered)
+
+    _open_earlier = _open_session
+
+    @property
+    def _station_session(self) -> StationSession:
+        assert isinstance(self.session, StationSession)
+        return self.session
+
+    @property
+    def _next_block(self) -> int:
+        return self._station_session.next_block
+
+    def _begin(self, now_s: float) -> None:
+        """Take up what an earlier process or an earlier contact left."""
+        self._begun = True
+        for each in self.earlier:
+            self._end_light(each, now_s)
+        if self.resumed:
+            for block, angle_rad in self.conversation.account.plate[1:]:
+                if isinstance(self._receiver, TurnsPlate):
+                    self._receiver.turn_plate(angle_rad, self.parameters.first_slot(block))
+            if isinstance(self._receiver, Skips):
+                self._receiver.skip(now_s - self.parameters.maximum_light_time_s)
+
+    def _end_light(self, earlier: Conversation, now_s: float) -> None:
+        """No light of an earlier pass will come any more: its blocks end with what was told of them."""
+        session = earlier.session
+        assert isinstance(session, StationSession)
+        if session.state is SessionState.RUNNING:
+            then_s = now_s + self._since_s(earlier.epoch)
+            for block in range(session.next_block, session.parameters.protocol.blocks):
+                session.end_block(block, then_s)
+            self._settle(earlier, then_s)
+
     def _work(self, now_s: float) -> None:
-        if self._next_block == self.parameters.protocol.blocks:
+        if not self._begun:
+            self._begin(now_s)
+        if self.conversation.closed or self._next_block == self.parameters.protocol.blocks:
             return
         self._clock.feed(self._receiver.read(now_s - self.parameters.maximum_light_time_s))
         if self._station_session.state is not SessionState.RUNNING:
@@ -109,7 +146,6 @@ class StationTerminal(Terminal):
             self.log(now_s, "sift", "clicks", **self._acceptance.counts.to_dict())
             log_clock(self, now_s, self._clock.report())
         self._station_session.end_block(self._next_block, now_s)
-        self._next_block += 1
 
     def _announce(self, detections: Detections, now_s: float) -> None:
         """Tell slots of blocks still open; what comes later than its block's end is cut."""
@@ -124,8 +160,6 @@ class StationTerminal(Terminal):
     def _handle(self, event: Event, now_s: float) -> None:
         if isinstance(event, AngleEstimated):
             self._learn_angle(event, now_s)
-        else:
-            super()._handle(event, now_s)
 
     def _learn_angle(self, event: AngleEstimated, now_s: float) -> None:
         """Tell the angle, and turn the plate for a later block.
@@ -133,7 +167,7 @@ class StationTerminal(Terminal):
         What is set follows from counts; from which slot, from the block's number. Only an answer that comes
         too late even so, after an outage of the link, leaves the plate as it is.
         """
-        found, then_rad = event.estimate, self._plate_rad(event.block)
+        found, then_rad = event.estimate, self.conversation.account.plate_rad(event.block)
         angle = BlockAngle(
             block=event.block,
             rounds=found.rounds,
@@ -143,7 +177,7 @@ class StationTerminal(Terminal):
             contrast_x=found.contrast_x,
             plate_deg=math.degrees(then_rad),
         )
-        self.angles.append(angle)
+        self.conversation.note(Note(now_s, event.block, angle=angle))
         self.log(
             now_s,
             "polarisation",
@@ -156,7 +190,7 @@ class StationTerminal(Terminal):
         served = self._block_served_by(event.block)
         if served is None:
             return
-        now_rad = self._plate_rad(served)
+        now_rad = self.conversation.account.plate_rad(served)
         setting_rad = plate_setting_rad(now_rad, then_rad, found)
         if setting_rad != now_rad:
             self._turn_plate(setting_rad, served, now_s)
@@ -178,13 +212,9 @@ class StationTerminal(Terminal):
         in_time = now_s + PLATE_NOTICE_S <= self.parameters.end_s(block - 1)
         if in_time:
             self._receiver.turn_plate(angle_rad, self.parameters.first_slot(block))
-            self._plate.append((block, angle_rad))
+            self.conversation.note(Note(now_s, block, plate_rad=angle_rad))
         told_deg = round(math.degrees(angle_rad), 4)
         self.log(now_s, "polarisation", "turned" if in_time else "late", block=block, plate_deg=told_deg)
-
-    def _plate_rad(self, block: int) -> float:
-        """Setting of the plate in a block, beyond prediction."""
-        return next(angle_rad for first, angle_rad in reversed(self._plate) if first <= block)
 
     def _report_lock(self, now_s: float) -> None:
         if self._clock.locked != self._was_locked:

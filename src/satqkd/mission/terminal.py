@@ -1,45 +1,37 @@
-"""A node during a pass, but for its process: device, session, laser link and key store put together.
+"""A node during a contact, but for its process: device, conversations, laser link and key store put together.
 
-`step(now_s, datagrams)` advances one tick of pass time and returns the datagrams to send. The order in
-a tick is fixed: take in, work, commit what the session wants stored, then speak. Both roles are the same
-but for what they do with light. No process, no socket, no pacing: `run_pass` steps two of these in memory,
-the node room steps one in each process.
+`step(now_s, datagrams)` advances one tick of pass time and returns the datagrams to send. The order in a
+tick is fixed: take in, work, write down in one transaction, then speak. A terminal made anew on the store of
+one that died goes on where that one was; passes with this peer that an earlier contact left unfinished go
+on beside the pass of this contact. Both roles are the same but for what they do with light. No process, no
+socket, no pacing: `run_pass` steps two of these in memory, the node room steps one in each process.
 """
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
-from satqkd.distill.messages import MAXIMUM_MESSAGE_BYTES
-from satqkd.distill.outcome import (
-    BlockFinished,
-    BlockReport,
-    ErrorProfile,
-    Event,
-    RawConfirmed,
-    RawLeftOut,
-    RawReady,
-    SecretConfirmed,
-    SecretReady,
-    SecretRefused,
-    StageEntered,
-)
+from satqkd.distill.memory import Remembered
+from satqkd.distill.messages import MAXIMUM_MESSAGE_BYTES, address_of
+from satqkd.distill.outcome import BlockReport, Event
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.session import Session
-from satqkd.errors import KeyAlreadyUsed
-from satqkd.keys import KeyStore
-from satqkd.lasercom import Direction, Endpoint
+from satqkd.errors import ForgedMessage, RemoteProtocolError
+from satqkd.keys import Journal, KeyStore, next_boot
+from satqkd.lasercom import Direction, Endpoint, Priority
+from satqkd.mission.conversation import Conversation, MakeSession, stored_epoch, stored_parameters
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
-from satqkd.mission.report import UNFINISHED, BlockAngle, NodeReport
-from satqkd.sky import format_utc
+from satqkd.mission.report import UNFINISHED, NodeReport, ResumedBlock
 
 TICKS_PER_S: Final = 20
 TICK_S: Final = 1 / TICKS_PER_S
-ROUND_TRIP_S: Final = 0.2
-"""First guess: four ticks. The link measures its own."""
+MAXIMUM_FORGED: Final = 100
+"""Forged messages in a contact, each of which starts the link anew, before the contact is given up."""
+RETENTION: Final = timedelta(days=30)
+"""An unfinished pass is gone on with for so long."""
 LogEvent = Callable[[dict[str, Any]], None]
 
 
@@ -53,138 +45,221 @@ class Terminal(ABC):
         self,
         contact: FlownContact,
         parameters: Parameters,
-        session: Session,
+        *,
+        peer: str,
         store: KeyStore,
-        kept: KeptBlocks,
         origin: str,
         log: LogEvent,
     ) -> None:
-        self.contact, self.parameters, self.session = contact, parameters, session
-        self.reports: list[BlockReport] = []
-        self.profiles: list[ErrorProfile] = []
-        self.angles: list[BlockAngle] = []
-        self.confirmed_s: dict[int, float] = {}
-        self.stage_s: dict[str, float] = {}
-        self._store, self._kept, self._origin, self._log = store, kept, origin, log
-        self._refuse_known_blocks()
+        self.contact, self.parameters, self.peer = contact, parameters, peer
+        self._store, self._origin, self._log = store, origin, log
+        self._lines: list[dict[str, Any]] = []
+        self._forged = 0
+        self._connection = 0
+        self.conversation = self._converse(parameters, contact.epoch, self._open_session)
+        self.earlier = self._earlier_conversations()
         self._link = Endpoint(
             link_tag=hashlib.sha256(parameters.pass_id.encode()).digest()[:4],
             direction=self.DIRECTION,
+            boot=next_boot(store),
             rate_bit_s=self._rate_bit_s(),
-            round_trip_s=ROUND_TRIP_S,
+            round_trip_s=self._round_trip_s,
             maximum_message_bytes=MAXIMUM_MESSAGE_BYTES + 4096,
             tick_s=TICK_S,
         )
 
     @property
+    def session(self) -> Session:
+        """Of the pass of this contact."""
+        return self.conversation.session
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the pass had begun in an earlier process."""
+        return self.conversation.resumed
+
+    @property
+    def reports(self) -> list[BlockReport]:
+        """Blocks of this pass of which nothing more will be said."""
+        return self.conversation.account.reports
+
+    @property
     def finished(self) -> bool:
-        """Every block is reported and everything said has arrived."""
-        return self.session.finished and self._link.idle
+        """Every block is reported and everything said has arrived; nothing is left of earlier passes."""
+        return all(each.finished for each in self._conversations()) and self._link.idle
 
     def step(self, now_s: float, datagrams: list[bytes]) -> list[bytes]:
-        """One tick: datagrams that arrived, datagrams to send. Protocol errors end the session."""
-        for datagram in datagrams:
-            self._link.receive(datagram, now_s)
-        while (arrived := self._link.next_message()) is not None:
-            self.session.receive(arrived[1], now_s)
-            self._commit(now_s)
-        self._work(now_s)
-        self._commit(now_s)
-        for message in self.session.data_to_send():
-            self._link.send(message, priority=0)
+        """One tick: datagrams that arrived, datagrams to send.
+
+        An error of the pass' protocol is written down, then raised: the pass is over, and stays so. After
+        any other error the terminal is of no use; one made anew goes on.
+        """
+        with self._store.work():
+            failure = self._take_in(now_s, datagrams)
+            if failure is None:
+                self._work(now_s)
+                self._settle(self.conversation, now_s)
+                for each in self._conversations():
+                    each.write_down(now_s)
+        self._tell_log()
+        if failure is not None:
+            raise failure
+        if self._connection:
+            for each in self._conversations():
+                each.speak(self._link, now_s)
         return self._link.data_to_send(now_s)
 
     def report(self) -> NodeReport:
         """What this end accounts for; a block the link's end cut off is accounted for as it stands."""
+        here, account = self.conversation, self.conversation.account
+        closed = here.closed
         return NodeReport(
             node=self.NODE,
             pass_id=self.parameters.pass_id,
-            blocks=tuple(self.reports + self.session.interrupted(UNFINISHED)),
-            profiles=tuple(self.profiles),
-            confirmed_s=self.confirmed_s,
-            stage_s=self.stage_s,
-            authentication_bits_spent=self.session.authentication_bits_spent,
-            epsilon_authentication=self.session.epsilon_authentication,
+            blocks=tuple(account.reports + self.session.interrupted(UNFINISHED)),
+            profiles=tuple(account.profiles),
+            confirmed_s=account.confirmed_s,
+            stage_s=account.stage_s,
+            authentication_bits_spent=account.spent_bits
+            if closed
+            else self.session.authentication_bits_spent,
+            epsilon_authentication=account.epsilon if closed else self.session.epsilon_authentication,
             link=self._link.counts,
-            polarisation=tuple(self.angles),
-            raw_left_out=self._kept.left_out,
+            polarisation=tuple(account.angles),
+            raw_left_out=account.left_out,
+            resumed=tuple(
+                ResumedBlock(each.parameters.pass_id, report)
+                for each in self.earlier
+                for report in each.account.reports[each.reported_before :]
+            ),
         )
 
     def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
-        """One line of the event log; never key."""
-        self._log({"t_s": round(now_s, 3), "node": self.NODE, "stage": stage, "event": event, **counts})
+        """One line of the event log, told when what it says is durable; never key."""
+        self._lines.append(
+            {"t_s": round(now_s, 3), "node": self.NODE, "stage": stage, "event": event, **counts}
+        )
+
+    def _round_trip_s(self, now_s: float) -> float:
+        """There and back, and a tick to be worked at either end."""
+        return 2 * (self.contact.light_time_s(now_s) + TICK_S)
 
     @abstractmethod
     def _rate_bit_s(self) -> float:
         """What this end's laser terminal carries."""
 
     @abstractmethod
+    def _open_session(
+        self, parameters: Parameters, kept: KeptBlocks, remembered: Remembered | None
+    ) -> Session:
+        """The session of the pass of this contact."""
+
+    @abstractmethod
+    def _open_earlier(
+        self, parameters: Parameters, kept: KeptBlocks, remembered: Remembered | None
+    ) -> Session:
+        """The session of a pass that an earlier contact left unfinished: its light is over."""
+
+    @abstractmethod
     def _work(self, now_s: float) -> None:
         """What this end does with light in a tick."""
 
-    def _commit(self, now_s: float) -> None:
-        while (event := self.session.next_event()) is not None:
-            self._handle(event, now_s)
-
+    @abstractmethod
     def _handle(self, event: Event, now_s: float) -> None:
-        match event:
-            case SecretReady():
-                self._add_block(event)
-                self.log(now_s, "amplify", "stored_unconfirmed", block=event.block, bits=event.bits)
-            case SecretConfirmed():
-                self._store.confirm_block(self.block_id(event.block))
-                self.confirmed_s[event.block] = now_s
-                self.log(now_s, "authenticate", "confirmed", block=event.block)
-            case SecretRefused():
-                self._store.discard_block(self.block_id(event.block))
-                self.log(now_s, "authenticate", "discarded", block=event.block)
-            case RawReady() | RawConfirmed() | RawLeftOut():
-                self._kept.handle(event, self, now_s)
-            case StageEntered():
-                self.stage_s[f"{event.block}.{event.stage}"] = now_s
-                self.log(now_s, "block", event.stage, block=event.block)
-            case ErrorProfile():
-                self.profiles.append(event)
-            case BlockFinished(report):
-                self.reports.append(report)
-                self.log(
-                    now_s,
-                    "block",
-                    "reported",
-                    block=report.block,
-                    outcome=report.outcome,
-                    reason=report.reason,
-                    sifted_bits=report.sifted_bits,
-                    errors=report.errors,
-                    leaked_bits=sum(report.leaked_bits.values()),
-                    secret_bits=report.secret_bits,
-                )
+        """What this end does with an event of this pass that is not for the store."""
 
-    def end_utc(self, block: int) -> str:
-        """When the block's last slot is past, as both stores note it."""
-        return format_utc(self.contact.epoch + timedelta(seconds=self.parameters.end_s(block)))
+    def _conversations(self) -> list[Conversation]:
+        return [self.conversation, *self.earlier]
 
-    def block_id(self, block: int) -> str:
-        """Name of a block in both stores; not made from the key."""
-        return self.parameters.block_id(block)
+    def _converse(self, parameters: Parameters, epoch: datetime, make: MakeSession) -> Conversation:
+        pass_id = parameters.pass_id
 
-    def _refuse_known_blocks(self) -> None:
-        """A pass flown into a store once is not flown into it again: its blocks would meet their names."""
-        mine = {self.block_id(block) for block in range(self.parameters.protocol.blocks)}
-        known = self._store.list_blocks() + self._store.list_raw_blocks()
-        if mine & {row.block_id for row in known}:
-            raise KeyAlreadyUsed(
-                f"pass {self.parameters.pass_id} is in the store {self._store.path} already; take another "
-                f"folder, pass or seed"
-            )
+        def log(then_s: float, stage: str, event: str, **counts: Any) -> None:
+            earlier = {} if pass_id == self.parameters.pass_id else {"pass_id": pass_id}
+            self.log(then_s - self._since_s(epoch), stage, event, **counts, **earlier)
 
-    def _add_block(self, event: SecretReady) -> None:
-        self._store.add_block(
-            self.block_id(event.block),
-            peer=self.session.peer,
-            kind="link",
-            origin=self._origin,
-            key=event.secret,
-            allocator=self.parameters.satellite,
-            now_utc=self.end_utc(event.block),
+        return Conversation(
+            parameters, make, store=self._store, peer=self.peer, epoch=epoch, origin=self._origin, log=log
         )
+
+    def _earlier_conversations(self) -> list[Conversation]:
+        """Passes to be gone on with; what is too old is given up."""
+        found = []
+        for row in Journal(self._store, self.peer).unfinished():
+            if row.pass_id == self.parameters.pass_id:
+                continue
+            each = self._converse(stored_parameters(row), stored_epoch(row), self._open_earlier)
+            if self.contact.epoch - each.epoch > RETENTION:
+                with self._store.work():
+                    each.give_up(f"not finished within {RETENTION.days} days", 0.0)
+            else:
+                found.append(each)
+        return found
+
+    def _take_in(self, now_s: float, datagrams: list[bytes]) -> RemoteProtocolError | None:
+        for datagram in datagrams:
+            self._link.receive(datagram, now_s)
+        if self._link.connection != self._connection:
+            self._connect(now_s)
+        while (arrived := self._link.next_message()) is not None:
+            priority, data = arrived
+            failure = self._route(data, now_s) if priority == Priority.DISTILLATION else None
+            if failure is not None:
+                return failure
+        return None
+
+    def _connect(self, now_s: float) -> None:
+        """The link starts, or one end of it started anew: say again what is not receipted."""
+        self._connection = self._link.connection
+        self.log(now_s, "link", "connected", connection=self._connection)
+        for each in self._conversations():
+            each.reconnected()
+
+    def _route(self, data: bytes, now_s: float) -> RemoteProtocolError | None:
+        """Give a message to its pass; an error that ends this contact's pass, or None."""
+        address = address_of(data[:-16])
+        found = [
+            each for each in self._conversations() if address and each.parameters.pass_id == address.pass_id
+        ]
+        if not found:
+            self.log(now_s, "link", "stray")
+            return None
+        conversation = found[0]
+        if address is not None and address.is_receipt:
+            conversation.receive_receipt(data)
+            return None
+        if conversation.closed:
+            return None
+        return self._hear(conversation, data, now_s)
+
+    def _since_s(self, epoch: datetime) -> float:
+        """How much later pass time is in a pass of this epoch than in this contact's."""
+        return (self.contact.epoch - epoch).total_seconds()
+
+    def _hear(self, conversation: Conversation, data: bytes, now_s: float) -> RemoteProtocolError | None:
+        then_s = now_s + self._since_s(conversation.epoch)
+        try:
+            conversation.session.receive(data, then_s)
+            self._settle(conversation, then_s)
+        except ForgedMessage as error:
+            self._forged += 1
+            self.log(now_s, "link", "forged", forged=self._forged)
+            if self._forged < MAXIMUM_FORGED:
+                self._link.reset(now_s, boot=next_boot(self._store))
+                return None
+            conversation.fail(error, then_s)
+            return error
+        except RemoteProtocolError as error:
+            conversation.fail(error, then_s)
+            return error if conversation is self.conversation else None
+        return None
+
+    def _settle(self, conversation: Conversation, then_s: float) -> None:
+        for event in conversation.handle_events(then_s):
+            if conversation is self.conversation:
+                self._handle(event, then_s)
+
+    def _tell_log(self) -> None:
+        for line in self._lines:
+            self._log(line)
+        self._lines.clear()

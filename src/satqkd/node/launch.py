@@ -23,6 +23,7 @@ from satqkd.mission.run_pass import (
     TWIN,
     ensure_authentication,
     open_store,
+    refuse_flown,
 )
 from satqkd.node.emulator import EmulatorReport
 from satqkd.node.process import bound_socket
@@ -54,6 +55,7 @@ def fly_in_processes(config: RunConfig, progress: Progress | None = None) -> Pas
         open_store(config.store_folder, contact.satellite.name) as one,
         open_store(config.store_folder, contact.station.name) as other,
     ):
+        refuse_flown(one, other, contact.parameters(config.protocol, seed=config.seed))
         ensure_authentication(one, other, contact, config.protocol)
     write_run_config(config, folder / "run.toml")
     _run(folder, progress)
