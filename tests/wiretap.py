@@ -20,6 +20,10 @@ from satqkd.distill.cascade import CascadeSchedule
 from satqkd.distill.codes import LEAK_FRACTIONS
 
 HEAD = struct.Struct("<2sBB4sIIBBHIII")
+HEAD_FIELDS = (
+    *("magic", "version", "kind", "link_tag", "boot", "peer_boot", "direction", "stream", "length"),
+    *("sequence", "message_bytes", "offset"),
+)
 KEYED_STAGES = ("Sift", "ChooseCodes", "Parities", "Verdicts", "Reveal", "Verify", "Close", "Amplify")
 TALK = ("Hello", "BeaconSchedule", "LockReport")
 FIELDS = {

@@ -2,22 +2,25 @@
 
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import wiretap
 from satqkd.distill.authenticate import pass_key_bits
-from satqkd.errors import AuthenticationError, KeyExhausted, RemoteProtocolError
+from satqkd.errors import KeyExhausted, RemoteProtocolError
 from satqkd.keys import KeyStore, provision
 from satqkd.mission import contact_of, open_store
-from satqkd.mission.run_pass import satellite_terminal, station_terminal
+from satqkd.mission.emulator import LinkEmulator
+from satqkd.mission.run_pass import satellite_terminal, station_terminal, step_through
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
 from satqkd.randomness import stream_bytes
 from session_pair import kind_of
-from toy_pass import AT_UTC, PROTOCOL, fly_toy, replaced, toy_satellite, toy_station
+from toy_pass import AT_UTC, PROTOCOL, fly_toy, repeatable, replaced, toy_satellite, toy_station
 
 
 def confirmed(states: tuple[dict[str, str], ...]) -> list[str]:
@@ -142,23 +145,38 @@ def test_noise_on_datagrams_costs_repetitions_only(tmp_path: Path) -> None:
     assert flight.report.classical["up"]["resent"] > 10
 
 
-@pytest.mark.parametrize("direction", ["up", "down"])
-def test_a_datagram_changed_on_purpose_ends_the_pass_with_exit_code_3(tmp_path: Path, direction: str) -> None:
-    """An adversary who mends the checksum meets the code on line."""
+def forging(direction: str, until_s: float) -> Callable[[str, float, bytes], bytes]:
+    """An adversary who changes messages and mends the checksum, and so meets the code on line."""
 
     def forged(way: str, now_s: float, data: bytes) -> bytes:
-        _, _, kind, _, _, _, _, sequence, *_ = wiretap.HEAD.unpack_from(data)
-        if way != direction or now_s < 0 or kind != 0 or sequence < 2:
+        head = dict(zip(wiretap.HEAD_FIELDS, wiretap.HEAD.unpack_from(data), strict=True))
+        if way != direction or not 0 <= now_s < until_s or head["kind"] != 0 or head["sequence"] < 2:
             return data
         body = data[:-5] + bytes([data[-5] ^ 1])
         return body + zlib.crc32(body).to_bytes(4, "little")
 
-    with pytest.raises(AuthenticationError) as caught:
-        fly_toy(tmp_path, on_the_way=forged)
-    assert caught.value.exit_code == 3
+    return forged
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_messages_changed_on_purpose_cost_time_and_nothing_else(tmp_path: Path, direction: str) -> None:
+    lines: list[dict[str, Any]] = []
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    flight = fly_toy(tmp_path, on_the_way=forging(direction, 6.0), lines=lines)
+    assert flight.report.outcome == "key"
+    assert flight.keys[0] == flight.keys[1] != {}
+    assert any(line["event"] == "forged" for line in lines) or direction == "down"
+    assert repeatable(flight.report) == repeatable(fly_toy(clean).report)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_an_adversary_who_never_stops_leaves_no_key(tmp_path: Path, direction: str) -> None:
+    flight = fly_toy(tmp_path, on_the_way=forging(direction, np.inf))
+    assert (flight.report.outcome, flight.report.keys_match) == ("no_key", False)
+    assert flight.keys == ({}, {})
     for node in ("toy-satellite", "toy-station"):
         with KeyStore.open(tmp_path / f"{node}.sqlite") as store:
-            assert [row for row in store.list_blocks() if row.kind == "link"] == []
             assert store.check().balanced
 
 
@@ -181,32 +199,26 @@ def test_too_little_authentication_key_is_refused(tmp_path: Path) -> None:
         provision(above, below, bits=pass_key_bits(1) - 8, randbytes=stream_bytes(1, "few"), now_utc=AT_UTC)
         satellite = satellite_terminal(contact, PROTOCOL, above, seed=1)
         station = station_terminal(contact, PROTOCOL, below, seed=1)
-        hello = station.step(-10.0, [])
         with pytest.raises(KeyExhausted, match="provision") as caught:
-            satellite.step(-9.95, hello)
+            step_through(LinkEmulator(contact, seed=1), satellite, station)
         assert caught.value.exit_code == 3
         assert above.auth_position("toy-station") == 0
 
 
 def test_a_killed_node_never_uses_its_authentication_key_again(tmp_path: Path) -> None:
-    """The satellite's process dies right after the hellos; the next pass begins past what it drew."""
-    contact = contact_of(toy_satellite(), toy_station(), AT_UTC)
-    with open_store(tmp_path, "toy-satellite") as above, open_store(tmp_path, "toy-station") as below:
-        provision(above, below, bits=16 * pass_key_bits(1), randbytes=stream_bytes(1, "many"), now_utc=AT_UTC)
-        hello = station_terminal(contact, PROTOCOL, below, seed=1).step(-10.0, [])
+    """Both processes die right after the hellos; another pass begins past what they drew."""
     child = os.fork()
     if child == 0:
         try:
-            store = open_store(tmp_path, "toy-satellite")
-            satellite_terminal(contact, PROTOCOL, store, seed=1).step(-9.95, hello)
+            fly_toy(tmp_path, on_the_way=lambda _, now_s, data: data if now_s < -9 else os._exit(9))
         finally:
-            os._exit(9)
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    with KeyStore.open(tmp_path / "toy-satellite.sqlite") as store:
-        assert store.auth_position("toy-station") == pass_key_bits(1)
-        assert store.check().balanced
-    flight = fly_toy(tmp_path, seed=2)
-    assert flight.report.outcome == "key"
+    for node, peer in (("toy-satellite", "toy-station"), ("toy-station", "toy-satellite")):
+        with KeyStore.open(tmp_path / f"{node}.sqlite") as store:
+            assert store.auth_position(peer) == pass_key_bits(1)
+            assert store.check().balanced
+    assert fly_toy(tmp_path, seed=2).report.outcome == "key"
     for node, peer in (("toy-satellite", "toy-station"), ("toy-station", "toy-satellite")):
         with KeyStore.open(tmp_path / f"{node}.sqlite") as store:
             assert store.auth_position(peer) == 2 * pass_key_bits(1)

@@ -186,7 +186,7 @@ def test_an_angle_that_drifts_is_followed_two_blocks_late(tmp_path: Path) -> Non
     true_rad = TURN_RAD + drift_rad_s * np.array(middle_s)
     slots = [station.parameters.first_slot(block) for block in (2, 3, 4)]
     assert [slot for _, slot in drifting.settings] == slots
-    error_rad = np.radians(station.angles[0].standard_error_deg)
+    error_rad = np.radians(station.conversation.account.angles[0].standard_error_deg)
     found_rad = np.array([angle_rad for angle_rad, _ in drifting.settings])
     assert (np.abs(found_rad - np.array([0.979, 0.979, 1.0]) * true_rad[:3]) < 4 * error_rad).all()
     assert np.diff(true_rad[:3]).min() > 2 * error_rad

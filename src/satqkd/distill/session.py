@@ -73,6 +73,8 @@ class Session:
         self._finished: dict[int, FinishedBlock] = {}
         self._shelf = EmptyShelf() if shelf is None else shelf
         self._peer_hello = b""
+        self.proven = False
+        """Whether the peer has shown, to this process, that it holds the same key."""
         if remembered is None:
             self._shelved = list(self._shelf.held(parameters.pool_names))
             self._pools = Pools(parameters, self._shelf)
@@ -183,6 +185,7 @@ class Session:
         receipt = messages.decode_receipt(body)
         if receipt is None or not same(self._keys.online_code(RECEIPT + self.RECEIVES, body), code):
             return None
+        self.proven = True
         return receipt.received if receipt.received <= self._sent else None
 
     def _take_up(self, memory: Memory) -> None:
@@ -328,6 +331,7 @@ class Session:
                 f"{self.peer}: a message's code differs from what the shared key demands: changed on its "
                 f"way, a wrong peer, or stores out of step"
             )
+        self.proven = self._keys is not None
         envelope = messages.decode(body)
         if envelope.pass_id != self.parameters.pass_id:
             raise RemoteProtocolError(

@@ -113,7 +113,7 @@ class StationSession(Session):
         block = self._open_block(index)
         block.require_collecting("end")
         if self._pools.closes(index):
-            if self._received < 2 and self._pools.joining_detections(index):
+            if not self.proven and self._pools.joining_detections(index):
                 return
             raw_blocks = self._pools.take(index)
             said = block.end(raw_blocks)

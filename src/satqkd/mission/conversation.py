@@ -75,6 +75,8 @@ class Conversation:
         self._receipted = 0
         self._receipt_due_s = float("-inf")
         self._written = b""
+        self.worked_s = float("-inf")
+        """Pass time up to which all that was taken in and said is written down."""
         row = self._journal.find(parameters.pass_id)
         self.resumed = row is not None
         self.closed = row is not None and row.state != "open"
@@ -92,7 +94,7 @@ class Conversation:
                 parameters=msgspec.msgpack.encode(self.parameters),
                 epoch_utc=format_utc(self.epoch),
             )
-            self.write_down(0.0)
+            self.write_down(float("-inf"))
 
     def _remembered(self, row: ConversationRow) -> Remembered:
         pass_id = self.parameters.pass_id
@@ -104,7 +106,8 @@ class Conversation:
         for data in self._journal.entries(pass_id, ACCOUNT):
             self.account.add(msgspec.msgpack.decode(data, type=Note))
         inputs = self._journal.entries(pass_id, INPUT)
-        memory = msgspec.msgpack.decode(self._journal.memory(pass_id) or b"", type=Memory)
+        written = self._journal.memory(pass_id) or b""
+        self.worked_s, memory = msgspec.msgpack.decode(written, type=tuple[float, Memory])
         first = next(self._journal.outbox(pass_id, start=0), (memory.sent, b""))[0]
         self._offered = self._taken = first
         return Remembered(memory, tuple(msgspec.msgpack.decode(data, type=Input) for data in inputs))
@@ -160,8 +163,8 @@ class Conversation:
             self._fresh.append((number, data))
         encoded = msgspec.msgpack.encode(memory)
         if encoded != self._written:
-            self._journal.remember(pass_id, encoded)
-            self._written = encoded
+            self._journal.remember(pass_id, msgspec.msgpack.encode((now_s, memory)))
+            self._written, self.worked_s = encoded, now_s
         if self.finished:
             self._close("")
 
@@ -184,9 +187,8 @@ class Conversation:
         self.account.add(note)
         self._journal.append(self.parameters.pass_id, NO_BLOCK, ACCOUNT, msgspec.msgpack.encode(note))
         without_key = msgspec.structs.replace(self.session.memory(), pass_key=b"")
-        self._journal.close(
-            self.parameters.pass_id, memory=msgspec.msgpack.encode(without_key), reason=reason
-        )
+        memory = msgspec.msgpack.encode((self.worked_s, without_key))
+        self._journal.close(self.parameters.pass_id, memory=memory, reason=reason)
         self.closed, self.failure = True, reason
 
     def reconnected(self) -> None:

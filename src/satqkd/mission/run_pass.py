@@ -113,8 +113,16 @@ def step_through(
     station: StationTerminal,
     progress: Progress | None = None,
 ) -> None:
-    """Advance both terminals tick by tick until both have finished or the laser link ends."""
+    """Advance both terminals tick by tick until both have finished or the laser link ends.
+
+    A pass that was broken off goes on at the time at which it was. Raises KeyAlreadyUsed for one that is
+    in both stores to its end.
+    """
+    refuse_flown(satellite.store, station.store, satellite.parameters)
+    begin_s = max(satellite.worked_s, station.worked_s)
     for tick in link.ticks:
+        if tick <= begin_s * TICKS_PER_S:
+            continue
         now_s = tick / TICKS_PER_S
         from_satellite = satellite.step(now_s, link.due(UP, now_s))
         from_station = station.step(now_s, link.due(DOWN, now_s))
@@ -156,7 +164,6 @@ def fly(
 ) -> PassReport:
     """`run_pass` on a contact already chosen, with the stores of a folder."""
     with open_stores(folder, contact, protocol) as (above, below):
-        refuse_flown(above, below, contact.parameters(protocol, seed=seed))
         satellite = satellite_terminal(contact, protocol, above, seed=seed)
         station = station_terminal(contact, protocol, below, seed=seed)
         link = LinkEmulator(contact, seed=seed)

@@ -70,7 +70,7 @@ class SatelliteTerminal(Terminal):
         kept: KeptBlocks,
         remembered: Remembered | None,
     ) -> SatelliteSession:
-        keys = AuthenticationPool(self._store, self.peer, purpose=f"pass {parameters.pass_id}")
+        keys = AuthenticationPool(self.store, self.peer, purpose=f"pass {parameters.pass_id}")
         return SatelliteSession(parameters, keys, transmitter, self._randbytes, kept, remembered=remembered)
 
     def _rate_bit_s(self) -> float:

@@ -82,7 +82,7 @@ class StationTerminal(Terminal):
     def _open_session(
         self, parameters: Parameters, kept: KeptBlocks, remembered: Remembered | None
     ) -> StationSession:
-        keys = AuthenticationPool(self._store, self.peer, purpose=f"pass {parameters.pass_id}")
+        keys = AuthenticationPool(self.store, self.peer, purpose=f"pass {parameters.pass_id}")
         return StationSession(parameters, keys, kept, remembered=remembered)
 
     _open_earlier = _open_session
@@ -97,10 +97,8 @@ class StationTerminal(Terminal):
         return self._station_session.next_block
 
     def _begin(self, now_s: float) -> None:
-        """Take up what an earlier process or an earlier contact left."""
+        """Tell the receiver what an earlier process knew."""
         self._begun = True
-        for each in self.earlier:
-            self._end_light(each, now_s)
         if self.resumed:
             for block, angle_rad in self.conversation.account.plate[1:]:
                 if isinstance(self._receiver, TurnsPlate):
@@ -109,18 +107,22 @@ class StationTerminal(Terminal):
                 self._receiver.skip(now_s - self.parameters.maximum_light_time_s)
 
     def _end_light(self, earlier: Conversation, now_s: float) -> None:
-        """No light of an earlier pass will come any more: its blocks end with what was told of them."""
-        session = earlier.session
+        """No light of an earlier pass comes any more: a block ends with what was told of it."""
+        session, then_s = earlier.session, now_s + self._since_s(earlier.epoch)
         assert isinstance(session, StationSession)
-        if session.state is SessionState.RUNNING:
-            then_s = now_s + self._since_s(earlier.epoch)
-            for block in range(session.next_block, session.parameters.protocol.blocks):
-                session.end_block(block, then_s)
+        block = session.next_block
+        greeting = earlier.closed or session.state is not SessionState.RUNNING
+        if greeting or block == session.parameters.protocol.blocks:
+            return
+        if then_s >= session.parameters.end_s(block) + session.parameters.maximum_light_time_s:
+            session.end_block(block, then_s)
             self._settle(earlier, then_s)
 
     def _work(self, now_s: float) -> None:
         if not self._begun:
             self._begin(now_s)
+        for each in self.earlier:
+            self._end_light(each, now_s)
         if self.conversation.closed or self._next_block == self.parameters.protocol.blocks:
             return
         self._clock.feed(self._receiver.read(now_s - self.parameters.maximum_light_time_s))

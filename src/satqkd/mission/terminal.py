@@ -28,8 +28,9 @@ from satqkd.mission.report import UNFINISHED, NodeReport, ResumedBlock
 
 TICKS_PER_S: Final = 20
 TICK_S: Final = 1 / TICKS_PER_S
-MAXIMUM_FORGED: Final = 100
-"""Forged messages in a contact, each of which starts the link anew, before the contact is given up."""
+MAXIMUM_UNPROVEN: Final = 20
+"""Messages that do not fit the shared key before any did: the stores are no pair. Once one did, those that
+do not are forged, and cost time alone: each starts the link anew, and the true one is said again."""
 RETENTION: Final = timedelta(days=30)
 """An unfinished pass is gone on with for so long."""
 LogEvent = Callable[[dict[str, Any]], None]
@@ -52,7 +53,7 @@ class Terminal(ABC):
         log: LogEvent,
     ) -> None:
         self.contact, self.parameters, self.peer = contact, parameters, peer
-        self._store, self._origin, self._log = store, origin, log
+        self.store, self._origin, self._log = store, origin, log
         self._lines: list[dict[str, Any]] = []
         self._forged = 0
         self._connection = 0
@@ -79,6 +80,11 @@ class Terminal(ABC):
         return self.conversation.resumed
 
     @property
+    def worked_s(self) -> float:
+        """Pass time of the last tick of an earlier process that changed anything; -inf where there was none."""
+        return self.conversation.worked_s
+
+    @property
     def reports(self) -> list[BlockReport]:
         """Blocks of this pass of which nothing more will be said."""
         return self.conversation.account.reports
@@ -94,7 +100,7 @@ class Terminal(ABC):
         An error of the pass' protocol is written down, then raised: the pass is over, and stays so. After
         any other error the terminal is of no use; one made anew goes on.
         """
-        with self._store.work():
+        with self.store.work():
             failure = self._take_in(now_s, datagrams)
             if failure is None:
                 self._work(now_s)
@@ -179,18 +185,18 @@ class Terminal(ABC):
             self.log(then_s - self._since_s(epoch), stage, event, **counts, **earlier)
 
         return Conversation(
-            parameters, make, store=self._store, peer=self.peer, epoch=epoch, origin=self._origin, log=log
+            parameters, make, store=self.store, peer=self.peer, epoch=epoch, origin=self._origin, log=log
         )
 
     def _earlier_conversations(self) -> list[Conversation]:
         """Passes to be gone on with; what is too old is given up."""
         found = []
-        for row in Journal(self._store, self.peer).unfinished():
+        for row in Journal(self.store, self.peer).unfinished():
             if row.pass_id == self.parameters.pass_id:
                 continue
             each = self._converse(stored_parameters(row), stored_epoch(row), self._open_earlier)
             if self.contact.epoch - each.epoch > RETENTION:
-                with self._store.work():
+                with self.store.work():
                     each.give_up(f"not finished within {RETENTION.days} days", 0.0)
             else:
                 found.append(each)
@@ -244,8 +250,8 @@ class Terminal(ABC):
         except ForgedMessage as error:
             self._forged += 1
             self.log(now_s, "link", "forged", forged=self._forged)
-            if self._forged < MAXIMUM_FORGED:
-                self._link.reset(now_s, boot=next_boot(self._store))
+            if conversation.session.proven or self._forged < MAXIMUM_UNPROVEN:
+                self._link.reset(now_s, boot=next_boot(self.store))
                 return None
             conversation.fail(error, then_s)
             return error

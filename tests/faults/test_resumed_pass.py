@@ -1,0 +1,200 @@
+"""Nodes that die in the middle of a pass, and are started again: the pass goes on, the keys agree.
+
+A node dies by an exception at a commit, before or after it: what was not committed is gone, the object is
+dropped, a new one is made from the store. That is what kill -9 leaves; the node room's tests send it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from satqkd.config import Protocol
+from satqkd.keys import KeyStore
+from satqkd.mission import Contact, contact_of, ensure_authentication, open_store
+from satqkd.mission.emulator import DOWN, UP, LinkEmulator
+from satqkd.mission.run_pass import satellite_terminal, station_terminal
+from satqkd.mission.terminal import TICKS_PER_S, Terminal
+from satqkd.randomness import stream_bytes
+from toy_pass import AT_UTC, PROTOCOL, link_key, replaced, toy_satellite, toy_station
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Mortal:
+    """One end: a terminal on a store, made anew when it died."""
+
+    def __init__(self, make: Callable[[], Terminal], store: KeyStore) -> None:
+        self.make, self.store = make, store
+        self.terminal: Terminal | None = make()
+        self.deaths, self.down_until_s = 0, float("-inf")
+        self.crash: str | None = None
+
+    @contextmanager
+    def dying(self) -> Iterator[None]:
+        """The next commit of the node's work is its last, `before` or `after` it is on the disk."""
+        true, when = self.store.work, self.crash
+
+        @contextmanager
+        def work() -> Iterator[Any]:
+            with true() as connection:
+                yield connection
+                if when == "before":
+                    raise Crash
+            if when == "after":
+                raise Crash
+
+        self.store.work = work  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            self.store.work = true  # type: ignore[method-assign]
+            self.crash = None
+
+    def step(self, now_s: float, datagrams: list[bytes], down_s: float) -> list[bytes]:
+        if self.terminal is None:
+            if now_s < self.down_until_s:
+                return []
+            self.terminal = self.make()
+        if self.crash is None:
+            return self.terminal.step(now_s, datagrams)
+        try:
+            with self.dying():
+                return self.terminal.step(now_s, datagrams)
+        except Crash:
+            self.terminal, self.down_until_s = None, now_s + down_s
+            self.deaths += 1
+            return []
+
+
+class MortalPass:
+    """A toy pass whose ends die when told."""
+
+    def __init__(self, folder: Path, *, protocol: Protocol = PROTOCOL, seed: int = 1) -> None:
+        self.contact: Contact = contact_of(toy_satellite(), toy_station(), AT_UTC)
+        self.protocol, self.seed = protocol, seed
+        self.above, self.below = (open_store(folder, f"toy-{name}") for name in ("satellite", "station"))
+        ensure_authentication(self.above, self.below, self.contact, protocol)
+        self.ends = {
+            "satellite": Mortal(self._satellite, self.above),
+            "station": Mortal(self._station, self.below),
+        }
+        self.link = LinkEmulator(self.contact, seed=seed)
+
+    def _satellite(self) -> Terminal:
+        return satellite_terminal(self.contact, self.protocol, self.above, seed=self.seed)
+
+    def _station(self) -> Terminal:
+        ties = stream_bytes(self.seed, "station", "ties")
+        return station_terminal(self.contact, self.protocol, self.below, seed=self.seed, tie_bits=ties)
+
+    def fly(self, deaths: dict[float, tuple[str, str]], *, down_s: float = 0.3, until_s: float = 1e9) -> None:
+        """deaths: pass time to (end, before or after)."""
+        left = dict(deaths)
+        for tick in self.link.ticks:
+            now_s = tick / TICKS_PER_S
+            for at_s in [each for each in left if each <= now_s]:
+                end, when = left.pop(at_s)
+                self.ends[end].crash = when
+            if now_s >= until_s:
+                return
+            down = self.ends["satellite"].step(now_s, self.link.due(UP, now_s), down_s)
+            up = self.ends["station"].step(now_s, self.link.due(DOWN, now_s), down_s)
+            self.link.submit(DOWN, down, now_s)
+            self.link.submit(UP, up, now_s)
+            alive = [each.terminal for each in self.ends.values()]
+            if not left and all(each is not None and each.finished for each in alive):
+                return
+
+    def checked(self) -> dict[str, bytes]:
+        """The key of both ends, after what must hold whatever died."""
+        keys, states = zip(link_key(self.above), link_key(self.below), strict=True)
+        assert keys[0] == keys[1], "both ends hold the same key"
+        assert states[0] == states[1] and set(states[0].values()) <= {"confirmed"}
+        for store in (self.above, self.below):
+            assert store.check().balanced
+            assert store.verify_audit().intact
+        return keys[0]
+
+    def close(self) -> None:
+        self.above.close()
+        self.below.close()
+
+
+@pytest.fixture
+def flown(tmp_path: Path) -> Iterator[Callable[..., MortalPass]]:
+    made: list[MortalPass] = []
+
+    def fly(deaths: dict[float, tuple[str, str]], **settings: Any) -> MortalPass:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        flight = MortalPass(folder, **settings)
+        made.append(flight)
+        flight.fly(deaths)
+        return flight
+
+    yield fly
+    for each in made:
+        each.close()
+
+
+Flown = Callable[..., MortalPass]
+STATION_STAGES = {"in hello": -9.9, "in light": 4.02, "bases told": 8.85, "closed": 9.55, "confirming": 9.65}
+SATELLITE_STAGES = {"in hello": -9.95, "in light": 4.02, "sifted": 8.9, "amplified": 9.6, "confirming": 9.7}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("end", "at_s"),
+    [("station", at_s) for at_s in STATION_STAGES.values()]
+    + [("satellite", at_s) for at_s in SATELLITE_STAGES.values()],
+)
+def test_a_node_that_dies_at_any_stage_is_taken_up_and_the_keys_agree(
+    flown: Flown, end: str, at_s: float, when: str
+) -> None:
+    flight = flown({at_s: (end, when)})
+    assert flight.ends[end].deaths == 1
+    assert len(flight.checked()) == 1
+
+
+def test_a_satellite_that_dies_loses_no_detection(flown: Flown) -> None:
+    plain, broken = flown({}), flown({4.02: ("satellite", "before"), 8.9: ("satellite", "after")})
+    assert broken.ends["satellite"].deaths == 2
+    reports = [each.ends["station"].terminal.reports[0] for each in (plain, broken)]  # type: ignore[union-attr]
+    assert reports[0] == reports[1]
+    plain.checked(), broken.checked()
+
+
+def test_a_station_that_dies_loses_what_was_in_flight_and_what_it_did_not_see(flown: Flown) -> None:
+    plain, broken = flown({}), flown({4.02: ("station", "after")})
+    whole, left = (each.ends["station"].terminal.reports[0].detections for each in (plain, broken))  # type: ignore[union-attr]
+    away_s = 0.3 + 0.1 + 0.15 + 0.1 + 0.2
+    """Down, the announcement under way, the sync's stretch and margin, and its new lock."""
+    rate_hz = whole / plain.contact.quantum_end_s
+    assert whole - 1.5 * rate_hz * away_s < left < whole
+    broken.checked()
+
+
+def test_both_die_many_times(flown: Flown) -> None:
+    deaths = {0.73 * number - 9.9: (("satellite", "station")[number % 2], ("before", "after")[number // 2 % 2])
+              for number in range(27)}  # fmt: skip
+    flight = flown(deaths, protocol=replaced(PROTOCOL, blocks=2, epsilon_secrecy=1e-4))
+    assert sum(each.deaths for each in flight.ends.values()) == 27
+    flight.checked()
+
+
+def test_raw_key_and_tag_key_are_gone_from_the_files_when_the_pass_is_over(flown: Flown) -> None:
+    flight = flown({4.02: ("station", "after")})
+    secrets = [
+        bytes(flight.ends[end].terminal.session.memory().pass_key[:32])  # type: ignore[union-attr]
+        for end in ("satellite", "station")
+    ]
+    assert all(any(secret) for secret in secrets)
+    flight.checked()
+    for store, secret in zip((flight.above, flight.below), secrets, strict=True):
+        for path in (store.path, Path(f"{store.path}-wal")):
+            assert secret not in path.read_bytes()
