@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from satqkd.distill.session import Session
 from satqkd.distill.station_session import StationSession
 from satqkd.errors import LocalProtocolError
 from satqkd.randomness import stream_bytes
-from session_pair import DOWN, UP, MemoryShelf, Pair, Pool, Table, flown, kind_of, parameters
+from session_pair import DOWN, SOURCE, UP, MemoryShelf, Pair, Pool, Table, flown, kind_of, parameters
 
 AGREED = parameters(slots=300_000, blocks=3)
 Dies = Callable[[str, int], bool]
@@ -179,6 +180,28 @@ def test_pools_are_taken_up_where_they_were() -> None:
         assert shelves[0].states == shelves[1].states
     assert made[:3] == made[3:]
     assert any(keys for keys, _ in made)
+
+
+def test_a_cut_block_is_taken_up_as_it_was_cut() -> None:
+    flights = []
+    for dies in (lambda way, taken: False, lambda way, taken: True):
+        table = Table(AGREED)
+        table.horizon_slots = 60_000
+        pair = MortalPair(AGREED, table, dies=dies)
+        pair.greet()
+        for low, high, at_slot in (
+            (0, 70_000, 70_000),
+            (70_000, 75_000, 150_000),
+            (75_000, 100_000, 151_000),
+        ):
+            rows = slice(*np.searchsorted(table.slots, [low, high]))
+            pair.station.announce(table.slots[rows], table.bases[rows], table.bits[rows])
+            pair.exchange(at_slot / SOURCE.pulse_rate_hz + 1e-7)
+        pair.open_block(0)
+        assert "Cut" in [kind_of(data) for *_, data in pair.said]
+        flights.append(pair)
+    assert flights[0].reports(UP) == flights[1].reports(UP) != []
+    assert flights[0].said == flights[1].said
 
 
 def test_a_finished_block_leaves_no_input_behind() -> None:

@@ -6,13 +6,15 @@ dropped, a new one is made from the store. That is what kill -9 leaves; the node
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from satqkd.config import Protocol
-from satqkd.keys import KeyStore
+from satqkd.config import Protocol, Satellite
+from satqkd.keys import Journal, KeyStore
 from satqkd.mission import Contact, contact_of, ensure_authentication, open_store
 from satqkd.mission.emulator import DOWN, UP, LinkEmulator
 from satqkd.mission.run_pass import satellite_terminal, station_terminal
@@ -74,8 +76,20 @@ class Mortal:
 class MortalPass:
     """A toy pass whose ends die when told."""
 
-    def __init__(self, folder: Path, *, protocol: Protocol = PROTOCOL, seed: int = 1) -> None:
-        self.contact: Contact = contact_of(toy_satellite(), toy_station(), AT_UTC)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        protocol: Protocol = PROTOCOL,
+        seed: int = 1,
+        days_later: int = 0,
+        satellite: Satellite | None = None,
+    ) -> None:
+        """days_later: the same geometry again, for a later pass."""
+        contact = contact_of(satellite or toy_satellite(), toy_station(), AT_UTC)
+        later = contact.epoch + timedelta(days=days_later)
+        self.contact: Contact = msgspec.structs.replace(contact, epoch=later)
+        self.lost: Callable[[str, float, bytes], bool] = lambda way, now_s, data: False
         self.protocol, self.seed = protocol, seed
         self.above, self.below = (open_store(folder, f"toy-{name}") for name in ("satellite", "station"))
         ensure_authentication(self.above, self.below, self.contact, protocol)
@@ -102,13 +116,16 @@ class MortalPass:
                 self.ends[end].crash = when
             if now_s >= until_s:
                 return
-            down = self.ends["satellite"].step(now_s, self.link.due(UP, now_s), down_s)
-            up = self.ends["station"].step(now_s, self.link.due(DOWN, now_s), down_s)
+            down = self.ends["satellite"].step(now_s, self.arrived(UP, now_s), down_s)
+            up = self.ends["station"].step(now_s, self.arrived(DOWN, now_s), down_s)
             self.link.submit(DOWN, down, now_s)
             self.link.submit(UP, up, now_s)
             alive = [each.terminal for each in self.ends.values()]
             if not left and all(each is not None and each.finished for each in alive):
                 return
+
+    def arrived(self, way: str, now_s: float) -> list[bytes]:
+        return [data for data in self.link.due(way, now_s) if not self.lost(way, now_s, data)]
 
     def checked(self) -> dict[str, bytes]:
         """The key of both ends, after what must hold whatever died."""
@@ -120,6 +137,10 @@ class MortalPass:
             assert store.verify_audit().intact
         return keys[0]
 
+    @property
+    def pass_id(self) -> str:
+        return self.contact.parameters(self.protocol, seed=self.seed).pass_id
+
     def close(self) -> None:
         self.above.close()
         self.below.close()
@@ -129,12 +150,21 @@ class MortalPass:
 def flown(tmp_path: Path) -> Iterator[Callable[..., MortalPass]]:
     made: list[MortalPass] = []
 
-    def fly(deaths: dict[float, tuple[str, str]], **settings: Any) -> MortalPass:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        flight = MortalPass(folder, **settings)
+    def fly(
+        deaths: dict[float, tuple[str, str]],
+        *,
+        folder: str | None = None,
+        lost: Callable[[str, float, bytes], bool] | None = None,
+        **settings: Any,
+    ) -> MortalPass:
+        here = tmp_path / (folder or str(len(made)))
+        here.mkdir(exist_ok=True)
+        flight = MortalPass(here, **settings)
         made.append(flight)
+        flight.lost = lost or flight.lost
         flight.fly(deaths)
+        if folder:
+            flight.close()
         return flight
 
     yield fly
@@ -180,8 +210,8 @@ def test_a_station_that_dies_loses_what_was_in_flight_and_what_it_did_not_see(fl
 
 
 def test_both_die_many_times(flown: Flown) -> None:
-    deaths = {0.73 * number - 9.9: (("satellite", "station")[number % 2], ("before", "after")[number // 2 % 2])
-              for number in range(27)}  # fmt: skip
+    ends, moments = ("satellite", "station"), ("before", "after")
+    deaths = {0.73 * n - 9.9: (ends[n % 2], moments[n // 2 % 2]) for n in range(27)}
     flight = flown(deaths, protocol=replaced(PROTOCOL, blocks=2, epsilon_secrecy=1e-4))
     assert sum(each.deaths for each in flight.ends.values()) == 27
     flight.checked()
@@ -198,3 +228,71 @@ def test_raw_key_and_tag_key_are_gone_from_the_files_when_the_pass_is_over(flown
     for store, secret in zip((flight.above, flight.below), secrets, strict=True):
         for path in (store.path, Path(f"{store.path}-wal")):
             assert secret not in path.read_bytes()
+
+
+# --- the next contact
+
+FAST: dict[str, Any] = {
+    "satellite": toy_satellite(source__pulse_rate_hz=2.5e7),
+    "protocol": replaced(PROTOCOL, epsilon_secrecy=1e-4, blocks=2),
+}
+
+
+def test_a_block_that_the_satellite_never_heard_confirmed_is_at_the_next_contact(flown: Flown) -> None:
+    """The station's last word is lost with the link; both hold the key, and may use it a day later."""
+
+    def no_last_word(way: str, now_s: float, data: bytes) -> bool:
+        return way == UP and now_s >= 9.75
+
+    first = flown({}, folder="stores", lost=no_last_word)
+    with open_store(first.above.path.parent, "toy-satellite") as store:
+        assert set(link_key(store)[1].values()) == {"unconfirmed"}
+    second = flown({}, folder="stores", days_later=1, seed=2)
+    told = second.ends["satellite"].terminal.report().resumed  # type: ignore[union-attr]
+    assert [(each.pass_id, each.report.outcome) for each in told] == [(first.pass_id, "key")]
+    for path, node in ((second.above.path, "toy-satellite"), (second.below.path, "toy-station")):
+        with open_store(path.parent, node) as store:
+            states = link_key(store)[1]
+            assert set(states) == {f"{each.pass_id}.block0" for each in (first, second)}
+            assert set(states.values()) == {"confirmed"}
+
+
+def test_a_pass_whose_link_broke_in_the_light_gives_its_key_at_the_next_contact(flown: Flown) -> None:
+    """What the satellite was not asked in time is cut; what it was asked, and the block before, give key."""
+    first = flown({}, folder="stores", lost=lambda way, now_s, data: now_s >= 6.5, **FAST)
+    reports = first.ends["station"].terminal.report().blocks  # type: ignore[union-attr]
+    assert [each.outcome for each in reports] == ["key", "no_key"]
+    second = flown({}, folder="stores", days_later=1, seed=2, **FAST)
+    for end in second.ends.values():
+        (told,) = end.terminal.report().resumed  # type: ignore[union-attr]
+        assert (told.pass_id, told.report.block, told.report.outcome) == (first.pass_id, 1, "key")
+        assert 0.3 * reports[1].detections < told.report.detections < 0.9 * reports[1].detections
+    folder = second.above.path.parent
+    with open_store(folder, "toy-satellite") as above, open_store(folder, "toy-station") as below:
+        assert link_key(above)[0] == link_key(below)[0]
+        assert len(link_key(above)[0]) == 4
+
+
+def test_a_pass_that_is_not_finished_within_a_month_is_given_up(flown: Flown) -> None:
+    first = flown({}, folder="stores", lost=lambda way, now_s, data: now_s >= 5.0)
+    flown({}, folder="stores", days_later=31, seed=2)
+    for node, peer in (("toy-satellite", "toy-station"), ("toy-station", "toy-satellite")):
+        with open_store(first.above.path.parent, node) as store:
+            row = Journal(store, peer).find(first.pass_id)
+            assert row is not None and (row.state, "30 days" in row.reason) == ("failed", True)
+            assert store.check().balanced
+
+
+def test_a_link_cut_for_a_minute_of_light_time_costs_what_the_source_forgot(flown: Flown) -> None:
+    """The toy's minute is two seconds of eight; its source remembers one."""
+    forgetful = toy_satellite(source__pulse_rate_hz=2.5e7, source_memory_s=1.0)
+    settings = FAST | {"satellite": forgetful, "protocol": replaced(FAST["protocol"], blocks=3)}
+    flight = flown({}, lost=lambda way, now_s, data: 3.5 <= now_s < 5.5, **settings)
+    reports = flight.ends["station"].terminal.report().blocks  # type: ignore[union-attr]
+    assert [each.outcome for each in reports] == ["key", "key", "key"]
+    whole = reports[0].detections
+    assert reports[2].detections == pytest.approx(whole, rel=0.1)
+    assert 0.2 * whole < reports[1].detections < 0.45 * whole, (
+        "cut where the link was: 3.5 s of 2.7 s to 5.3 s"
+    )
+    assert len(flight.checked()) == 3

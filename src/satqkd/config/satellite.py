@@ -157,6 +157,8 @@ class Satellite(Settings, frozen=True, kw_only=True):
     """Where searches for passes begin when no time is given."""
     orbit: Orbit
     source: Source
+    source_memory_s: Annotated[float, Meta(gt=0, le=1e5)] | None = None
+    """How long it remembers what it sent, for the station to ask; none: as long as the pass lasts."""
     transmitter: Transmitter
     beacon: Beacon | None = None
     header: Header | None = None

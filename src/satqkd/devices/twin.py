@@ -48,11 +48,20 @@ _FIRST_ROOM = 4096
 
 
 class TwinTransmitter:
-    """The satellite's source, its settings given by the dice: every slot of the pass is remembered."""
+    """The satellite's source, its settings given by the dice; remembered as long as is said.
 
-    horizon_slots: int | None = None
+    horizon_slots: how far back slots can be asked for; None: all of the pass.
+    """
 
-    def __init__(self, source: Source, key: tuple[int, int], header: PublicHeader | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        key: tuple[int, int],
+        header: PublicHeader | None = None,
+        *,
+        horizon_slots: int | None = None,
+    ) -> None:
+        self.horizon_slots = horizon_slots
         self._source = source
         self._key = key
         self._header = header

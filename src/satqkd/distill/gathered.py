@@ -26,6 +26,13 @@ class Gathered:
         """Detections after all before; columns of one length."""
         self._parts.append((slots, bases, bits))
 
+    def drop_from(self, slot: int) -> int:
+        """Forget detections from a slot on; returns how many are left."""
+        slots, bases, bits = self.columns()
+        left = int(np.searchsorted(slots, slot))
+        self._parts = [(slots[:left], bases[:left], bits[:left])]
+        return left
+
     def put_before(self, raw_blocks: Sequence[bytes], *, slot: int) -> int:
         """Lay raw blocks back to back before a slot, as if they had flown there; returns how many
         detections."""

@@ -26,7 +26,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     block: int
     kind: InputKind
     """heard: a message of the peer; held: one that waits for earlier blocks; announced: a report, with the
-    settings of its slots; joined: raw blocks; collected: detections, with the report that tells them;
+    settings of its slots unless they are forgotten; joined: raw blocks; collected: detections, with the report that tells them;
     ended: the block's last slot is past, with the raw blocks that it takes along."""
     parts: tuple[bytes, ...]
     random: bytes = b""

@@ -87,6 +87,12 @@ class Announce(BlockMessage, frozen=True, array_like=True):
     gaps: Blob
 
 
+class Cut(BlockMessage, frozen=True, array_like=True):
+    """Satellite: of this block it answers for no slot from here on; what was told of them is no detection."""
+
+    start_slot: Count
+
+
 class Keep(BlockMessage, frozen=True, array_like=True):
     """Station: after the last slot of a block that does not close its pool; its one-time tag."""
 
@@ -215,6 +221,7 @@ AnyMessage = (
     | BeaconSchedule
     | LockReport
     | Announce
+    | Cut
     | Keep
     | Kept
     | Bases

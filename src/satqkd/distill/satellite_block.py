@@ -76,6 +76,8 @@ class SatelliteBlock(BlockHalf):
         super().__init__(index, parameters, keys, opening, State.COLLECTING)
         self._randbytes = randbytes
         self._settings = {name: bytearray() for name in Settings.__struct_fields__}
+        self.is_cut = False
+        """Whether it answers for a part of the block only."""
         self._open: dict[int, Reference] = {}
         self._length: KeyLength | None = None
         self._secret = b""
@@ -102,6 +104,18 @@ class SatelliteBlock(BlockHalf):
         for name, column in self._settings.items():
             column += getattr(settings, name).tobytes()
 
+    def cut(self, message: messages.Announce) -> list[messages.BlockMessage]:
+        """Take a report of slots that are forgotten, or that come after such ones: no detection of it counts.
+
+        What counts is thus a prefix of what was told, whatever the bases were: nothing is chosen by them.
+        """
+        self._transcript.add(self.RECEIVES, messages.encode_one(message))
+        if not self.is_cut:
+            self.is_cut = True
+            self._say(messages.Cut(self.index, message.start_slot))
+        replies, self._replies = self._replies, []
+        return replies
+
     def will_open(self, message: messages.Bases, joining: int) -> bool:
         """Whether these bases can come now, with those of so many detections of raw blocks: asked before the
         raw blocks are used up."""
@@ -126,8 +140,9 @@ class SatelliteBlock(BlockHalf):
 
     def _on_bases(self, message: messages.Bases) -> State:
         known = self.pooled_detections + self.detections
-        self._require_all(message.detections, known, "bases")
-        bases = messages.bits_of(message.bases, known, "bases")
+        told = max(message.detections, known) if self.is_cut else known
+        self._require_all(message.detections, told, "bases")
+        bases = messages.bits_of(message.bases, told, "bases")[:known]
         settings = self._take_settings()
         self.rounds, answer = sift_at_satellite(settings, bases, self._parameters, block=self.index)
         self._say(answer)

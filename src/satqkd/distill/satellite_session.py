@@ -112,7 +112,9 @@ class SatelliteSession(Session):
             raise RemoteProtocolError(f"expected {message.detections} slots, got {slots.size}")
         if slots.size == 0:
             return
-        self._require_remembered(int(slots[0]), sent)
+        if block.is_cut or self._is_forgotten(int(slots[0]), sent):
+            self._cut(block, message)
+            return
         self._next_slot = int(slots[-1]) + 1
         settings = self._transmitter.settings(slots)
         block.announced(message, settings)
@@ -123,20 +125,30 @@ class SatelliteSession(Session):
         if each.kind == "announced":
             message = messages.decode_one(each.parts[0])
             assert isinstance(message, messages.Announce)
-            block.announced(message, unpack_settings(each.parts[1:]))
+            if len(each.parts) == 1:
+                block.cut(message)
+            else:
+                block.announced(message, unpack_settings(each.parts[1:]))
         elif each.kind == "joined":
             block.pooled_detections = sum(claim.detections for claim in self._pools.took(each.block))
             block.join(each.parts)
         else:
             super()._retell(each)
 
-    def _require_remembered(self, slot: int, sent: int) -> None:
+    def _is_forgotten(self, slot: int, sent: int) -> bool:
         horizon = self._transmitter.horizon_slots
-        if horizon is not None and slot < sent - horizon:
+        return horizon is not None and slot < sent - horizon
+
+    def _cut(self, block: SatelliteBlock, message: messages.Announce) -> None:
+        """The link was interrupted for longer than the source remembers: the block ends before this report."""
+        if self.parameters.planned:
             raise RemoteProtocolError(
-                f"slot {slot} is announced, the source remembers {horizon} slots and has sent {sent}: "
-                f"the link was interrupted too long; the session ends"
+                f"block {block.index}: slots from {message.start_slot} on are forgotten, and a block of a pool "
+                f"cannot be cut; the session ends"
             )
+        for reply in block.cut(message):
+            self._send(reply)
+        self._note(block.index, "announced", messages.encode_one(message))
 
     def _open_block(self, index: int) -> SatelliteBlock:
         self._require_unfinished(index, "more")

@@ -63,6 +63,8 @@ class StationBlock(BlockHalf):
     SENDS = TO_SATELLITE
     RECEIVES = TO_STATION
     TRANSITIONS = {
+        (State.COLLECTING, messages.Cut): (State.COLLECTING,),
+        (State.ANNOUNCED, messages.Cut): (State.ANNOUNCED,),
         (State.KEPT, messages.Kept): (State.FINISHED,),
         (State.ANNOUNCED, messages.Sift): (State.CHOSEN, State.ABANDONED),
         (State.CHOSEN, messages.Parities): (State.CHOSEN, State.RECONCILED),
@@ -77,6 +79,8 @@ class StationBlock(BlockHalf):
     def __init__(self, index: int, parameters: Parameters, keys: PassKeys, opening: bytes) -> None:
         super().__init__(index, parameters, keys, opening, State.COLLECTING)
         self._gathered = Gathered()
+        self.is_cut = False
+        """Whether the satellite answers for a part of it only: more detections are of no use."""
         self._open: dict[int, Correction] = {}
         self._unrevealed: set[int] = set()
         self._priors: dict[int, Prior] = {}
@@ -128,6 +132,12 @@ class StationBlock(BlockHalf):
         """Raises LocalProtocolError once the block's detections are all told."""
         if self.state is not State.COLLECTING:
             raise LocalProtocolError(f"block {self.index} is {self.state.name}: too late to {verb}")
+
+    def _on_cut(self, message: messages.Cut) -> State:
+        self.is_cut = True
+        self.detections = self._gathered.drop_from(message.start_slot)
+        state: State = self.state  # type: ignore[assignment]
+        return state
 
     def _on_kept(self, _: messages.Kept) -> State:
         self.events.append(RawConfirmed(self.index))
@@ -270,6 +280,7 @@ class StationBlock(BlockHalf):
         return State.FINISHED
 
     HANDLERS = {
+        messages.Cut: _on_cut,
         messages.Kept: _on_kept,
         messages.Sift: _on_sift,
         messages.Parities: _on_parities,

@@ -131,7 +131,7 @@ class StationSession(Session):
         block = self._open_block(index)
         alone = not self.parameters.planned
         most = messages.MAXIMUM_BLOCK_DETECTIONS if alone else MAXIMUM_KEPT_DETECTIONS
-        room = most - block.detections
+        room = 0 if block.is_cut else most - block.detections
         slots, bases, bits = slots[:room], bases[:room], bits[:room]
         if slots.size == 0:
             return

@@ -81,9 +81,9 @@ class Conversation:
         self.resumed = row is not None
         self.closed = row is not None and row.state != "open"
         self.failure = "" if row is None else row.reason
+        self.session = open_session(parameters, self._kept, None if row is None else self._remembered(row))
         self.reported_before = len(self.account.reports)
         """Blocks whose end an earlier process saw."""
-        self.session = open_session(parameters, self._kept, None if row is None else self._remembered(row))
         if row is None:
             self._begin()
 

@@ -38,8 +38,10 @@ TWIN = "twin"
 
 def twin_transmitter(contact: Contact, seed: int) -> TwinTransmitter:
     """The satellite's half of the twin's dice."""
-    craft = contact.satellite
-    return TwinTransmitter(craft.source, key_words(seed, "twin", "dice"), header_of(craft))
+    craft, memory_s = contact.satellite, contact.satellite.source_memory_s
+    horizon_slots = None if memory_s is None else int(memory_s * craft.source.pulse_rate_hz)
+    key = key_words(seed, "twin", "dice")
+    return TwinTransmitter(craft.source, key, header_of(craft), horizon_slots=horizon_slots)
 
 
 def twin_receiver(contact: Contact, seed: int) -> TwinReceiver:

@@ -8,7 +8,7 @@ from satqkd.distill.memory import Remembered
 from satqkd.distill.outcome import Event
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.satellite_session import SatelliteSession, SettingsSource
-from satqkd.errors import RemoteProtocolError
+from satqkd.errors import LocalProtocolError
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction
 from satqkd.mission.clock import KeyedSlots
@@ -25,9 +25,9 @@ class ForgottenSettings:
     horizon_slots = 0
 
     def settings(self, slots: NDArray[np.int64]) -> Settings:
-        """Raises RemoteProtocolError: nobody may be answered."""
-        raise RemoteProtocolError(
-            f"slot {int(slots[0])} of an earlier pass is announced, its settings are forgotten; the pass ends"
+        """Raises LocalProtocolError: nobody may ask."""
+        raise LocalProtocolError(
+            f"slot {int(slots[0])} of an earlier pass is asked for, its settings are forgotten"
         )
 
 
