@@ -175,7 +175,7 @@ def read(messages: Iterable[tuple[str, float, float, bytes]]) -> list[Said]:
             receipts[direction] = told[2]
             continue
         version, _, sequence, (kind, *fields) = told
-        require(version == 1, "protocol version")
+        require(version == 2, "protocol version")
         said.append(Said(direction, first_s, last_s, sequence, kind, fields))
     for direction, received in receipts.items():
         others = sum(each.direction != direction for each in said)

@@ -16,6 +16,7 @@ ONE_OF_EACH: tuple[m.Message, ...] = (
     m.BeaconSchedule(1e4, 5e-6),
     m.LockReport(True, 7),
     m.Announce(0, 5, 2, b"gaps"),
+    m.Cut(0, 70_000),
     m.Keep(0, 2, bytes(16)),
     m.Kept(0, bytes(16)),
     m.Bases(0, 2, b"\x01"),
@@ -53,13 +54,13 @@ def test_a_message_is_an_array_that_begins_with_its_name(message: Any) -> None:
     data = m.encode(enveloped(message, 9))
     assert m.decode(data) == enveloped(message, 9)
     version, pass_id, sequence, (name, *_) = msgspec.msgpack.decode(data)
-    assert (version, pass_id, sequence, name) == (1, "a.pass", 9, type(message).__name__)
+    assert (version, pass_id, sequence, name) == (2, "a.pass", 9, type(message).__name__)
 
 
 def test_golden_bytes() -> None:
-    data = m.encode(m.Envelope(1, "p", 3, m.Announce(2, 70_000, 1, b"\x01\x00\x00\x00\x00\x01")))
+    data = m.encode(m.Envelope(m.VERSION, "p", 3, m.Announce(2, 70_000, 1, b"\x01\x00\x00\x00\x00\x01")))
     assert (
-        data.hex() == "9401a17003" + "95a8416e6e6f756e6365" + "02" + "ce00011170" + "01" + "c406010000000001"
+        data.hex() == "9402a17003" + "95a8416e6e6f756e6365" + "02" + "ce00011170" + "01" + "c406010000000001"
     )
 
 
@@ -69,24 +70,24 @@ def test_golden_bytes() -> None:
         b"",
         b"\xc1",
         plain({"version": 1}),
-        plain([1, "p", 0]),
-        plain([1, "p", 0, ["Nonsense", 0]]),
-        plain([1, "p", 0, ["Done", 0, True, 5]]),
-        plain([1, "p", 0, ["Done", 0]]),
-        plain([1, "p", -1, ["Done", 0, True]]),
-        plain([1, "p", 0, ["Done", 2**16, True]]),
-        plain([1, "p" * 129, 0, ["Done", 0, True]]),
-        plain([1, "p", 0, ["Done", 0, True], "more"]),
-        plain([1, "p", 0, ["Confirm", 0, bytes(15)]]),
-        plain([1, "p", 0, ["Hello", "a", "b", bytes(31), 0, []]]),
-        plain([1, "p", 0, ["Hello", "a", "b", bytes(32), 0]]),
-        plain([1, "p", 0, ["Hello", "a", "b", bytes(32), 0, [["c", "p", -1, 0]]]]),
-        plain([1, "p", 0, ["Verify", 0, bytes(257), b""]]),
-        plain([1, "p", 0, ["Verdicts", 0, 2, b""]]),
-        plain([1, "p", 0, ["ChooseCodes", 0, [1, 2, 3]]]),
-        plain([1, "p", 0, ["Abandon", 0, "key", ""]]),
-        plain([1, "p", 0, ["Errors", 0, [[-1, 0, 0], [0, 0, 0]]]]),
-        plain([2, "p", 0, ["Done", 0, True]]),
+        plain([2, "p", 0]),
+        plain([2, "p", 0, ["Nonsense", 0]]),
+        plain([2, "p", 0, ["Done", 0, True, 5]]),
+        plain([2, "p", 0, ["Done", 0]]),
+        plain([2, "p", -1, ["Done", 0, True]]),
+        plain([2, "p", 0, ["Done", 2**16, True]]),
+        plain([2, "p" * 129, 0, ["Done", 0, True]]),
+        plain([2, "p", 0, ["Done", 0, True], "more"]),
+        plain([2, "p", 0, ["Confirm", 0, bytes(15)]]),
+        plain([2, "p", 0, ["Hello", "a", "b", bytes(31), 0, []]]),
+        plain([2, "p", 0, ["Hello", "a", "b", bytes(32), 0]]),
+        plain([2, "p", 0, ["Hello", "a", "b", bytes(32), 0, [["c", "p", -1, 0]]]]),
+        plain([2, "p", 0, ["Verify", 0, bytes(257), b""]]),
+        plain([2, "p", 0, ["Verdicts", 0, 2, b""]]),
+        plain([2, "p", 0, ["ChooseCodes", 0, [1, 2, 3]]]),
+        plain([2, "p", 0, ["Abandon", 0, "key", ""]]),
+        plain([2, "p", 0, ["Errors", 0, [[-1, 0, 0], [0, 0, 0]]]]),
+        plain([1, "p", 0, ["Done", 0, True]]),
     ],
     ids=range(21),
 )
@@ -101,8 +102,8 @@ def test_a_message_above_the_cap_is_refused_unread() -> None:
 
 
 def test_another_version_says_what_to_do() -> None:
-    with pytest.raises(RemoteProtocolError, match="version 1, the peer speaks 2"):
-        m.decode(plain([2, "p", 0, ["Done", 0, True]]))
+    with pytest.raises(RemoteProtocolError, match="version 2, the peer speaks 3"):
+        m.decode(plain([3, "p", 0, ["Done", 0, True]]))
 
 
 @settings(max_examples=200, deadline=None)

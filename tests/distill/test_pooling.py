@@ -478,7 +478,7 @@ class TestRefused:
         claims = (messages.RawClaim("x", "p", 1, 1),) * (messages.MAXIMUM_CLAIMS + 1)
         hello = messages.Hello("sat", "sta", bytes(32), 0, claims)
         with pytest.raises(RemoteProtocolError, match="cannot be read"):
-            messages.decode(messages.encode(messages.Envelope(1, "p", 0, hello)))
+            messages.decode(messages.encode(messages.Envelope(messages.VERSION, "p", 0, hello)))
 
     def test_a_plan_that_does_not_fit_its_pass(self) -> None:
         with pytest.raises(ConfigError, match="each of 1 blocks"):

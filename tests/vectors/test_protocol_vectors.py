@@ -67,7 +67,7 @@ def _labels() -> Swap:
 
 
 def _message(message: messages.AnyMessage) -> str:
-    return messages.encode(messages.Envelope(1, "p", 3, message)).hex()
+    return messages.encode(messages.Envelope(messages.VERSION, "p", 3, message)).hex()
 
 
 def _transcript() -> str:
@@ -118,6 +118,8 @@ def computed() -> dict[str, str]:
         "message.hello": _message(
             messages.Hello("a", "b", bytes(32), 8, (messages.RawClaim("q.block0", "r", 5, 9),))
         ),
+        "message.cut": _message(messages.Cut(0, 70_000)),
+        "message.receipt": messages.encode_receipt(messages.Receipt("p", 3)).hex(),
         "message.keep": _message(messages.Keep(0, 10, bytes(16))),
         "message.bases": _message(messages.Bases(0, 10, b"\xff\x03")),
         "transcript": _transcript(),

@@ -26,8 +26,8 @@ class Input(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     block: int
     kind: InputKind
     """heard: a message of the peer; held: one that waits for earlier blocks; announced: a report, with the
-    settings of its slots unless they are forgotten; joined: raw blocks; collected: detections, with the report that tells them;
-    ended: the block's last slot is past, with the raw blocks that it takes along."""
+    settings of its slots unless they are forgotten; joined: raw blocks; collected: detections, with the
+    report that tells them; ended: the last slot is past, with the raw blocks that the block takes along."""
     parts: tuple[bytes, ...]
     random: bytes = b""
     """What the block drew while it took this in."""

@@ -14,7 +14,7 @@ from msgspec import Meta
 from satqkd.bits import Bits, from_bytes
 from satqkd.errors import RemoteProtocolError
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAXIMUM_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 MAXIMUM_BLOCK_DETECTIONS: Final = 12_000_000
 """The sift answer fits a message: a bit a detection, up to three for each of the half that is kept, a sample

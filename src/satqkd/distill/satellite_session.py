@@ -140,11 +140,11 @@ class SatelliteSession(Session):
         return horizon is not None and slot < sent - horizon
 
     def _cut(self, block: SatelliteBlock, message: messages.Announce) -> None:
-        """The link was interrupted for longer than the source remembers: the block ends before this report."""
+        """The link was interrupted for longer than the source remembers: the block ends before this."""
         if self.parameters.planned:
             raise RemoteProtocolError(
-                f"block {block.index}: slots from {message.start_slot} on are forgotten, and a block of a pool "
-                f"cannot be cut; the session ends"
+                f"block {block.index}: slots from {message.start_slot} on are forgotten, and a block of a "
+                f"pool cannot be cut; the session ends"
             )
         for reply in block.cut(message):
             self._send(reply)

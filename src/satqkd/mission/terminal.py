@@ -142,6 +142,9 @@ class Terminal(ABC):
 
     def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
         """One line of the event log, told when what it says is durable; never key."""
+        self._add_line(now_s, stage, event, counts)
+
+    def _add_line(self, now_s: float, stage: str, event: str, counts: dict[str, Any]) -> None:
         self._lines.append(
             {"t_s": round(now_s, 3), "node": self.NODE, "stage": stage, "event": event, **counts}
         )
@@ -181,8 +184,9 @@ class Terminal(ABC):
         pass_id = parameters.pass_id
 
         def log(then_s: float, stage: str, event: str, **counts: Any) -> None:
-            earlier = {} if pass_id == self.parameters.pass_id else {"pass_id": pass_id}
-            self.log(then_s - self._since_s(epoch), stage, event, **counts, **earlier)
+            if pass_id != self.parameters.pass_id:
+                counts["pass_id"] = pass_id
+            self._add_line(then_s - self._since_s(epoch), stage, event, counts)
 
         return Conversation(
             parameters, make, store=self.store, peer=self.peer, epoch=epoch, origin=self._origin, log=log
