@@ -81,7 +81,7 @@ class Terminal(ABC):
 
     @property
     def worked_s(self) -> float:
-        """Pass time of the last tick of an earlier process that changed anything; -inf where there was none."""
+        """Pass time of the last tick of an earlier process that changed anything; -inf where none did."""
         return self.conversation.worked_s
 
     @property
