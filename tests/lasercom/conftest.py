@@ -14,7 +14,13 @@ Mischief = Callable[[list[bytes]], list[bytes]]
 
 
 def make_endpoint(direction: Direction, *, rate_bit_s: float = 10e6, **settings: object) -> Endpoint:
-    chosen = {"link_tag": TAG, "round_trip_s": 0.15, "maximum_message_bytes": 4 << 20, **settings}
+    chosen = {
+        "link_tag": TAG,
+        "boot": 1,
+        "light_time_s": lambda now_s: 0.004,
+        "maximum_message_bytes": 4 << 20,
+        **settings,
+    }
     return Endpoint(direction=direction, rate_bit_s=rate_bit_s, **chosen)
 
 
@@ -29,6 +35,7 @@ class Link:
     outages: Sequence[tuple[float, float]] = ()
     mischief: Mischief = list
     settings: dict[str, object] = field(default_factory=dict)
+    opened: bool = True
 
     def __post_init__(self) -> None:
         losses = self.loss if isinstance(self.loss, tuple) else (self.loss, self.loss)
@@ -49,6 +56,8 @@ class Link:
         self.at_station: list[tuple[float, int, bytes]] = []
         self.at_satellite: list[tuple[float, int, bytes]] = []
         self.trace: list[bytes] = []
+        while self.opened and not (self.satellite.connection and self.station.connection):
+            self.tick()
 
     @property
     def now_s(self) -> float:

@@ -1,25 +1,24 @@
-"""When to send again: round-trip estimate, frames in flight, pacing. Knows no stream and no message.
+"""When to send again: round trip, frames in flight, pacing. Knows no stream and no message.
 
-A laser beam keeps the order of frames, so a frame is lost as soon as one sent after it is acknowledged
-(on a path that reorders, this costs a needless repetition, nothing else). When nothing comes back at
-all, a few frames are sent again as probes, at intervals that double up to three round trips.
-Round-trip time and its deviation by RFC 6298 section 2; repeated frames give no sample (Karn and
-Partridge 1987); probes instead of a whole window again as in RFC 9002 section 6.2. No clock here:
-`now_s` is given.
+The round trip is twice the light time, which the orbit tells, and what both ends wait for their turn.
+A frame is lost when one sent after it is acknowledged: a laser beam keeps the order of frames. On a path
+that does not, frames that turn up after they were given up teach how long to wait for them (as RFC 8985,
+3.3, does). When nothing comes back at all, a few frames are sent again as probes, at a steady pace: silence
+is a cloud, never a crowd, so nothing backs off. No clock here: `now_s` is given.
 """
 
+import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
-_SMOOTHING: Final = 1 / 8  # RFC 6298 (2.3)
-_DEVIATION_SMOOTHING: Final = 1 / 4  # RFC 6298 (2.3)
-_CEILING_ROUND_TRIPS: Final = 3
-"""Silence here is a cloud or a lost frame, never a crowd: probing often disturbs nobody."""
 _PLAUSIBLE: Final = 0.75
-"""An answer sooner than this part of the shortest round trip was to an earlier copy of the frame."""
+"""An answer sooner than the light and this part of the shortest wait was to an earlier copy of the frame."""
+
+LightTime = Callable[[float], float]
+"""Light time one way, in seconds, at a time `now_s`."""
 
 
 class Flight(msgspec.Struct, eq=False, gc=False):
@@ -31,6 +30,10 @@ class Flight(msgspec.Struct, eq=False, gc=False):
     order: int = -1
     """Number of its latest transmission, counted over all streams."""
     sent_s: float = 0.0
+    overtaken_s: float | None = None
+    """When a later frame was acknowledged and this one, as last sent, was not."""
+    copy_overtaken_s: float | None = None
+    """The same of the transmission before the latest."""
     attempts: int = 0
     acknowledged: bool = False
     repeating: bool = False
@@ -38,49 +41,32 @@ class Flight(msgspec.Struct, eq=False, gc=False):
 
 
 class RoundTrip:
-    """Smoothed round-trip time and the timeout that follows from it."""
+    """How soon and how late an answer can come.
 
-    def __init__(self, *, expected_s: float, tick_s: float) -> None:
-        self._expected_s = expected_s
-        self._tick_s = tick_s
-        self._smoothed_s: float | None = None
-        self._deviation_s = 0.0
-        self._shortest_s = expected_s
-        self._doublings = 0
+    light_time_s: of the moment, from the orbit.
+    tick_s: longest interval between calls, of either end.
+    frame_s: time of the longest frame on the line; the answer's is taken to be no longer.
+    """
 
-    def sample(self, round_trip_s: float) -> None:
+    def __init__(self, *, light_time_s: LightTime, tick_s: float, frame_s: float) -> None:
+        self._light_time_s = light_time_s
+        self._waits_s = 3 * tick_s + 2 * frame_s
+        self._shortest_wait_s: float | None = None
+
+    def longest_s(self, now_s: float) -> float:
+        """A tick to be sent in and one to be taken in at each end, the answer being sent in the latter."""
+        return 2 * self._light_time_s(now_s) + self._waits_s
+
+    def sample(self, round_trip_s: float, now_s: float) -> None:
         """Take one measurement of a frame that was sent once."""
-        if self._smoothed_s is None:
-            self._smoothed_s, self._deviation_s = round_trip_s, round_trip_s / 2
-            self._shortest_s = round_trip_s
-            return
-        error_s = round_trip_s - self._smoothed_s
-        self._deviation_s += _DEVIATION_SMOOTHING * (abs(error_s) - self._deviation_s)
-        self._smoothed_s += _SMOOTHING * error_s
-        self._shortest_s = min(self._shortest_s, round_trip_s)
+        wait_s = max(0.0, round_trip_s - 2 * self._light_time_s(now_s))
+        if self._shortest_wait_s is None or wait_s < self._shortest_wait_s:
+            self._shortest_wait_s = wait_s
 
-    def plausible(self, round_trip_s: float) -> bool:
+    def plausible(self, round_trip_s: float, now_s: float) -> bool:
         """Whether an answer after this time can be to the latest copy of a repeated frame."""
-        return round_trip_s >= _PLAUSIBLE * self._shortest_s
-
-    def back_off(self) -> None:
-        """A timeout passed in silence."""
-        self._doublings = min(self._doublings + 1, 16)
-
-    def heard(self) -> None:
-        """The peer acknowledged something new."""
-        self._doublings = 0
-
-    @property
-    def timeout_s(self) -> float:
-        """How long silence lasts before a probe."""
-        ceiling_s = _CEILING_ROUND_TRIPS * max(self._expected_s, self._smoothed_s or 0.0)
-        return min(self._base_s() * 2.0**self._doublings, max(ceiling_s, self._base_s()))
-
-    def _base_s(self) -> float:
-        if self._smoothed_s is None:
-            return 2 * self._expected_s + self._tick_s
-        return self._smoothed_s + max(4 * self._deviation_s, self._tick_s)
+        wait_s = _PLAUSIBLE * (self._shortest_wait_s or 0.0)
+        return round_trip_s >= 2 * self._light_time_s(now_s) + wait_s
 
 
 class FlightLog:
@@ -89,52 +75,83 @@ class FlightLog:
     def __init__(self, round_trip: RoundTrip) -> None:
         self._round_trip = round_trip
         self._in_flight: OrderedDict[int, Flight] = OrderedDict()
+        self._overtaken: OrderedDict[int, Flight] = OrderedDict()
         self._next_order = 0
         self._newest_answered = -1
         self._last_activity_s = 0.0
+        self._patience_s = 0.0
 
     def sent(self, flight: Flight, now_s: float) -> None:
         """Note one transmission of a frame."""
-        self._in_flight.pop(flight.order, None)
+        self._forget(flight)
         flight.order, flight.sent_s = self._next_order, now_s
+        flight.copy_overtaken_s, flight.overtaken_s = flight.overtaken_s, None
         flight.attempts += 1
         self._in_flight[flight.order] = flight
         self._next_order += 1
         self._last_activity_s = now_s
 
-    def acknowledged(self, flights: Iterable[Flight], now_s: float) -> list[Flight]:
-        """Note frames newly acknowledged; gives those that are lost because later ones arrived."""
+    def _forget(self, flight: Flight) -> bool:
+        """Whether its latest transmission was still waited for."""
+        waiting = self._in_flight.pop(flight.order, None) or self._overtaken.pop(flight.order, None)
+        return waiting is not None
+
+    def acknowledged(self, flights: Iterable[Flight], now_s: float) -> None:
+        """Note frames newly acknowledged."""
         sample: Flight | None = None
-        heard = False
         for flight in flights:
-            heard = True
-            self._in_flight.pop(flight.order, None)
+            self._last_activity_s = now_s
+            if not self._forget(flight):
+                self._learn_patience(flight.overtaken_s, now_s)
+                continue
+            if not self._to_latest(flight, now_s):
+                self._learn_patience(flight.copy_overtaken_s, now_s)
+                continue
             if flight.attempts == 1 and (sample is None or flight.order > sample.order):
                 sample = flight
-            if flight.attempts == 1 or self._round_trip.plausible(now_s - flight.sent_s):
-                self._newest_answered = max(self._newest_answered, flight.order)
+            self._newest_answered = max(self._newest_answered, flight.order)
         if sample is not None:
-            self._round_trip.sample(now_s - sample.sent_s)
-        if heard:
-            self._round_trip.heard()
-            self._last_activity_s = now_s
-        return self._overtaken()
-
-    def _overtaken(self) -> list[Flight]:
-        lost = []
+            self._round_trip.sample(now_s - sample.sent_s, now_s)
         while self._in_flight and next(iter(self._in_flight)) < self._newest_answered:
-            lost.append(self._in_flight.popitem(last=False)[1])
+            order, late = self._in_flight.popitem(last=False)
+            late.overtaken_s = now_s
+            self._overtaken[order] = late
+
+    def _to_latest(self, flight: Flight, now_s: float) -> bool:
+        return flight.attempts == 1 or self._round_trip.plausible(now_s - flight.sent_s, now_s)
+
+    def _learn_patience(self, overtaken_s: float | None, now_s: float) -> None:
+        """A copy that was given up for lost was only late."""
+        if overtaken_s is not None:
+            late_s = min(now_s - overtaken_s, self._round_trip.longest_s(now_s))
+            self._patience_s = max(self._patience_s, late_s)
+
+    def lost(self, now_s: float) -> list[Flight]:
+        """Frames to give up for lost now: overtaken, and waited for as long as frames have been late."""
+        lost = []
+        while now_s >= self._overdue_s():
+            lost.append(self._overtaken.popitem(last=False)[1])
         return lost
 
-    def timed_out(self, now_s: float) -> None:
+    def _overdue_s(self) -> float:
+        for flight in self._overtaken.values():
+            if flight.overtaken_s is not None:
+                return flight.overtaken_s + self._patience_s
+        return math.inf
+
+    def probed(self, now_s: float) -> None:
         """Note that probes go out now."""
-        self._round_trip.back_off()
         self._last_activity_s = now_s
 
     @property
     def probe_s(self) -> float:
         """When silence has lasted long enough for a probe."""
-        return self._last_activity_s + self._round_trip.timeout_s
+        return self._last_activity_s + self._round_trip.longest_s(self._last_activity_s)
+
+    @property
+    def timer_s(self) -> float:
+        """When `lost` or a probe next has something."""
+        return min(self._overdue_s(), self.probe_s)
 
 
 class Pacer:
@@ -145,6 +162,11 @@ class Pacer:
         self._capacity_bits = rate_bit_s * tick_s + 8 * maximum_frame_bytes
         self._bits = rate_bit_s * tick_s
         self._at_s: float | None = None
+
+    @property
+    def at_s(self) -> float:
+        """Time of the latest call."""
+        return self._at_s or 0.0
 
     def refill(self, now_s: float) -> None:
         """Credit the time that passed; time that runs backwards credits nothing."""
@@ -162,4 +184,4 @@ class Pacer:
 
     def ready_s(self, n_bytes: int) -> float:
         """When a frame of this size may go."""
-        return (self._at_s or 0.0) + max(0.0, 8 * n_bytes - self._bits) / self._rate_bit_s
+        return self.at_s + max(0.0, 8 * n_bytes - self._bits) / self._rate_bit_s

@@ -30,7 +30,7 @@ from satqkd.distill.parameters import Parameters
 from satqkd.distill.session import Session
 from satqkd.errors import KeyAlreadyUsed
 from satqkd.keys import KeyStore
-from satqkd.lasercom import Direction, Endpoint
+from satqkd.lasercom import Direction, Endpoint, Priority, framing_of
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
 from satqkd.mission.report import UNFINISHED, BlockAngle, NodeReport
@@ -38,8 +38,6 @@ from satqkd.sky import format_utc
 
 TICKS_PER_S: Final = 20
 TICK_S: Final = 1 / TICKS_PER_S
-ROUND_TRIP_S: Final = 0.2
-"""First guess: four ticks. The link measures its own."""
 LogEvent = Callable[[dict[str, Any]], None]
 
 
@@ -70,10 +68,12 @@ class Terminal(ABC):
         self._link = Endpoint(
             link_tag=hashlib.sha256(parameters.pass_id.encode()).digest()[:4],
             direction=self.DIRECTION,
+            boot=1,
             rate_bit_s=self._rate_bit_s(),
-            round_trip_s=ROUND_TRIP_S,
+            light_time_s=contact.light_time_s,
             maximum_message_bytes=MAXIMUM_MESSAGE_BYTES + 4096,
             tick_s=TICK_S,
+            framing=framing_of(contact.satellite.lasercom, contact.station.lasercom, self.DIRECTION),
         )
 
     @property
@@ -90,8 +90,9 @@ class Terminal(ABC):
             self._commit(now_s)
         self._work(now_s)
         self._commit(now_s)
-        for message in self.session.data_to_send():
-            self._link.send(message, priority=0)
+        if self._link.connection:
+            for message in self.session.data_to_send():
+                self._link.send(message, priority=Priority.DISTILLATION)
         return self._link.data_to_send(now_s)
 
     def report(self) -> NodeReport:
