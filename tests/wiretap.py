@@ -19,11 +19,7 @@ from numpy.typing import NDArray
 from satqkd.distill.cascade import CascadeSchedule
 from satqkd.distill.codes import LEAK_FRACTIONS
 
-HEAD = struct.Struct("<2sBB4sIIBBHIII")
-HEAD_FIELDS = (
-    *("magic", "version", "kind", "link_tag", "boot", "peer_boot", "direction", "stream", "length"),
-    *("sequence", "message_bytes", "offset"),
-)
+HEAD = struct.Struct("<2sBB4sIII")
 KEYED_STAGES = ("Sift", "ChooseCodes", "Parities", "Verdicts", "Reveal", "Verify", "Close", "Amplify")
 TALK = ("Hello", "BeaconSchedule", "LockReport")
 FIELDS = {
@@ -129,35 +125,34 @@ def require(condition: object, what: str) -> None:
 
 def reassembled(datagrams: Iterable[tuple[str, float, bytes]]) -> list[tuple[str, float, float, bytes]]:
     """Whole messages of stream 1: direction, first and last time of its frames' first sending, bytes."""
-    frames: dict[tuple[str, int], tuple[float, int, int, bytes]] = {}
-    boots: dict[int, int] = {}
+    frames: dict[tuple[str, int], tuple[float, int, bytes]] = {}
+    boots: set[tuple[str, int, int]] = set()
     for direction, now_s, data in datagrams:
-        magic, version, kind, _, boot, _, sender, stream, length, sequence, size, offset = HEAD.unpack_from(
-            data
-        )
+        magic, version, flags, _, boot, peer_boot, sequence = HEAD.unpack_from(data)
+        kind, sender, stream, ends = flags & 3, flags >> 2 & 1, flags >> 3 & 3, flags >> 5
         require((magic, version) == (b"SQ", 2), "magic and version")
         require(sender == ("down", "up").index(direction), "direction")
-        require(len(data) == HEAD.size + length + 4, "length")
         require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "CRC")
         if kind != 0:
             continue
-        require(stream == 1, "no user traffic flies here")
-        require(boots.setdefault(sender, boot) == boot, "each end starts once")
-        piece = (size, offset, data[HEAD.size : -4])
+        require(stream == 1, "nothing but distillation flies here")
+        boots.add((direction, boot, peer_boot))
+        piece = (ends, data[HEAD.size : -4])
         known = frames.setdefault((direction, sequence), (now_s, *piece))
         require(known[1:] == piece, "a frame sent again differs from the first")
+    require(len(boots) <= 2, "one connection")
     messages: list[tuple[str, float, float, bytes]] = []
     for way in ("down", "up"):
         whole, times = b"", []
         for number in range(sum(direction == way for direction, _ in frames)):
-            now_s, size, offset, payload = frames[way, number]
-            require(offset == len(whole), "frames of a message join")
+            now_s, ends, payload = frames[way, number]
+            require(bool(ends & 1) == (not times), "the first frame of a message is marked, no other")
             whole += payload
             times.append(now_s)
-            if len(whole) == size:
+            if ends & 2:
                 messages.append((way, min(times), max(times), whole))
                 whole, times = b"", []
-        require(not whole, "the last message is whole")
+        require(not times, "the last message is whole")
     return messages
 
 

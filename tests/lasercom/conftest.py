@@ -14,29 +14,14 @@ Mischief = Callable[[list[bytes]], list[bytes]]
 
 
 def make_endpoint(direction: Direction, *, rate_bit_s: float = 10e6, **settings: object) -> Endpoint:
-    round_trip_s = settings.pop("round_trip_s", 0.15)
-    chosen = {"link_tag": TAG, "boot": 1, "maximum_message_bytes": 4 << 20, **settings}
-    return Endpoint(
-        direction=direction, rate_bit_s=rate_bit_s, round_trip_s=lambda now_s: round_trip_s, **chosen
-    )
-
-
-def met(satellite: Endpoint, station: Endpoint) -> tuple[Endpoint, Endpoint]:
-    """Both ends have heard each other, and nothing is owed."""
-    for sender, receiver in 2 * [(satellite, station), (station, satellite)]:
-        for datagram in sender.data_to_send(0.0):
-            receiver.receive(datagram, 0.0)
-    assert satellite.connection == station.connection == 1
-    return satellite, station
-
-
-def make_met(direction: Direction, **settings: object) -> Endpoint:
-    """An endpoint that has heard its peer."""
-    rest = {key: value for key, value in settings.items() if key not in ("maximum_message_bytes",)}
-    rest.pop("maximum_buffer_bytes", None)
-    mine, other = make_endpoint(direction, **dict(settings)), make_endpoint(Direction(1 - direction), **rest)
-    met(*((mine, other) if direction is Direction.FROM_SATELLITE else (other, mine)))
-    return mine
+    chosen = {
+        "link_tag": TAG,
+        "boot": 1,
+        "light_time_s": lambda now_s: 0.004,
+        "maximum_message_bytes": 4 << 20,
+        **settings,
+    }
+    return Endpoint(direction=direction, rate_bit_s=rate_bit_s, **chosen)
 
 
 @dataclass
@@ -50,6 +35,7 @@ class Link:
     outages: Sequence[tuple[float, float]] = ()
     mischief: Mischief = list
     settings: dict[str, object] = field(default_factory=dict)
+    opened: bool = True
 
     def __post_init__(self) -> None:
         losses = self.loss if isinstance(self.loss, tuple) else (self.loss, self.loss)
@@ -67,13 +53,11 @@ class Link:
             for direction, rate in zip(Direction, self.rates_bit_s, strict=True)
         )
         self.ticks = 0
-        self.begun_s = 0.0
         self.at_station: list[tuple[float, int, bytes]] = []
         self.at_satellite: list[tuple[float, int, bytes]] = []
         self.trace: list[bytes] = []
-        while self.satellite.connection == 0 or self.station.connection == 0:
+        while self.opened and not (self.satellite.connection and self.station.connection):
             self.tick()
-        self.begun_s = self.now_s
 
     @property
     def now_s(self) -> float:
@@ -129,11 +113,6 @@ def link() -> type[Link]:
 
 @pytest.fixture(scope="session")
 def endpoint() -> Callable[..., Endpoint]:
-    return make_met
-
-
-@pytest.fixture(scope="session")
-def stranger() -> Callable[..., Endpoint]:
     return make_endpoint
 
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from satqkd.config import Impairments, Outage
 from satqkd.errors import ConfigError
-from satqkd.lasercom import Channel, FrameLoss
+from satqkd.lasercom import Channel, Fates, FrameLoss
 
 
 def channel(*, frame_loss: float = 0.0, seed: int = 1, **settings: object) -> Channel:
@@ -153,3 +154,86 @@ def test_outages_are_stretches_without_a_link() -> None:
     assert FrameLoss.constant(0.5).outages() == ()
     line = Channel(rate_bit_s=8e3, frame_loss=fading, rng=np.random.default_rng(1), outages=[(20.0, 22.0)])
     assert line.counts.outages == ((20.0, 22.0), (from_s, to_s))
+
+
+def fates(seed: int = 1, **settings: float) -> Fates:
+    return Fates(Impairments(**settings), np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(("loss", "mean_frames"), [(0.1, 1.0), (0.1, 20.0), (0.3, 5.0)])
+def test_bursts_have_the_loss_and_the_length_asked_for(loss: float, mean_frames: float) -> None:
+    """Lengths are geometric: of the bursts, and of the stretches between."""
+    number = 200_000
+    drawn = fates(burst_loss=loss, burst_frames=mean_frames)
+    lost = np.array([drawn.next().lost for _ in range(number)])
+    edges = np.flatnonzero(np.diff(lost.astype(np.int8)))
+    lengths = np.diff(edges)
+    bursts = lengths[lost[edges[:-1] + 1]]
+    spread = np.sqrt(loss * (1 - loss) * 2 * mean_frames / number)
+    assert lost.mean() == pytest.approx(loss, abs=5 * spread)
+    assert bursts.mean() == pytest.approx(mean_frames, abs=5 * mean_frames / np.sqrt(bursts.size))
+    single = (bursts == 1).mean()
+    assert single == pytest.approx(1 / mean_frames, abs=5 / np.sqrt(bursts.size))
+
+
+def test_the_fate_of_a_frame_does_not_depend_on_sizes_nor_on_what_else_is_set() -> None:
+    settings = {"duplicated": 0.2, "reordered": 0.3, "delay_spread_s": 0.1, "corrupted": 0.2}
+    every, again = fates(burst_loss=0.2, burst_frames=3, **settings), fates(**settings)
+    for _ in range(2000):
+        one, other = every.next(), again.next()
+        assert (one.late_s, one.copy_late_s, one.changes) == (other.late_s, other.copy_late_s, other.changes)
+    small, large = (channel(frame_loss=0.2, fates=fates(burst_loss=0.2, **settings)) for _ in range(2))
+    for number in range(300):
+        for line, size in ((small, 4), (large, 40)):
+            line.submit(number.to_bytes(4, "big") * (size // 4), 10.0 * number, 0.0)
+    counts, theirs = small.counts, large.counts
+    assert counts.lost == theirs.lost and counts.corrupted == theirs.corrupted
+    assert (counts.duplicated, counts.reordered) == (theirs.duplicated, theirs.reordered)
+    assert counts.lost > 80 and counts.corrupted > 20 and counts.duplicated > 20 and counts.reordered > 40
+
+
+def test_late_frames_are_overtaken_and_copies_come_besides() -> None:
+    line = channel(fates=fates(reordered=0.3, duplicated=0.2, delay_spread_s=2.0))
+    names = [number.to_bytes(4, "big") for number in range(2000)]
+    for number, name in enumerate(names):
+        line.submit(name, 0.1 * number, 0.01)
+    arrived = line.due(1e3)
+    assert sorted(set(arrived)) == names
+    assert len(arrived) == 2000 + line.counts.duplicated
+    assert arrived != sorted(arrived)
+    assert line.counts.duplicated == pytest.approx(400, abs=100)
+    assert line.counts.reordered == pytest.approx(600, abs=110)
+
+
+def test_no_frame_is_later_than_the_spread() -> None:
+    line = channel(fates=fates(reordered=1.0, duplicated=1.0, delay_spread_s=0.5))
+    for number in range(500):
+        line.submit(bytes([number % 256]), 10.0 * number, 0.0)
+        arrived = line.due(10.0 * number + 0.502)
+        assert arrived == 2 * [bytes([number % 256])]
+
+
+def test_changed_bytes_are_one_to_three_and_the_length_stays() -> None:
+    line = channel(fates=fates(corrupted=0.5))
+    changed = []
+    for number in range(1000):
+        line.submit(bytes(24), 1.0 * number, 0.0)
+        (arrived,) = line.due(1.0 * number + 0.9)
+        assert len(arrived) == 24
+        changed.append(sum(byte != 0 for byte in arrived))
+    assert set(changed) == {0, 1, 2, 3}
+    assert line.counts.corrupted == sum(map(bool, changed)) == pytest.approx(500, abs=80)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"burst_loss": 0.6, "burst_frames": 1.0}, "lose at most 0.5"),
+        ({"reordered": 0.1}, "a delay_spread above 0"),
+    ],
+)
+def test_impairments_that_cannot_be_are_refused(wrong: dict[str, float], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        Impairments(**wrong)
+    with pytest.raises(ConfigError, match="from_s before to_s"):
+        Outage(from_s=2.0, to_s=2.0)

@@ -1,7 +1,7 @@
 """Settings: TOML in the user's units to checked structs in SI, with the evidence for each number."""
 
 from satqkd.config.base import DETECTORS, Settings
-from satqkd.config.lasercom import Beacon, Laser, Lasercom, LaserReceiver
+from satqkd.config.lasercom import Beacon, Impairments, Laser, Lasercom, LaserReceiver, Outage
 from satqkd.config.loader import Evidence, Loaded, config_id, load, read_toml
 from satqkd.config.orbit import Orbit
 from satqkd.config.protocol import Protocol
@@ -27,6 +27,7 @@ __all__ = [
     "Detector",
     "Evidence",
     "Header",
+    "Impairments",
     "Isolation",
     "Laser",
     "LaserReceiver",
@@ -34,6 +35,7 @@ __all__ = [
     "Limits",
     "Loaded",
     "Orbit",
+    "Outage",
     "Polarisation",
     "Protocol",
     "Receiver",

@@ -4,7 +4,7 @@ Where light and receiver of a direction are given, their budget makes the frame 
 where they are not, the frame loss is one number.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -81,6 +81,48 @@ class Beacon(Settings, frozen=True, kw_only=True):
             )
 
 
+class Outage(Settings, frozen=True, kw_only=True):
+    """A stretch of pass time in which nothing of this terminal arrives."""
+
+    from_s: Annotated[float, Meta(ge=-1e5, le=1e5)]
+    to_s: Annotated[float, Meta(ge=-1e5, le=1e5)]
+
+    def __post_init__(self) -> None:
+        if not self.from_s < self.to_s:
+            raise ConfigError(f"outages: expected from_s before to_s, got {self.from_s} and {self.to_s}")
+
+
+class Impairments(Settings, frozen=True, kw_only=True):
+    """What befalls a terminal's frames in the emulator besides light, fading and `frame_loss`.
+
+    Each frame has its fate by the seed and its number alone.
+    """
+
+    burst_loss: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Share of the frames that are lost in bursts, on average."""
+    burst_frames: Annotated[float, Meta(ge=1, le=1e6)] = 1.0
+    """Mean length of a burst."""
+    duplicated: Fraction = 0.0
+    """Probability that a frame arrives twice."""
+    reordered: Fraction = 0.0
+    """Probability that a frame arrives late, so that others may overtake it."""
+    delay_spread_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    """How late at most: evenly spread from 0 to this; second copies too."""
+    corrupted: Fraction = 0.0
+    """Probability that one to three bytes of a frame are changed."""
+    outages: tuple[Outage, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.burst_loss > self.burst_frames / (1 + self.burst_frames):
+            raise ConfigError(
+                f"impairments: expected bursts of {self.burst_frames} frames to lose at most "
+                f"{self.burst_frames / (1 + self.burst_frames):g} of all, got burst_loss {self.burst_loss}; "
+                f"lengthen them"
+            )
+        if self.reordered and not self.delay_spread_s:
+            raise ConfigError("impairments: expected a delay_spread above 0 with reordered, got none")
+
+
 class Lasercom(Settings, frozen=True, kw_only=True):
     """Classical laser link: what one terminal sends with, and receives the other with."""
 
@@ -90,3 +132,8 @@ class Lasercom(Settings, frozen=True, kw_only=True):
     """Probability that a frame of this terminal is lost whatever the light is like."""
     laser: Laser | None = None
     receiver: LaserReceiver | None = None
+    framing: Literal["bare", "space-packets"] = "bare"
+    """What datagrams travel in; both terminals of a link need the same."""
+    base_apid: Annotated[int, Meta(ge=0, le=2043)] = 64
+    """With space packets: APID of the first priority; the others take the next three."""
+    impairments: Impairments = Impairments()

@@ -161,10 +161,13 @@ class Journal:
         return self._known[pass_id]
 
 
-def next_boot(store: KeyStore) -> int:
-    """How often a node has been started with this store, this time included: never the same number twice."""
+def next_boot(store: KeyStore, *, after: int = 0) -> int:
+    """A number for this start of a node, larger than any before with this store, and than `after`.
+
+    after: the largest by which a peer has addressed this node; more than was counted where a store went back.
+    """
     with store.work() as connection:
-        connection.execute(update(BOOTS).values(starts=BOOTS.c.starts + 1))
+        connection.execute(update(BOOTS).values(starts=func.max(BOOTS.c.starts, after) + 1))
         return int(connection.execute(select(BOOTS.c.starts)).scalar_one())
 
 

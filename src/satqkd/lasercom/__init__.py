@@ -6,19 +6,36 @@ The layout of every byte stands in `docs/wire-link.md`.
 
 from satqkd.lasercom.arq import Endpoint, LinkCounts
 from satqkd.lasercom.channel import Channel, ChannelCounts, FrameLoss
-from satqkd.lasercom.frames import MAXIMUM_DATAGRAM_BYTES, Direction, Frame, Kind, Priority, decode, encode
+from satqkd.lasercom.fates import Fates
+from satqkd.lasercom.frames import (
+    MAXIMUM_BOOT,
+    MAXIMUM_DATAGRAM_BYTES,
+    Direction,
+    Frame,
+    Kind,
+    Priority,
+    decode,
+    encode,
+)
+from satqkd.lasercom.framing import BARE, Framing, SpacePackets, framing_of
 
 __all__ = [
+    "BARE",
+    "MAXIMUM_BOOT",
     "MAXIMUM_DATAGRAM_BYTES",
     "Channel",
     "ChannelCounts",
     "Direction",
     "Endpoint",
+    "Fates",
     "Frame",
     "FrameLoss",
+    "Framing",
     "Kind",
     "LinkCounts",
     "Priority",
+    "SpacePackets",
     "decode",
     "encode",
+    "framing_of",
 ]

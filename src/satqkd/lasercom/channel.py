@@ -2,8 +2,8 @@
 
 A frame waits for the transmitter, takes bits / rate to send, flies for the light time and may be lost with a
 probability that changes in time, or in an outage. One random number is drawn per frame submitted, whatever
-becomes of it, so the fate of the n-th frame depends on the generator alone. Frames are whole or lost: the
-terminal's own checksum is taken to drop damaged ones. Knows no frame layout and no clock.
+becomes of it, so the fate of the n-th frame depends on the generator alone. Frames are whole or lost, and in
+order, unless `fates` say otherwise. Knows no frame layout and no clock.
 """
 
 import heapq
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.errors import ConfigError
+from satqkd.lasercom.fates import Fate, Fates
 
 OUTAGE_LOSS: Final = 0.9
 OUTAGE_S: Final = 1.0
@@ -31,9 +32,15 @@ class ChannelCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: int = 0
     """Frames submitted."""
     lost: int = 0
-    """Frames sent and lost, at random or in an outage."""
+    """Frames sent and lost, at random, in a burst or in an outage."""
     dropped: int = 0
     """Frames that found the transmitter's queue full; never sent."""
+    corrupted: int = 0
+    """Frames that arrived with bytes changed; second copies are whole."""
+    duplicated: int = 0
+    """Frames that arrived twice."""
+    reordered: int = 0
+    """Frames that arrived late, so that others could overtake them."""
     outages: tuple[tuple[float, float], ...] = ()
     """Stretches (from, to) of pass time in which hardly a frame came through, whether any was sent or not."""
 
@@ -89,6 +96,7 @@ class Channel:
     maximum_queue_bytes: what may wait for the transmitter, the frame on the line included; senders that
         keep to the rate never fill it.
     outages: intervals (from, to) in seconds of `now_s`; a frame whose emission touches one is lost.
+    fates: what befalls frames besides; one is taken per frame submitted.
     Raises ConfigError for a value out of range.
     """
 
@@ -100,6 +108,7 @@ class Channel:
         rng: np.random.Generator,
         maximum_queue_bytes: int = 1 << 20,
         outages: Sequence[tuple[float, float]] = (),
+        fates: Fates | None = None,
     ) -> None:
         if not (rate_bit_s > 0 and math.isfinite(rate_bit_s)):
             raise ConfigError(f"laser channel: expected rate_bit_s > 0, got {rate_bit_s}")
@@ -113,13 +122,17 @@ class Channel:
         self._rng = rng
         self._maximum_queue_bytes = maximum_queue_bytes
         self._outages = tuple(outages)
+        self._fates = fates
         self._free_s = -math.inf
         self._flying: list[tuple[float, int, bytes]] = []
+        self._pushed = 0
         self._bytes = self._frames = self._lost = self._dropped = 0
+        self._corrupted = self._duplicated = self._reordered = 0
 
     def submit(self, datagram: bytes, now_s: float, light_time_s: float) -> None:
         """Give a datagram to the transmitter at `now_s`, not earlier than the one before it."""
         chance = float(self._rng.random())
+        fate = None if self._fates is None else self._fates.next()
         self._bytes += len(datagram)
         self._frames += 1
         start_s = max(self._free_s, now_s)
@@ -127,10 +140,27 @@ class Channel:
             self._dropped += 1
             return
         self._free_s = start_s + 8 * len(datagram) / self._rate_bit_s
-        if chance < self._frame_loss.at(start_s) or self._interrupted(start_s, self._free_s):
+        in_burst = fate is not None and fate.lost
+        if in_burst or chance < self._frame_loss.at(start_s) or self._interrupted(start_s, self._free_s):
             self._lost += 1
             return
-        heapq.heappush(self._flying, (self._free_s + light_time_s, self._frames, datagram))
+        arrival_s = self._free_s + light_time_s
+        if fate is None:
+            self._fly(arrival_s, datagram)
+        else:
+            self._befall(fate, arrival_s, datagram)
+
+    def _befall(self, fate: Fate, arrival_s: float, datagram: bytes) -> None:
+        self._reordered += fate.late_s is not None
+        self._corrupted += bool(fate.changes)
+        self._fly(arrival_s + (fate.late_s or 0.0), fate.damaged(datagram))
+        if fate.copy_late_s is not None:
+            self._duplicated += 1
+            self._fly(arrival_s + fate.copy_late_s, datagram)
+
+    def _fly(self, arrival_s: float, datagram: bytes) -> None:
+        heapq.heappush(self._flying, (arrival_s, self._pushed, datagram))
+        self._pushed += 1
 
     def _interrupted(self, start_s: float, end_s: float) -> bool:
         return any(start_s < until_s and end_s > from_s for from_s, until_s in self._outages)
@@ -155,5 +185,8 @@ class Channel:
             self._frames,
             self._lost,
             self._dropped,
+            self._corrupted,
+            self._duplicated,
+            self._reordered,
             (*self._outages, *self._frame_loss.outages()),
         )

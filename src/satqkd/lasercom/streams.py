@@ -1,24 +1,23 @@
 """The two halves of one priority stream: cutting messages into frames, and putting them together.
 
-Frames of a stream are numbered without gaps; a message is a run of frames that carry its length and
-their offset in it. Both halves are bounded: by bytes accepted and by frames beyond the first missing one.
-Knows no time, no other stream and no counter.
+Frames of a stream are numbered without gaps; a message is a run of frames, the first and the last marked.
+Both halves are bounded: by bytes accepted and by frames beyond the first missing one, and both live as long
+as one connection. Knows no time, no other stream and no counter.
 """
 
 import heapq
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
 from satqkd.errors import LocalProtocolError
+from satqkd.lasercom.connection import Peering
 from satqkd.lasercom.frames import (
     MAXIMUM_PAYLOAD_BYTES,
     MAXIMUM_WINDOW_FRAMES,
     OVERHEAD_BYTES,
-    Direction,
     Frame,
     Held,
     Kind,
-    encode,
 )
 from satqkd.lasercom.recovery import Flight
 
@@ -31,32 +30,25 @@ def wire_bytes(message_bytes: int) -> int:
     return message_bytes + n_frames * OVERHEAD_BYTES
 
 
-class Label(NamedTuple):
-    """What all frames of one end in one connection have in common, in the order of their fields."""
-
-    link_tag: bytes
-    boot: int
-    peer_boot: int
-    direction: Direction
-
-
 class Outbound:
     """Messages on their way out: waiting, cut into frames, sent, not yet acknowledged."""
 
-    def __init__(self, *, stream: int, label: Label, window_frames: int) -> None:
+    def __init__(self, *, stream: int, peering: Peering) -> None:
         self._stream = stream
-        self._label = label
-        self.window_frames = window_frames
-        """Beyond the oldest that is not acknowledged."""
+        self._peering = peering
         self._messages: deque[bytes] = deque()
         self._offset = 0
         self._base = 0
         self._next_sequence = 0
+        self._ends: deque[int] = deque()
+        self._arrived = 0
         self._flights: dict[int, Flight] = {}
         self._fresh: Flight | None = None
         self._again: list[int] = []
         self.held_bytes = 0
         """Bytes of frames accepted and not yet acknowledged in order."""
+        self.delivered = 0
+        """Messages that the peer's owner has read."""
 
     @property
     def idle(self) -> bool:
@@ -73,14 +65,14 @@ class Outbound:
         self._messages.append(message)
         self.held_bytes += wire_bytes(len(message))
 
-    def head(self) -> Flight | None:
+    def head(self, window_frames: int) -> Flight | None:
         """The frame to send next: one to repeat, else the next piece the window allows."""
         while self._again:
             flight = self._flights.get(self._again[0])
             if flight is not None and not flight.acknowledged:
                 return flight
             self._take_repeat()
-        if self._fresh is None and self._messages and len(self._flights) < self.window_frames:
+        if self._fresh is None and self._messages and self._next_sequence < self._base + window_frames:
             self._fresh = self._cut()
         return self._fresh
 
@@ -100,18 +92,22 @@ class Outbound:
     def _cut(self) -> Flight:
         if self._next_sequence == _SEQUENCE_LIMIT:
             raise LocalProtocolError(
-                f"lasercom stream {self._stream}: expected fewer than 2**32 frames in one connection; "
-                f"start the link anew"
+                f"lasercom stream {self._stream}: expected fewer than 2**32 frames in a connection; "
+                f"reset the link with a new boot"
             )
         message, offset, sequence = self._messages[0], self._offset, self._next_sequence
         piece = message[offset : offset + MAXIMUM_PAYLOAD_BYTES]
-        frame = Frame(Kind.DATA, *self._label, self._stream, sequence, len(message), offset, piece)
         self._offset += len(piece)
         self._next_sequence += 1
-        if self._offset == len(message):
+        last = self._offset == len(message)
+        if last:
             self._messages.popleft()
+            self._ends.append(sequence)
             self._offset = 0
-        return Flight(self._stream, sequence, encode(frame))
+        datagram = self._peering.encode(
+            Kind.DATA, stream=self._stream, first=offset == 0, last=last, sequence=sequence, payload=piece
+        )
+        return Flight(self._stream, sequence, datagram)
 
     def repeat(self, flight: Flight) -> None:
         """Send a frame again before anything new of this stream."""
@@ -122,7 +118,14 @@ class Outbound:
     def possible(self, held: Held) -> bool:
         """Whether the peer can hold what it says: nothing that was never sent."""
         sent = self._next_sequence - (self._fresh is not None)
-        return held.expected + held.bitmap.bit_length() <= sent
+        if held.expected + held.bitmap.bit_length() > sent:
+            return False
+        arrived = self._arrived
+        for end in self._ends:
+            if end >= held.expected or arrived >= held.taken:
+                break
+            arrived += 1
+        return held.taken <= arrived
 
     def acknowledge(self, held: Held) -> list[Flight]:
         """Take in what the peer holds; gives the frames it had not acknowledged before."""
@@ -134,6 +137,10 @@ class Outbound:
             if not flight.acknowledged:
                 flight.acknowledged = True
                 news.append(flight)
+        while self._ends and self._ends[0] < self._base:
+            self._ends.popleft()
+            self._arrived += 1
+        self.delivered = max(self.delivered, held.taken)
         bitmap = held.bitmap
         while bitmap:
             lowest = bitmap & -bitmap
@@ -145,9 +152,9 @@ class Outbound:
         return news
 
     def probes(self, count: int) -> list[Flight]:
-        """The oldest frames to ask with; ones held out of order too, when no other is left."""
+        """The oldest frames to ask with; when the peer holds all but reads nothing, one of those."""
         missing = [flight for flight in self._flights.values() if not flight.acknowledged]
-        chosen = (missing or list(self._flights.values()))[:count]
+        chosen = missing[:count] or list(self._flights.values())[: min(count, 1)]
         for flight in chosen:
             flight.acknowledged = False
         return chosen
@@ -162,22 +169,23 @@ class Inbound:
         self._expected = 0
         self._bitmap = 0
         self._frames: dict[int, Frame] = {}
+        self._inside = False
         self._partial = bytearray()
-        self._announced_bytes = 0
         self._messages: deque[bytes] = deque()
         self._unread_bytes = 0
+        self._taken = 0
         self.rejected = 0
         """Frames refused: over a cap, too far ahead, or in contradiction to their message."""
 
     @property
     def held(self) -> Held:
         """What to acknowledge."""
-        return Held(self._expected, self._bitmap)
+        return Held(self._expected, self._taken, self._bitmap)
 
     def accept(self, frame: Frame) -> bool:
         """Take a DATA frame of this stream; False when nothing is to be acknowledged for it."""
         ahead = frame.sequence - self._expected
-        if frame.message_bytes > self._maximum_message_bytes or ahead >= MAXIMUM_WINDOW_FRAMES:
+        if ahead >= MAXIMUM_WINDOW_FRAMES:
             self.rejected += 1
             return False
         if ahead >= 0 and frame.sequence not in self._frames:
@@ -198,24 +206,23 @@ class Inbound:
             self._join(frame)
 
     def _continues(self, frame: Frame) -> bool:
-        if frame.offset != len(self._partial):
-            return False
-        return frame.offset == 0 or frame.message_bytes == self._announced_bytes
+        fits = len(self._partial) + len(frame.payload) <= self._maximum_message_bytes
+        return fits and frame.first is not self._inside
 
     def _join(self, frame: Frame) -> None:
-        self._announced_bytes = frame.message_bytes
         self._partial += frame.payload
-        if len(self._partial) == frame.message_bytes:
+        self._inside = not frame.last
+        if frame.last:
             self._messages.append(bytes(self._partial))
             self._unread_bytes += len(self._partial) + OVERHEAD_BYTES
             self._partial.clear()
 
-    def read(self) -> tuple[bytes | None, bool]:
-        """The next whole message, if any; and whether reading it let further frames in."""
+    def read(self) -> bytes | None:
+        """The next whole message, if any; further frames may come in for it."""
         if not self._messages:
-            return None, False
+            return None
         message = self._messages.popleft()
         self._unread_bytes -= len(message) + OVERHEAD_BYTES
-        before = self._expected
+        self._taken += 1
         self._advance()
-        return message, self._expected != before
+        return message

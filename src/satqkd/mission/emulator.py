@@ -1,13 +1,14 @@
 """The laser link between two terminals: the time master's model of what flies between them.
 
-One channel each way, with its rate, light time and frame loss in time. Ticks are counted in whole numbers,
-so that memory and processes see the same times. Looks into no datagram.
+One channel each way, with its rate, light time, frame loss in time and impairments. Ticks are counted in
+whole numbers, so that memory and processes see the same times. Looks into no datagram.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from satqkd.lasercom import Channel, ChannelCounts, FrameLoss
+from satqkd.config.lasercom import Impairments, Lasercom
+from satqkd.lasercom import Channel, ChannelCounts, Fates, FrameLoss
 from satqkd.mission.contact import Contact
 from satqkd.mission.fading import Fading
 from satqkd.mission.flown import FlownContact
@@ -29,8 +30,8 @@ class LaserLink:
         self._contact = contact
         self._tap = tap
         self._channels = {
-            DOWN: _channel(contact.satellite.lasercom.rate_bit_s, down, seed, DOWN),
-            UP: _channel(contact.station.lasercom.rate_bit_s, up, seed, UP),
+            DOWN: _channel(contact.satellite.lasercom, down, seed, DOWN),
+            UP: _channel(contact.station.lasercom, up, seed, UP),
         }
 
     @property
@@ -65,5 +66,13 @@ class LinkEmulator(LaserLink):
         super().__init__(contact, fading.downlink(), fading.uplink(), seed=seed, tap=tap)
 
 
-def _channel(rate_bit_s: float, frame_loss: FrameLoss, seed: int, direction: str) -> Channel:
-    return Channel(rate_bit_s=rate_bit_s, frame_loss=frame_loss, rng=stream(seed, "lasercom", direction))
+def _channel(lasercom: Lasercom, frame_loss: FrameLoss, seed: int, direction: str) -> Channel:
+    impairments = lasercom.impairments
+    fates = Fates(impairments, stream(seed, "lasercom", direction, "fates"))
+    return Channel(
+        rate_bit_s=lasercom.rate_bit_s,
+        frame_loss=frame_loss,
+        rng=stream(seed, "lasercom", direction),
+        outages=[(outage.from_s, outage.to_s) for outage in impairments.outages],
+        fates=None if impairments == Impairments() else fates,
+    )

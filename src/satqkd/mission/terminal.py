@@ -20,7 +20,7 @@ from satqkd.distill.parameters import Parameters
 from satqkd.distill.session import Session
 from satqkd.errors import ForgedMessage, RemoteProtocolError
 from satqkd.keys import Journal, KeyStore, next_boot
-from satqkd.lasercom import Direction, Endpoint, Priority
+from satqkd.lasercom import MAXIMUM_BOOT, Direction, Endpoint, Priority, framing_of
 from satqkd.mission.conversation import Conversation, MakeSession, stored_epoch, stored_parameters
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
@@ -64,9 +64,10 @@ class Terminal(ABC):
             direction=self.DIRECTION,
             boot=next_boot(store),
             rate_bit_s=self._rate_bit_s(),
-            round_trip_s=self._round_trip_s,
+            light_time_s=contact.light_time_s,
             maximum_message_bytes=MAXIMUM_MESSAGE_BYTES + 4096,
             tick_s=TICK_S,
+            framing=framing_of(contact.satellite.lasercom, contact.station.lasercom, self.DIRECTION),
         )
 
     @property
@@ -149,10 +150,6 @@ class Terminal(ABC):
             {"t_s": round(now_s, 3), "node": self.NODE, "stage": stage, "event": event, **counts}
         )
 
-    def _round_trip_s(self, now_s: float) -> float:
-        """There and back, and a tick to be worked at either end."""
-        return 2 * (self.contact.light_time_s(now_s) + TICK_S)
-
     @abstractmethod
     def _rate_bit_s(self) -> float:
         """What this end's laser terminal carries."""
@@ -209,6 +206,8 @@ class Terminal(ABC):
     def _take_in(self, now_s: float, datagrams: list[bytes]) -> RemoteProtocolError | None:
         for datagram in datagrams:
             self._link.receive(datagram, now_s)
+        if self._link.boots[0] < self._link.addressed_boot < MAXIMUM_BOOT:
+            self._link.reset(boot=next_boot(self.store, after=self._link.addressed_boot))
         if self._link.connection != self._connection:
             self._connect(now_s)
         while (arrived := self._link.next_message()) is not None:
@@ -255,7 +254,7 @@ class Terminal(ABC):
             self._forged += 1
             self.log(now_s, "link", "forged", forged=self._forged)
             if conversation.session.proven or self._forged < MAXIMUM_UNPROVEN:
-                self._link.reset(now_s, boot=next_boot(self.store))
+                self._link.reset(boot=next_boot(self.store))
                 return None
             conversation.fail(error, then_s)
             return error
