@@ -26,6 +26,8 @@ EachInside = tuple[Inside, Inside, Inside, Inside]
 EachRate = tuple[EventRate, EventRate, EventRate, EventRate]
 Short = Annotated[float, Meta(ge=0, le=1e-2)]
 EachShort = tuple[Short, Short, Short, Short]
+Lag = Annotated[float, Meta(ge=-1e-8, le=1e-8)]
+EachLag = tuple[Lag, Lag, Lag, Lag]
 EachFraction = tuple[Fraction, Fraction, Fraction, Fraction]
 EachAfterpulsing = tuple[Afterpulsing, Afterpulsing, Afterpulsing, Afterpulsing]
 ErrorShare = Annotated[float, Meta(ge=0, le=0.5)]
@@ -49,6 +51,8 @@ class Detector(Settings, frozen=True, kw_only=True):
     """Share of the clicks that are late besides, by an exponential time."""
     jitter_tail_s: EachShort = NONE
     """Mean of that time."""
+    lag_s: EachLag = NONE
+    """How late each tags light against the common time; what differs opens the way to time shifts."""
     afterpulse_probability: EachAfterpulsing = NONE
     """That a click is followed by one more without light."""
     afterpulse_decay_s: EachShort = NONE
