@@ -3,6 +3,7 @@
 from satqkd.config.base import DETECTORS, Settings
 from satqkd.config.lasercom import Beacon, Laser, Lasercom, LaserReceiver
 from satqkd.config.loader import Evidence, Loaded, config_id, load, read_toml
+from satqkd.config.monitors import BrightLight, Monitors
 from satqkd.config.orbit import Orbit
 from satqkd.config.protocol import Protocol
 from satqkd.config.satellite import Header, Satellite, Source, Transmitter
@@ -22,6 +23,7 @@ from satqkd.config.station import (
 __all__ = [
     "DETECTORS",
     "Beacon",
+    "BrightLight",
     "Clock",
     "Cloud",
     "Detector",
@@ -33,6 +35,7 @@ __all__ = [
     "Lasercom",
     "Limits",
     "Loaded",
+    "Monitors",
     "Orbit",
     "Polarisation",
     "Protocol",

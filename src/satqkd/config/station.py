@@ -19,6 +19,7 @@ from satqkd.config.base import (
     Time,
 )
 from satqkd.config.lasercom import Lasercom
+from satqkd.config.monitors import BrightLight, Monitors
 from satqkd.errors import ConfigError
 
 Afterpulsing = Annotated[float, Meta(ge=0, le=0.3)]
@@ -160,8 +161,21 @@ class Receiver(Settings, frozen=True, kw_only=True):
     limits: Limits = Limits()
     detector: Detector
     tagger: Tagger = Tagger()
+    bright_light: BrightLight | None = None
+    """None: nothing is known of it, and no bias current is read."""
+    monitors: Monitors = Monitors()
 
     def __post_init__(self) -> None:
+        if self.monitors.bias_current_limit_a is not None and self.bright_light is None:
+            raise ConfigError(
+                "receiver.monitors.bias_current_limit: expected bright_light with it, got none: what a bias "
+                "current shows of light is not known; give both or neither"
+            )
+        if self.monitors.coincidence_false_alarm is not None and self.basis_choice != "passive":
+            raise ConfigError(
+                "receiver.monitors.coincidence_false_alarm: expected a passive receiver, got an active one, "
+                "in which light clicks in one basis at a time; leave it out"
+            )
         if self.basis_choice == "passive" and self.basis_z_probability != 0.5:
             raise ConfigError(
                 f"receiver.basis_z_probability: a passive receiver must be 0.5, got "

@@ -5,7 +5,8 @@ Importing this loads no numba and no h5py; making a `TwinReceiver`, or opening a
 """
 
 from satqkd.devices.dice import settings_of
-from satqkd.devices.door import Receiver, Transmitter, TurnsPlate
+from satqkd.devices.door import BiasReadings, Monitored, Receiver, Transmitter, TurnsPlate
+from satqkd.devices.eve_spec import EveSpec, parse_eve
 from satqkd.devices.nature import header_of
 from satqkd.devices.recorded import (
     RecordedCoins,
@@ -27,6 +28,9 @@ from satqkd.devices.recording import (
 from satqkd.devices.twin import TwinReceiver, TwinTransmitter
 
 __all__ = [
+    "BiasReadings",
+    "EveSpec",
+    "Monitored",
     "NewSatelliteFile",
     "NewStationFile",
     "Receiver",
@@ -45,6 +49,7 @@ __all__ = [
     "TwinReceiver",
     "TwinTransmitter",
     "header_of",
+    "parse_eve",
     "settings_of",
     "tag_record",
     "text_id",

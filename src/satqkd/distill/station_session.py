@@ -100,6 +100,16 @@ class StationSession(Session):
             self._send(message)
         self._collect(block)
 
+    def refuse_block(self, index: int, reason: str) -> None:
+        """All detections of the block are told, and the station will not open it: no basis is said.
+
+        reason: at most 512 characters.
+        """
+        block = self._open_block(index)
+        for message in block.refuse(reason):
+            self._send(message)
+        self._collect(block)
+
     def _announce_in(self, index: int, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
         """One message; a block that is full is cut here, whatever comes after."""
         block = self._open_block(index)

@@ -151,8 +151,8 @@ def swapped(slots: Ints, swap: Swap) -> Ints:
 class Candidates(NamedTuple):
     """Slots of a stretch that may click, in increasing order; columns of shape (n,)."""
 
-    index: Column
-    """Counts candidates, and the piece ends between them: the counter of their draws."""
+    number: Column
+    """Counts candidates, and the ends of pieces between them: the counter of their draws."""
     slots: Ints
     bound: Floats
     """Largest mean number of detected photons in the candidate's piece."""
