@@ -6,6 +6,7 @@ Importing this loads no numba and no h5py; making a `TwinReceiver`, or opening a
 
 from satqkd.devices.dice import settings_of
 from satqkd.devices.door import BiasReadings, Monitored, Receiver, Transmitter, TurnsPlate
+from satqkd.devices.eve_account import EveAccount, EveBlock
 from satqkd.devices.eve_spec import EveSpec, parse_eve
 from satqkd.devices.nature import header_of
 from satqkd.devices.recorded import (
@@ -29,6 +30,8 @@ from satqkd.devices.twin import TwinReceiver, TwinTransmitter
 
 __all__ = [
     "BiasReadings",
+    "EveAccount",
+    "EveBlock",
     "EveSpec",
     "Monitored",
     "NewSatelliteFile",

@@ -18,6 +18,7 @@ from satqkd.config import Satellite, Station
 from satqkd.constants import PS_PER_S
 from satqkd.devices.bias import photons_hz
 from satqkd.devices.dice import settings_of
+from satqkd.devices.eve_account import EveAccount, EveBlock
 from satqkd.devices.eve_attacks import Mask, Words, attack_of
 from satqkd.devices.eve_spec import EveSpec
 from satqkd.devices.nature import header_of
@@ -32,38 +33,6 @@ STREAM_EVE: Final = 7
 """In her dice: counter (slot mod 2^32, slot div 2^32, 0, STREAM_EVE), key eve/dice."""
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-
-class EveBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """What she knows of one block's sifted bits, before anything is leaked or compressed."""
-
-    block: int
-    sifted_bits: int
-    """Announced detections of keyed classes and bases, both ends in the same basis."""
-    bits_known: int
-    """Of these, known for sure."""
-    information_bits: float
-    """Shannon information: one for each bit known, less for each guess that is better than a coin."""
-    guessed_right: int
-    """Sifted bits that equal her best guess."""
-
-
-class EveAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """What an eavesdropper did in a pass, and what she knows. Counts; no bit of key."""
-
-    spec: str
-    attack: str
-    pulses: int
-    """Slots of her window."""
-    clicks_touched: int
-    """Photons that fell on detectors out of pulses that she had changed, before dead time."""
-    detections_touched: int
-    """Announced detections in slots that she had changed."""
-    blocks: tuple[EveBlock, ...]
-
-    def total(self, name: str) -> float:
-        """A field of the blocks, summed."""
-        return float(sum(getattr(each, name) for each in self.blocks))
 
 
 class Eavesdropper:
