@@ -119,6 +119,11 @@ def station_terminal(
     )
 
 
+def nobody() -> None:
+    """What tells of no attacker."""
+    return
+
+
 def twin_station(
     contact: Contact,
     protocol: Protocol,
@@ -136,7 +141,7 @@ def twin_station(
     station = station_terminal(contact, protocol, store, seed=seed, receiver=receiver, tie_bits=ties, log=log)
     eavesdropper = receiver.eavesdropper
     if eavesdropper is None:
-        return station, lambda: None
+        return station, nobody
     station.overheard = eavesdropper.hear
     edges = [station.parameters.first_slot(block) for block in range(protocol.blocks + 1)]
     return station, lambda: eavesdropper.account(edges, protocol.keyed_bases, protocol.keyed_classes)
@@ -216,7 +221,7 @@ def fly_terminals(
     *,
     seed: int,
     origin: str = TWIN,
-    told_by_eve: Callable[[], EveAccount | None] = lambda: None,
+    told_by_eve: Callable[[], EveAccount | None] = nobody,
     progress: Progress | None = None,
 ) -> PassReport:
     """Step two terminals through their pass; leaves each node's own report in the folder.
