@@ -19,7 +19,7 @@ from satqkd.constants import PS_PER_S
 from satqkd.devices.bias import photons_hz
 from satqkd.devices.dice import settings_of
 from satqkd.devices.eve_account import EveAccount, EveBlock
-from satqkd.devices.eve_attacks import Mask, Words, attack_of
+from satqkd.devices.eve_attacks import NO_KIND, Learnt, Mask, Words, attack_of
 from satqkd.devices.eve_spec import EveSpec
 from satqkd.devices.nature import header_of
 from satqkd.errors import ConfigError
@@ -28,11 +28,11 @@ from satqkd.kernels.clicks_plain import candidates_of, photon_keys, sent_in, sta
 from satqkd.kernels.philox_plain import MASK_32, SHIFT_32, columns
 from satqkd.randomness import key_words
 from satqkd.records import BASIS_NAMES, CLASS_NAMES, LinkSeries, Settings
+from satqkd.security.tails import binary_entropy
 
 STREAM_EVE: Final = 7
 """In her dice: counter (slot mod 2^32, slot div 2^32, 0, STREAM_EVE), key eve/dice."""
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class Eavesdropper:
@@ -132,19 +132,11 @@ class Eavesdropper:
             [[b in keyed_bases and c in keyed_classes for c in CLASS_NAMES] for b in BASIS_NAMES]
         )
         sifted = (bases == settings.basis) & keyed[settings.basis, settings.intensity_class]
-        certain, right, information = self._learnt(settings, words, touched)
+        learnt = self._learnt(settings, words, touched)
         blocks = []
         for block, (low, high) in enumerate(pairwise(first_slots)):
             here = sifted & (slots >= low) & (slots < high)
-            blocks.append(
-                EveBlock(
-                    block=block,
-                    sifted_bits=int(here.sum()),
-                    bits_known=int((here & certain).sum()),
-                    information_bits=float(information[here].sum()),
-                    guessed_right=int((here & right).sum()),
-                )
-            )
+            blocks.append(_block(block, here, learnt, settings))
         return EveAccount(
             spec=self.spec.text,
             attack=self.spec.attack,
@@ -154,13 +146,12 @@ class Eavesdropper:
             blocks=tuple(blocks),
         )
 
-    def _learnt(self, settings: Settings, words: Words, touched: Mask) -> tuple[Mask, Mask, Floats]:
-        """Known for sure, guessed right, information, slot by slot; a coin's guess where she touches none."""
+    def _learnt(self, settings: Settings, words: Words, touched: Mask) -> Learnt:
+        """What she knows, slot by slot; coins where she touches no pulse."""
         if self._attack is None:
             coin = (words[3] & np.uint64(1)).astype(np.uint8)
-            return touched, coin == settings.bit, np.zeros(touched.size)
-        certain, guess, information = self._attack.learnt(settings, words, touched)
-        return certain, guess == settings.bit, information
+            return Learnt(touched, coin, np.full(coin.size, NO_KIND))
+        return self._attack.learnt(settings, words, touched)
 
     def _acts(self, slots: Ints) -> tuple[Words, Mask]:
         """Her dice of the slots, and which of them she changes."""
@@ -178,6 +169,23 @@ class Eavesdropper:
                 f"detectors of {station.name}, got {self.spec.bright_w:g} W: weaker light makes clicks; "
                 "take more, or jamming"
             )
+
+
+def _block(block: int, here: Mask, learnt: Learnt, settings: Settings) -> EveBlock:
+    """What she knows of the sifted slots of a block."""
+    right = learnt.guess == settings.bit
+    known = int((here & learnt.certain).sum())
+    information_bits = float(known)
+    for kind in np.unique(learnt.kind[here & (learnt.kind != NO_KIND)]).tolist():
+        alike = right[here & (learnt.kind == kind)]
+        information_bits += alike.size * (1 - binary_entropy(float(alike.mean())))
+    return EveBlock(
+        block=block,
+        sifted_bits=int(here.sum()),
+        bits_known=known,
+        information_bits=information_bits,
+        guessed_right=int((here & right).sum()),
+    )
 
 
 def jammed(series: LinkSeries, spec: EveSpec | None, satellite: Satellite, station: Station) -> LinkSeries:

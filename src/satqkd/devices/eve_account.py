@@ -12,7 +12,10 @@ class EveBlock(msgspec.Struct, frozen=True, kw_only=True):
     bits_known: int
     """Of these, known for sure."""
     information_bits: float
-    """Shannon information: one for each bit known, less for each guess that is better than a coin."""
+    """Shannon information: one for each bit known, 1 - h(r) for each of the guesses that were right so often.
+
+    r is counted, which makes up to two bits of information out of none.
+    """
     guessed_right: int
     """Sifted bits that equal her best guess."""
 

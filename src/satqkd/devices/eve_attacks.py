@@ -38,6 +38,7 @@ Mask = NDArray[np.bool_]
 Words = tuple[Column, ...]
 
 _ONE: Final = np.uint64(1)
+NO_KIND: Final = -1
 
 
 class Learnt(NamedTuple):
@@ -47,8 +48,8 @@ class Learnt(NamedTuple):
     """Whether she knows it for sure."""
     guess: NDArray[np.uint8]
     """Her best guess; a coin where she knows nothing."""
-    information_bits: Floats
-    """Shannon information of each guess, in [0, 1]."""
+    kind: Ints
+    """Which guesses are equally good, from 0; -1 for those that are certain or a coin."""
 
 
 class Attack(Protocol):
@@ -122,7 +123,7 @@ class InterceptResend:
         basis, bit = self.found(settings, words)
         certain = touched & (basis == settings.basis)
         guess = np.where(touched, bit, (words[3] & _ONE).astype(np.int64)).astype(np.uint8)
-        return Learnt(certain, guess, certain.astype(np.float64))
+        return Learnt(certain, guess, np.full(guess.size, NO_KIND))
 
 
 class Blinding(InterceptResend):
@@ -169,7 +170,7 @@ class Splitting:
         several = uniform_32(words[0]) < self._several_share[settings.intensity_class]
         certain = touched & several
         guess = np.where(certain, settings.bit, (words[3] & _ONE).astype(np.uint8)).astype(np.uint8)
-        return Learnt(certain, guess, certain.astype(np.float64))
+        return Learnt(certain, guess, np.full(guess.size, NO_KIND))
 
 
 class TimeShift:
@@ -179,7 +180,6 @@ class TimeShift:
         self, spec: EveSpec, detection: Detection, gate_ps: float, shift_ps: float, brightest: float
     ) -> None:
         self._share, self._way, self._shift_ps = spec.share, spec.way, shift_ps
-        self._hidden = detection.swap.on
         here = seen_in_gate(detection, gate_ps, 0.0)
         shifted = [seen_in_gate(detection, gate_ps, shift) for shift in (shift_ps, -shift_ps)]
         gains = [min(here.sum() / max(each.sum(), 1e-12), 1 / brightest) for each in shifted]
@@ -207,12 +207,13 @@ class TimeShift:
         )
 
     def learnt(self, settings: Settings, words: Words, touched: Mask) -> Learnt:
-        """The better detector's bit; nothing where a swap of labels hides whose bit that is."""
-        odds = self._odds[self._ways(words), settings.basis]
-        known = touched & (not self._hidden)
-        coin = (words[3] & _ONE).astype(np.uint8)
-        guess = np.where(known & (odds != 0.5), odds > 0.5, coin).astype(np.uint8)
-        return Learnt(np.zeros(odds.size, bool), guess, np.where(known, 1 - _entropy_bits(odds), 0.0))
+        """The bit of the better detector, labels as they are: where they are swapped it is the other one."""
+        way = self._ways(words)
+        odds, coin = self._odds[way, settings.basis], (words[3] & _ONE).astype(np.uint8)
+        better = touched & (odds != 0.5)
+        guess = np.where(better, odds > 0.5, coin).astype(np.uint8)
+        kind = np.where(better, 2 * way + settings.basis, NO_KIND)
+        return Learnt(np.zeros(odds.size, bool), guess, kind.astype(np.int64))
 
 
 def seen_in_gate(detection: Detection, gate_ps: float, shift_ps: float) -> Floats:
@@ -229,8 +230,3 @@ def _odds(seen: Floats) -> list[float]:
     """Of bit 1 in Z and X; even where nothing is seen."""
     pairs = ((seen[0], seen[1]), (seen[2], seen[3]))
     return [float(one / (zero + one)) if zero + one > 0 else 0.5 for zero, one in pairs]
-
-
-def _entropy_bits(p: Floats) -> Floats:
-    q = np.clip(p, 1e-15, 1 - 1e-15)
-    return np.asarray(-q * np.log2(q) - (1 - q) * np.log2(1 - q))
