@@ -64,7 +64,7 @@ def test_without_an_attacker_nothing_is_told_and_all_is_as_ever(tmp_path: Path) 
     assert {each.monitor for each in watched.monitors} == {"bias_current", "detector_shares", "coincidences"}
 
 
-@pytest.mark.parametrize("share", [0.05, 0.2, 1.0])
+@pytest.mark.parametrize("share", [0.2, 1.0])
 def test_intercept_resend_is_seen_in_the_errors(share: float) -> None:
     flight = flown(f"intercept-resend:{share}")
     report, eve, quiet = flight.report, flight.report.eve, flown(None).report
@@ -73,12 +73,13 @@ def test_intercept_resend_is_seen_in_the_errors(share: float) -> None:
     assert abs(report.qber - expected) < 4.5 * (expected / report.sifted_bits) ** 0.5
     assert eve.sifted_bits == report.sifted_bits
     assert abs(eve.bits_known - share * eve.sifted_bits / 2) < 4.5 * (share * eve.sifted_bits / 2) ** 0.5
-    assert no_key(flight) and report.outcome == ("aborted" if share > 0.1 else "no_key")
+    assert no_key(flight) and report.outcome == "aborted"
     assert report.verdict.startswith("no monitor alarmed; no key was made (")
 
 
-def test_a_little_intercepting_costs_more_key_than_it_tells() -> None:
-    report, quiet = flown("intercept-resend:0.01").report, flown(None).report
+@pytest.mark.parametrize("share", [0.01, 0.05])
+def test_a_little_intercepting_costs_more_key_than_it_tells(share: float) -> None:
+    report, quiet = flown(f"intercept-resend:{share}").report, flown(None).report
     assert report.eve is not None and 0 < report.secret_bits < quiet.secret_bits
     assert quiet.secret_bits - report.secret_bits > report.eve.information_bits > 0
     assert report.eve.key_bits_exposed == 0 and "cover them" in report.verdict
@@ -151,7 +152,10 @@ class TestBlinding:
         report = flown("blinding,to=2", WATCHED, blocks=2).report
         assert [row["outcome"] for row in report.blocks] == ["aborted", "key"]
         assert alarms(report) == {(0, "bias_current")}
-        assert report.secret_bits == flown(None, blocks=2).report.blocks[1]["secret_bits"] > 0
+        quiet = flown(None, blocks=2).report.blocks[1]
+        assert report.blocks[1]["sifted_bits"] == quiet["sifted_bits"]
+        # The refused block taught nothing of the errors, so another code may be chosen.
+        assert report.secret_bits == pytest.approx(quiet["secret_bits"], rel=0.1) and report.secret_bits > 0
         assert report.eve is not None and report.eve.key_bits_exposed == 0
 
 
