@@ -38,7 +38,9 @@ from satqkd.distill.outcome import BlockReport, ErrorProfile
 from satqkd.lasercom import ChannelCounts, LinkCounts
 from satqkd.mission import NodeReport, PassReport, contact_of, planning, presets
 from satqkd.mission.counts_file import CountsFile, key_length_of, read_counts
+from satqkd.mission.eve_report import EveReport
 from satqkd.mission.files import link_budget
+from satqkd.mission.monitors import MonitorReading
 from satqkd.mission.report import BlockAngle
 from satqkd.node import DemoResult, RunConfig, read_run_config
 from satqkd.node.emulator import EmulatorReport
@@ -199,6 +201,8 @@ class TestResults:
             BlockReport,
             ErrorProfile,
             BlockAngle,
+            MonitorReading,
+            EveReport,
             LinkCounts,
             ChannelCounts,
             EmulatorReport,

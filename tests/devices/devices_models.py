@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from satqkd import config as structs
-from satqkd.devices import TwinReceiver
+from satqkd.devices import TwinReceiver, parse_eve
 from satqkd.records import LinkSeries, Tags
 
 SOURCE = structs.Source(
@@ -114,6 +114,7 @@ class Bench:
         detector: dict[str, Any] | None = None,
         clock: dict[str, Any] | None = None,
         beacon: dict[str, Any] | None = None,
+        eve: str | None = None,
     ) -> TwinReceiver:
         replace = msgspec.structs.replace
         satellite = replace(
@@ -128,7 +129,8 @@ class Bench:
             receiver=replace(STATION.receiver, detector=detectors, **receiver or {}),
             clock=replace(STATION.clock, **clock or {}),
         )
-        return TwinReceiver(satellite, station, series, slots=slots, key=self.key, seed=seed)
+        spec = None if eve is None else parse_eve(eve)
+        return TwinReceiver(satellite, station, series, slots=slots, key=self.key, seed=seed, eve=spec)
 
     def photons(self, tags: Tags) -> Tags:
         """Tags of the four detectors."""

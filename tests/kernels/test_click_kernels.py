@@ -81,6 +81,18 @@ def test_pulse_keys_equal_the_plain_twin(passive, equal, fraction_ps):
     assert np.array_equal(filled(clicks.pulse_keys, *arguments), expected)
 
 
+def test_lagging_detectors_equal_the_plain_twin_and_tag_later_by_their_lag():
+    path, pieces = make_path(), make_pieces(1_000, 70_000, 200_000)
+    light, on_time = make_light(path), make_detection()
+    late = on_time._replace(lag_ps=np.array([0.0, 250.0, -90.0, 0.0]))
+    keys = np.sort(clicks_plain.pulse_keys(pieces, 5, make_pulses(), light, late, path))
+    assert np.array_equal(filled(clicks.pulse_keys, pieces, 5, make_pulses(), light, late, path), keys)
+    before = np.sort(clicks_plain.pulse_keys(pieces, 5, make_pulses(), light, on_time, path))
+    for detector, lag_ps in enumerate(late.lag_ps):
+        times, earlier = ((each[each & 7 == detector] >> 3) for each in (keys, before))
+        assert times.size > 1_000 and (np.abs(times - earlier - lag_ps) <= 1).all()
+
+
 def test_pulse_keys_of_a_public_header_equal_the_plain_twin():
     path = make_path()
     first, second = header_codes("micius")

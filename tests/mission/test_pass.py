@@ -75,6 +75,9 @@ CONTRACT = [
     "timings_s",
     "classical",
     "processes",
+    "monitors",
+    "eve",
+    "verdict",
     "seed",
     "origin",
 ]

@@ -94,6 +94,8 @@ def tell_pass(report: "PassReport", *, json: bool, **more: Any) -> None:
             say(f"left out, for one end does not hold it: {', '.join(report.raw_left_out)}")
         if report.reason:
             say(f"{report.outcome}: {report.reason}")
+        if report.verdict:
+            say(report.verdict if report.eve is None else f"--eve {report.eve.spec}: {report.verdict}")
     if report.outcome != "key":
         raise typer.Exit(1)
 

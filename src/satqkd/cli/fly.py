@@ -37,6 +37,10 @@ def fly_pass(
     speed: Annotated[
         str, typer.Option(help="Pacing against the wall clock; `max` (none) is the only one so far.")
     ] = "max",
+    eve: Annotated[
+        str | None,
+        typer.Option(help="Who attacks the light, such as intercept-resend:0.2; see docs/eavesdroppers.md."),
+    ] = None,
     protocol: ProtocolFile = None,
     json: Json = False,
 ) -> None:
@@ -44,10 +48,10 @@ def fly_pass(
     if speed != "max":
         raise ConfigError(f"--speed: expected max, got {speed!r}; real-time pacing is not built yet")
     if out is not None:
-        _fly(satellite, station, at, seed, made_folder(out), in_memory, protocol, json)
+        _fly(satellite, station, at, seed, made_folder(out), in_memory, eve, protocol, json)
         return
     with TemporaryDirectory(prefix="satqkd-") as scratch:
-        _fly(satellite, station, at, seed, Path(scratch), in_memory, protocol, json)
+        _fly(satellite, station, at, seed, Path(scratch), in_memory, eve, protocol, json)
 
 
 def _fly(
@@ -57,19 +61,21 @@ def _fly(
     seed: int,
     folder: Path,
     in_memory: bool,
+    eve: str | None,
     protocol: Path | None,
     json: bool,
 ) -> None:
+    from satqkd.devices import parse_eve
     from satqkd.mission import contact_of, fly, presets, read_protocol, write_pass_folder
     from satqkd.node import RunConfig, fly_in_processes, free_port
 
-    rules = read_protocol(protocol)
+    spec, rules = None if eve is None else parse_eve(eve), read_protocol(protocol)
     contact = contact_of(presets.satellite(satellite), presets.station(station), at)
     say(f"{satellite} over {station}, seed {seed}, {'in memory' if in_memory else 'three processes'}")
     tell_old_elements(contact.satellite, contact.epoch)
     progress = ProgressLine("pass time")
     if in_memory:
-        report = fly(contact, rules, folder, seed=seed, progress=progress)
+        report = fly(contact, rules, folder, seed=seed, eve=spec, progress=progress)
     else:
         config = RunConfig(
             satellite=satellite,
@@ -78,6 +84,7 @@ def _fly(
             seed=seed,
             folder=str(folder),
             port=free_port(),
+            eve=eve,
             protocol=rules,
         )
         report = fly_in_processes(config, progress)

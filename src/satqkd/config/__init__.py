@@ -3,6 +3,7 @@
 from satqkd.config.base import DETECTORS, Settings
 from satqkd.config.lasercom import Beacon, Impairments, Laser, Lasercom, LaserReceiver, Outage
 from satqkd.config.loader import Evidence, Loaded, config_id, load, read_toml
+from satqkd.config.monitors import BrightLight, Monitors
 from satqkd.config.orbit import Orbit
 from satqkd.config.protocol import Protocol
 from satqkd.config.satellite import Header, Satellite, Source, Transmitter
@@ -22,6 +23,7 @@ from satqkd.config.station import (
 __all__ = [
     "DETECTORS",
     "Beacon",
+    "BrightLight",
     "Clock",
     "Cloud",
     "Detector",
@@ -34,6 +36,7 @@ __all__ = [
     "Lasercom",
     "Limits",
     "Loaded",
+    "Monitors",
     "Orbit",
     "Outage",
     "Polarisation",

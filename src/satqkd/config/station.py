@@ -19,6 +19,7 @@ from satqkd.config.base import (
     Time,
 )
 from satqkd.config.lasercom import Lasercom
+from satqkd.config.monitors import BrightLight, Monitors
 from satqkd.errors import ConfigError
 
 Afterpulsing = Annotated[float, Meta(ge=0, le=0.3)]
@@ -26,6 +27,8 @@ EachInside = tuple[Inside, Inside, Inside, Inside]
 EachRate = tuple[EventRate, EventRate, EventRate, EventRate]
 Short = Annotated[float, Meta(ge=0, le=1e-2)]
 EachShort = tuple[Short, Short, Short, Short]
+Lag = Annotated[float, Meta(ge=-1e-8, le=1e-8)]
+EachLag = tuple[Lag, Lag, Lag, Lag]
 EachFraction = tuple[Fraction, Fraction, Fraction, Fraction]
 EachAfterpulsing = tuple[Afterpulsing, Afterpulsing, Afterpulsing, Afterpulsing]
 ErrorShare = Annotated[float, Meta(ge=0, le=0.5)]
@@ -49,6 +52,8 @@ class Detector(Settings, frozen=True, kw_only=True):
     """Share of the clicks that are late besides, by an exponential time."""
     jitter_tail_s: EachShort = NONE
     """Mean of that time."""
+    lag_s: EachLag = NONE
+    """How late each tags light against the common time; what differs opens the way to time shifts."""
     afterpulse_probability: EachAfterpulsing = NONE
     """That a click is followed by one more without light."""
     afterpulse_decay_s: EachShort = NONE
@@ -156,8 +161,21 @@ class Receiver(Settings, frozen=True, kw_only=True):
     limits: Limits = Limits()
     detector: Detector
     tagger: Tagger = Tagger()
+    bright_light: BrightLight | None = None
+    """None: nothing is known of it, and no bias current is read."""
+    monitors: Monitors = Monitors()
 
     def __post_init__(self) -> None:
+        if self.monitors.bias_current_limit_a is not None and self.bright_light is None:
+            raise ConfigError(
+                "receiver.monitors.bias_current_limit: expected bright_light with it, got none: what a bias "
+                "current shows of light is not known; give both or neither"
+            )
+        if self.monitors.coincidence_false_alarm is not None and self.basis_choice != "passive":
+            raise ConfigError(
+                "receiver.monitors.coincidence_false_alarm: expected a passive receiver, got an active one, "
+                "in which light clicks in one basis at a time; leave it out"
+            )
         if self.basis_choice == "passive" and self.basis_z_probability != 0.5:
             raise ConfigError(
                 f"receiver.basis_z_probability: a passive receiver must be 0.5, got "

@@ -5,7 +5,9 @@ Importing this loads no numba and no h5py; making a `TwinReceiver`, or opening a
 """
 
 from satqkd.devices.dice import settings_of
-from satqkd.devices.door import Receiver, Skips, Transmitter, TurnsPlate
+from satqkd.devices.door import BiasReadings, Monitored, Receiver, Skips, Transmitter, TurnsPlate
+from satqkd.devices.eve_account import EveAccount, EveBlock
+from satqkd.devices.eve_spec import EveSpec, parse_eve
 from satqkd.devices.nature import header_of
 from satqkd.devices.recorded import (
     RecordedCoins,
@@ -27,6 +29,11 @@ from satqkd.devices.recording import (
 from satqkd.devices.twin import TwinReceiver, TwinTransmitter
 
 __all__ = [
+    "BiasReadings",
+    "EveAccount",
+    "EveBlock",
+    "EveSpec",
+    "Monitored",
     "NewSatelliteFile",
     "NewStationFile",
     "Receiver",
@@ -46,6 +53,7 @@ __all__ = [
     "TwinReceiver",
     "TwinTransmitter",
     "header_of",
+    "parse_eve",
     "settings_of",
     "tag_record",
     "text_id",

@@ -10,6 +10,7 @@ the satellite's clock after it. A driver calls no one back: the node asks, on it
 
 from typing import Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,6 +84,24 @@ class TurnsPlate(Protocol):
         before. Positive where light lies from the receiver's axes toward + from H. Slots increase from call
         to call. Asked about half a second before the light arrives; LocalProtocolError when it is too late.
         """
+        ...
+
+
+class BiasReadings(msgspec.Struct, frozen=True, eq=False):
+    """Bias currents of the four detectors, one row a reading, in order of time."""
+
+    t_s: NDArray[np.float64]
+    """Pass time of emission at which the reading ended; shape (n,)."""
+    current_a: NDArray[np.float64]
+    """Mean over the reading, detectors H, V, +, -; shape (n, 4)."""
+
+
+@runtime_checkable
+class Monitored(Protocol):
+    """What a receiver may offer besides: its detectors' bias currents, which show light no click tells."""
+
+    def readings(self, until_s: float) -> BiasReadings:
+        """The readings that ended since the last call, up to `until_s`, a pass time as in `read`."""
         ...
 
 

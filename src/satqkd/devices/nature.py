@@ -93,6 +93,7 @@ def detection_of(receiver: Receiver, source: Source, seed: int) -> Detection:
         sigma_ps=np.hypot(jitter_s, source.pulse_width_s) / FWHM_PER_SIGMA * PS_PER_S,
         tail_fraction=detector.each("jitter_tail_fraction"),
         tail_ps=detector.each("jitter_tail_s") * PS_PER_S,
+        lag_ps=detector.each("lag_s") * PS_PER_S,
         dark_hz=detector.each("dark_rate_hz"),
         beacon_sigma_ps=float(jitter_s[0]) / FWHM_PER_SIGMA * PS_PER_S,
         key_0=key_0,

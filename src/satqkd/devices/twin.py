@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from satqkd.config import Satellite, Source, Station
 from satqkd.constants import PS_PER_S
+from satqkd.devices.bias import BiasMeter
 from satqkd.devices.dice import settings_of
-from satqkd.devices.door import check_slots
+from satqkd.devices.door import BiasReadings, check_slots
+from satqkd.devices.eve_spec import EveSpec
 from satqkd.devices.nature import (
     ABOVE_ROUNDING,
     PIECE_PS,
@@ -88,14 +90,19 @@ class TwinReceiver:
         slots: int,
         key: tuple[int, int],
         seed: int,
+        eve: EveSpec | None = None,
     ) -> None:
         """Quantum pulses are slots 0..slots-1; noise lasts over the whole series, beacons from time 0.
 
         key: the dice, as given to the TwinTransmitter. seed: everything else that is random.
-        Raises DataFormatError when the series does not cover the slots or is not physical.
+        eve: who attacks. Raises DataFormatError when the series does not cover the slots or is not physical,
+        ConfigError for an attack that these detectors do not allow.
         """
         # Here, so that a satellite process never loads numba.
+        from satqkd.devices.eve import Eavesdropper, jammed
         from satqkd.kernels import clicks, labels, response
+
+        series = jammed(series, eve, satellite, station)
 
         self._kernels, self._respond, self._label = clicks, response.respond, labels.label
         self._slots = slots
@@ -111,8 +118,24 @@ class TwinReceiver:
         self._noise_hz = noise_hz_of(self._light, self._detection, self._path)
         self._beacons = Beacons(satellite.beacon, self._end_ps)
         self._memory = new_memory()
+        self.eavesdropper: Eavesdropper | None = None
+        if eve is not None:
+            self.eavesdropper = Eavesdropper(
+                eve,
+                satellite,
+                station,
+                slots=slots,
+                key=key,
+                seed=seed,
+                detection=self._detection,
+                brightest=float(series.transmittance.max() * series.fading.max()),
+            )
+        bright = station.receiver.bright_light
+        self._meter = None if bright is None else BiasMeter(bright, satellite.source.wavelength_m, seed)
         sigma_ps = max(float(self._detection.sigma_ps.max()), self._detection.beacon_sigma_ps)
         earliest_ps = LARGEST_DEVIATE * sigma_ps + max(-float(self._pulses.skew_ps.min()), 0.0)
+        earliest_ps += max(-float(self._detection.lag_ps.min()), 0.0)
+        earliest_ps += self.eavesdropper.earliest_ps if self.eavesdropper is not None else 0.0
         self._margin_ps = math.ceil(earliest_ps) + 2
         self._out, self._tags = np.empty(_FIRST_ROOM, np.int64), np.empty(_FIRST_ROOM, np.int64)
         self._held_back = np.empty(0, np.int64)
@@ -169,6 +192,12 @@ class TwinReceiver:
         self._plate_rad.append((from_slot, angle_rad))
         self._detection = self._detection._replace(plate=plate_of(self._plate_rad))
 
+    def readings(self, until_s: float) -> BiasReadings:
+        """Bias currents, one reading a segment; none where the settings do not say what they show."""
+        if self._meter is None:
+            return BiasReadings(np.empty(0), np.empty((0, 4)))
+        return self._meter.take(until_s)
+
     def _limit_ps(self, until_s: float) -> float:
         """Station time before which tags are given."""
         if until_s * PS_PER_S >= self._end_ps:
@@ -192,7 +221,17 @@ class TwinReceiver:
         self._final_before_ps = math.inf if is_last else self._arrival_ps(high_ps) - self._margin_ps
         cut = _count_before(keys, self._final_before_ps)
         self._held_back = keys[cut:].copy()
+        made = len(self._ready)
         self._answer(keys[:cut], NEVER_PS if is_last else int(self._final_before_ps))
+        if self._meter is not None:
+            self._read_currents(low_ps, high_ps, self._ready[made:])
+
+    def _read_currents(self, low_ps: int, high_ps: int, tags: list[NDArray[np.int64]]) -> None:
+        """What the bias currents were while a segment's clicks were made."""
+        assert self._meter is not None
+        clicks = sum((np.bincount(keys & 7, minlength=8)[:4] for keys in tags), np.zeros(4, np.int64))
+        bright_w = 0.0 if self.eavesdropper is None else self.eavesdropper.bright_w(low_ps, high_ps)
+        self._meter.note(high_ps / PS_PER_S, (high_ps - low_ps) / PS_PER_S, clicks, bright_w)
 
     def _answer(self, keys: NDArray[np.int64], before_ps: int) -> None:
         """Let detectors and tagger answer; what they tag becomes ready."""
@@ -217,12 +256,26 @@ class TwinReceiver:
         """Fill the scratch array; the number of keys there are, which may be more than it holds."""
         kernels, nature, out = self._kernels, (self._light, self._detection, self._path), self._out
         number = segment % 2**32
-        count = kernels.pulse_keys(self._pieces_of(segment), number, self._pulses, *nature, out, 0)
-        bound_hz = self._largest_noise_hz(low_ps, high_ps)
+        count = self._fill_photons(segment, out)
+        photons, bound_hz = count, self._largest_noise_hz(low_ps, high_ps)
         count = kernels.noise_keys(low_ps, high_ps, number, bound_hz, *nature, out, count)
+        if self.eavesdropper is not None and count <= out.size:
+            kept = self.eavesdropper.noise_kept(out[photons:count], self._path)
+            count = photons + kept.size
+            out[photons:count] = kept
         first_beacon, times = self._beacons.near(low_ps, high_ps)
         stretch = (first_beacon, times, low_ps, high_ps, BEACON_CHANNEL)
         return int(kernels.beacon_keys(*stretch, *nature, out, count))
+
+    def _fill_photons(self, segment: int, out: NDArray[np.int64]) -> int:
+        """The part of the scratch array that light of pulses fills."""
+        nature = (self._light, self._detection, self._path)
+        pieces, number = self._pieces_of(segment), segment % 2**32
+        if self.eavesdropper is None:
+            return int(self._kernels.pulse_keys(pieces, number, self._pulses, *nature, out, 0))
+        keys = self.eavesdropper.pulse_keys(pieces, number, self._pulses, *nature)
+        out[: keys.size] = keys[: out.size]
+        return int(keys.size)
 
     def _pieces_of(self, segment: int) -> Pieces:
         """Those of one segment; none before slot 0."""

@@ -198,7 +198,8 @@ class Done(BlockMessage, frozen=True, array_like=True):
 
 
 class Abandon(BlockMessage, frozen=True, array_like=True):
-    """Station: the block gives no key, and why. The satellite answers with the block's values."""
+    """Station: the block gives no key, and why. The satellite answers with the block's values, if it has
+    told anything of it."""
 
     outcome: Literal["no_key", "aborted"]
     reason: Text

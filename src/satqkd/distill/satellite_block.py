@@ -60,6 +60,7 @@ class SatelliteBlock(BlockHalf):
     TRANSITIONS = {
         (State.COLLECTING, messages.Keep): (State.FINISHED,),
         (State.COLLECTING, messages.Bases): (State.SIFTED,),
+        (State.COLLECTING, messages.Abandon): (State.FINISHED,),
         (State.SIFTED, messages.ChooseCodes): (State.RECONCILING,),
         (State.SIFTED, messages.Abandon): (State.ABANDONED,),
         (State.RECONCILING, messages.Verdicts): (State.RECONCILING, State.VERIFYING),
@@ -228,6 +229,10 @@ class SatelliteBlock(BlockHalf):
 
     def _on_abandon(self, message: messages.Abandon) -> State:
         self._outcome, self._reason = message.outcome, message.reason
+        if self.rounds is None:
+            self._take_settings()
+            self._finish(self._outcome, self._reason)
+            return State.FINISHED
         rounds = self._known_rounds
         values = tuple(to_bytes(rounds.keyed_bits(basis)) for basis in self._parameters.keyed_bases)
         self._say(messages.Values(self.index, values))

@@ -123,6 +123,14 @@ class StationBlock(BlockHalf):
         self._say(messages.Keep(self.index, self.detections, NO_TAG))
         return self._ended(State.KEPT)
 
+    def refuse(self, reason: str) -> list[messages.BlockMessage]:
+        """Give the block up before its bases are told: nothing of it is ever opened, no error is counted."""
+        self.require_collecting("refuse")
+        self._gathered = Gathered()
+        self._say(messages.Abandon(self.index, "aborted", reason))
+        self._finish("aborted", reason)
+        return self._ended(State.FINISHED)
+
     def _ended(self, state: State) -> list[messages.BlockMessage]:
         self._enter(state, (state,))
         replies, self._replies = self._replies, []

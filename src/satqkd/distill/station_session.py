@@ -49,6 +49,8 @@ class StationSession(Session):
     def _on_block_message(self, message: messages.BlockMessage, now_s: float) -> None:
         """A block's code classes are chosen when all blocks before it are finished: what they taught is then
         known, whatever the link's delays."""
+        if isinstance(message, messages.Cut) and message.block in self._finished:
+            return  # it was refused here while this was under way
         block = self._blocks.get(message.block)
         waits = isinstance(block, StationBlock) and block.state is StationState.ANNOUNCED
         if isinstance(message, messages.Sift) and waits:
@@ -123,6 +125,16 @@ class StationSession(Session):
             self._note(index, "ended")
             self._pools.keep(index, block.detections)
         for message in said:
+            self._send(message)
+        self._collect(block)
+
+    def refuse_block(self, index: int, reason: str) -> None:
+        """All detections of the block are told, and the station will not open it: no basis is said.
+
+        reason: at most 512 characters.
+        """
+        block = self._open_block(index)
+        for message in block.refuse(reason):
             self._send(message)
         self._collect(block)
 

@@ -113,6 +113,8 @@ class Swap(NamedTuple):
 
 NO_SWAP: Final = Swap(False, 0, 0)
 """No modulator."""
+ON_TIME: Final = np.zeros(4)
+"""Detectors that tag alike."""
 
 
 class Detection(NamedTuple):
@@ -135,3 +137,5 @@ class Detection(NamedTuple):
     key_1: int
     plate: Plate = AT_REST
     swap: Swap = NO_SWAP
+    lag_ps: Floats = ON_TIME
+    """How late each tags a photon besides, noise not told apart."""

@@ -217,7 +217,7 @@ def photon_keys(
     # Arrays by their own names, and calls with numbers alone: one that hands the tuples on would copy all of
     # them for each photon.
     k0, k1, passive = U64(detection.key_0), U64(detection.key_1), detection.passive
-    efficiency, tail_fraction = detection.efficiency, detection.tail_fraction
+    efficiency, tail_fraction, lag_ps = detection.efficiency, detection.tail_fraction, detection.lag_ps
     grid_ps, delay_ps, slope, wander_ps = path.grid_ps, path.delay_ps, path.delay_slope, path.wander_ps
     transmittance, fading, skew_ps = light.transmittance, light.fading, pulses.skew_ps
     header_slots, interval_slots = pulses.header_slots, pulses.interval_slots
@@ -267,7 +267,7 @@ def photon_keys(
             flip = uniform_32(w1) < (wrong if measured == basis else crossed_wrong)
             detector = 2 * measured + (turned ^ (1 if flip else 0))
             jitter = detection.sigma_ps[detector] * normal(w2, w3)
-            jitter += skew_ps[2 * basis + bit]
+            jitter += skew_ps[2 * basis + bit] + lag_ps[detector]
             if efficiency[detector] < best or tail_fraction[detector] > 0.0:
                 w0, w1, w2, w3 = words(first + U64(i), part, U64(2 + 2 * photon), _PULSES, k0, k1)
                 if uniform_32(w0) * best >= efficiency[detector]:

@@ -34,7 +34,7 @@ Lewis and Shedler, Naval Res. Logistics Quart. 26 (1979) 403; Stokes parameters 
 `satqkd.optics.polarisation`.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ STREAM_NOISE: Final = 2
 STREAM_BEACON: Final = 3
 STREAM_RESPONSE: Final = 4
 STREAM_SWAP: Final = 5
+FREE: Final = -1
+"""Of light that any basis may measure."""
 PHOTONS_MAX: Final = 64
 """Detected photons of one pulse are counted to here; beyond it the chance is below 1e-60 for mean 2."""
 LARGEST_DEVIATE: Final = 6.77
@@ -146,6 +148,29 @@ def swapped(slots: Ints, swap: Swap) -> Ints:
     return (words[0] & np.uint64(1)).astype(np.int64)
 
 
+class Candidates(NamedTuple):
+    """Slots of a stretch that may click, in increasing order; columns of shape (n,)."""
+
+    number: Column
+    """Counts candidates, and the ends of pieces between them: the counter of their draws."""
+    slots: Ints
+    bound: Floats
+    """Largest mean number of detected photons in the candidate's piece."""
+
+
+class Sent(NamedTuple):
+    """The light on its way to the receiver in some slots; columns of shape (n,)."""
+
+    basis: Ints
+    bit: Ints
+    photons: Floats
+    """Mean number at the satellite's exit, before the link's loss."""
+    late_ps: Floats
+    """How late it leaves."""
+    measured_in: Ints
+    """FREE: the receiver chooses the basis; else light that clicks in this basis alone."""
+
+
 def pulse_keys(
     pieces: Pieces, segment: int, pulses: Pulses, light: Light, detection: Detection, path: Path
 ) -> Ints:
@@ -153,7 +178,14 @@ def pulse_keys(
 
     segment: 32-bit number of this stretch.
     """
-    keys = [np.empty(0, np.int64)]
+    candidates = candidates_of(pieces, segment, detection)
+    sent = sent_in(candidates.slots, pulses)
+    return photon_keys(candidates, sent, segment, pulses, light, detection, path)[0]
+
+
+def candidates_of(pieces: Pieces, segment: int, detection: Detection) -> Candidates:
+    """Slots of the pieces that may click, by geometric gaps at the bound of each piece."""
+    found = [Candidates(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0))]
     next_index = 0
     for row, bound in enumerate(pieces.bound.tolist()):
         first_slot, end_slot = pieces.first_slot[row : row + 2].tolist()
@@ -161,50 +193,62 @@ def pulse_keys(
             continue
         index, slots = _candidates(first_slot, end_slot, next_index, segment, bound, detection)
         next_index += index.size + 1
-        keys += _photon_keys(index, slots, bound, segment, pulses, light, detection, path)
-    return np.concatenate(keys)
+        found.append(Candidates(index, slots, np.full(slots.size, bound)))
+    return Candidates(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
 
 
-def _photon_keys(
-    index: Column,
-    slots: Ints,
-    bound: float,
+def sent_in(slots: Ints, pulses: Pulses) -> Sent:
+    """What the source sends in slots, as its dice fall."""
+    intensity_class, basis, bit, chance = _settings(slots, pulses)
+    factor = 1.0 + pulses.spread[intensity_class] * (2.0 * chance - 1.0)
+    photons = pulses.intensities[intensity_class] * factor
+    return Sent(basis, bit, photons, pulses.skew_ps[2 * basis + bit], np.full(slots.size, FREE, np.int64))
+
+
+def photon_keys(
+    candidates: Candidates,
+    sent: Sent,
     segment: int,
     pulses: Pulses,
     light: Light,
     detection: Detection,
     path: Path,
-) -> list[Ints]:
-    """Keys of the photons of candidate slots, one array for first photons, second photons, ..."""
-    intensity_class, basis, bit, chance = _settings(slots, pulses)
+) -> tuple[Ints, NDArray[np.intp]]:
+    """Keys of the photons detected in candidate slots, and the row of the candidate of each, in no order."""
+    index, slots, bound = candidates
     emission = slot_ps(slots, pulses.period_ps, pulses.period_fraction_ps)
     cell = cell_of(emission, path)
-    factor = 1.0 + pulses.spread[intensity_class] * (2.0 * chance - 1.0)
     at_face = linear(light.transmittance, *cell) * fast(light.fading, emission, light, path)
     best = float(detection.efficiency.max())
-    mean = pulses.intensities[intensity_class] * factor * at_face * best
+    mean = sent.photons * at_face * best
     words = _draw(index, segment, 0, STREAM_PULSES, detection)
     clicked = uniform_32(words[2]) * -np.expm1(-bound) < -np.expm1(-mean)
     photons = np.where(clicked, _photon_number(uniform_32(words[3]), mean), 0)
-    wrong, crossed_wrong = flip_probabilities(slots, basis, emission, light, detection.plate, path)
+    wrong, crossed_wrong = flip_probabilities(slots, sent.basis, emission, light, detection.plate, path)
     first_choice = _draw(index, segment, 1, STREAM_PULSES, detection)[0]
-    turned = bit ^ swapped(slots, detection.swap)
-    keys = []
+    turned = sent.bit ^ swapped(slots, detection.swap)
+    keys, rows = [np.empty(0, np.int64)], [np.empty(0, np.intp)]
     for photon in range(int(photons.max(initial=0))):
-        here = photons > photon
+        here = np.flatnonzero(photons > photon)
         words = _draw(index[here], segment, 1 + 2 * photon, STREAM_PULSES, detection)
         more = _draw(index[here], segment, 2 + 2 * photon, STREAM_PULSES, detection)
         choice = words[0] if detection.passive else first_choice[here]
         measured = np.where(choice < detection.below_z, 0, 1)
-        flip = uniform_32(words[1]) < np.where(measured == basis[here], wrong[here], crossed_wrong[here])
+        forced = sent.measured_in[here]
+        if detection.passive:
+            measured = np.where(forced == FREE, measured, forced)
+        own = measured == sent.basis[here]
+        flip = uniform_32(words[1]) < np.where(own, wrong[here], crossed_wrong[here])
         detector = 2 * measured + (turned[here] ^ flip)
         kept = uniform_32(more[0]) * best < detection.efficiency[detector]
+        kept &= (forced == FREE) | (forced == measured)
         late = detection.sigma_ps[detector] * normal(words[2], words[3])
-        late += pulses.skew_ps[2 * basis[here] + bit[here]]
+        late += sent.late_ps[here] + detection.lag_ps[detector]
         is_late = uniform_32(more[1]) < detection.tail_fraction[detector]
         late += np.where(is_late, -np.log(uniform_53(more[2], more[3])) * detection.tail_ps[detector], 0.0)
         keys.append((station_ps(emission[here], late, path) * 8 + detector)[kept])
-    return keys
+        rows.append(here[kept])
+    return np.concatenate(keys), np.concatenate(rows)
 
 
 def noise_keys(

@@ -5,7 +5,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from satqkd.mission.planning import link_budget
 from satqkd.mission.presets import load_preset, names
 from satqkd.mission.report import NodeReport, PassReport
 from satqkd.results import to_json
+
+EVE_FILE: Final = "eve.json"
+"""What the twin tells of its attacker, from the station's process to the launcher."""
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -8,11 +8,14 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from satqkd.devices import EveAccount
 from satqkd.distill.outcome import BlockReport, ErrorProfile, Outcome
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.recovery import ClockReport
 from satqkd.lasercom import ChannelCounts, LinkCounts
+from satqkd.mission.eve_report import EveReport, eve_report, verdict
 from satqkd.mission.flown import FlownContact
+from satqkd.mission.monitors import MonitorReading
 from satqkd.results import ClassCounts
 from satqkd.security.tails import shannon_bits
 from satqkd.sky import format_utc
@@ -62,6 +65,8 @@ class NodeReport(msgspec.Struct, frozen=True):
     """Blocks of earlier passes that came to their end in this contact."""
     clock: ClockReport | None = None
     """What the station's clock followed and lost; None at the satellite."""
+    monitors: tuple[MonitorReading, ...] = ()
+    """Of the station: every reading of every block it closed."""
     cpu_s: float | None = None
     """Of the node's own process; None where both ends share one."""
     max_rss_mib: float | None = None
@@ -103,6 +108,9 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     timings_s: dict[str, Any]
     classical: dict[str, Any]
     processes: dict[str, Any]
+    monitors: tuple[MonitorReading, ...]
+    eve: EveReport | None
+    verdict: str
     seed: int
     origin: str
 
@@ -120,12 +128,17 @@ def pass_report(
     seed: int,
     origin: str,
     wall_s: float,
+    eve: EveAccount | None = None,
 ) -> PassReport:
-    """Both nodes' accounts as one. A block counts as key only where both ends confirmed it."""
+    """Both nodes' accounts as one. A block counts as key only where both ends confirmed it.
+
+    eve: what the twin tells of its attacker, which neither node knows.
+    """
     blocks = _both(satellite.blocks, station.blocks)
     counts = _summed(blocks)
     keys = max(1, sum(block.outcome == "key" for block in blocks))
     outcome, reason = _outcome(blocks, parameters.protocol.blocks)
+    attacked = None if eve is None else eve_report(eve, blocks)
     return PassReport(
         pass_id=parameters.pass_id,
         satellite=parameters.satellite,
@@ -165,6 +178,9 @@ def pass_report(
             for node in (satellite, station)
             if node.cpu_s is not None
         },
+        monitors=station.monitors,
+        eve=attacked,
+        verdict=verdict(attacked, blocks, station.monitors),
         seed=seed,
         origin=origin,
     )

@@ -13,7 +13,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from satqkd.config import Protocol, Satellite, Station
-from satqkd.devices import Receiver, Transmitter, TwinReceiver, TwinTransmitter, header_of
+from satqkd.devices import (
+    EveAccount,
+    EveSpec,
+    Receiver,
+    Transmitter,
+    TwinReceiver,
+    TwinTransmitter,
+    header_of,
+    parse_eve,
+)
 from satqkd.distill.authenticate import pass_key_bits
 from satqkd.distill.parameters import Parameters
 from satqkd.errors import KeyAlreadyUsed, LocalProtocolError
@@ -44,8 +53,11 @@ def twin_transmitter(contact: Contact, seed: int) -> TwinTransmitter:
     return TwinTransmitter(craft.source, key, header_of(craft), horizon_slots=horizon_slots)
 
 
-def twin_receiver(contact: Contact, seed: int) -> TwinReceiver:
-    """The station's nature: the same dice, the link, the detectors; only time tags come out."""
+def twin_receiver(contact: Contact, seed: int, eve: EveSpec | None = None) -> TwinReceiver:
+    """The station's nature: the same dice, the link, the detectors; only time tags come out.
+
+    eve: who attacks the light on its way.
+    """
     return TwinReceiver(
         satellite=contact.satellite,
         station=contact.station,
@@ -53,6 +65,7 @@ def twin_receiver(contact: Contact, seed: int) -> TwinReceiver:
         key=key_words(seed, "twin", "dice"),
         seed=seed,
         slots=contact.slots,
+        eve=eve,
     )
 
 
@@ -109,6 +122,34 @@ def station_terminal(
     )
 
 
+def nobody() -> None:
+    """What tells of no attacker."""
+    return
+
+
+def twin_station(
+    contact: Contact,
+    protocol: Protocol,
+    store: KeyStore,
+    *,
+    seed: int,
+    eve: EveSpec | None = None,
+    log: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> tuple[StationTerminal, Callable[[], EveAccount | None]]:
+    """A station behind the twin's light, and what tells of the attacker when the pass is over.
+
+    She hears what is announced, as anybody on the link; the station knows nothing of her.
+    """
+    receiver, ties = twin_receiver(contact, seed, eve), stream_bytes(seed, "station", "ties")
+    station = station_terminal(contact, protocol, store, seed=seed, receiver=receiver, tie_bits=ties, log=log)
+    eavesdropper = receiver.eavesdropper
+    if eavesdropper is None:
+        return station, nobody
+    station.overheard = eavesdropper.hear
+    edges = [station.parameters.first_slot(block) for block in range(protocol.blocks + 1)]
+    return station, lambda: eavesdropper.account(edges, protocol.keyed_bases, protocol.keyed_classes)
+
+
 def step_through(
     link: LaserLink,
     satellite: SatelliteTerminal,
@@ -144,32 +185,43 @@ def run_pass(
     seed: int = 1,
     protocol: Protocol | None = None,
     folder: Path | None = None,
+    eve: str | None = None,
     progress: Progress | None = None,
 ) -> PassReport:
     """Fly one pass with the digital twin and distil its key at both ends.
 
     satellite, station: presets' names, TOML paths, or settings. folder: where the stores are made or
-    opened; None keeps them for the run only. Raises ConfigError, NoPassError, KeyStoreError.
+    opened; None keeps them for the run only. eve: who attacks the light (`docs/eavesdroppers.md`).
+    Raises ConfigError, NoPassError, KeyStoreError.
     """
     craft = presets.satellite(satellite) if isinstance(satellite, str) else satellite
     ground = presets.station(station) if isinstance(station, str) else station
     rules = Protocol() if protocol is None else protocol
+    spec = None if eve is None else parse_eve(eve)
     contact = contact_of(craft, ground, at_utc)
     if folder is not None:
-        return fly(contact, rules, folder, seed=seed, progress=progress)
+        return fly(contact, rules, folder, seed=seed, eve=spec, progress=progress)
     with TemporaryDirectory(prefix="satqkd-") as scratch:
-        return fly(contact, rules, Path(scratch), seed=seed, progress=progress)
+        return fly(contact, rules, Path(scratch), seed=seed, eve=spec, progress=progress)
 
 
 def fly(
-    contact: Contact, protocol: Protocol, folder: Path, *, seed: int, progress: Progress | None = None
+    contact: Contact,
+    protocol: Protocol,
+    folder: Path,
+    *,
+    seed: int,
+    eve: EveSpec | None = None,
+    progress: Progress | None = None,
 ) -> PassReport:
     """`run_pass` on a contact already chosen, with the stores of a folder."""
     with open_stores(folder, contact, protocol) as (above, below):
         satellite = satellite_terminal(contact, protocol, above, seed=seed)
-        station = station_terminal(contact, protocol, below, seed=seed)
+        station, told_by_eve = twin_station(contact, protocol, below, seed=seed, eve=eve)
         link = LinkEmulator(contact, seed=seed)
-        return fly_terminals(satellite, station, link, folder, seed=seed, progress=progress)
+        return fly_terminals(
+            satellite, station, link, folder, seed=seed, told_by_eve=told_by_eve, progress=progress
+        )
 
 
 def fly_terminals(
@@ -180,9 +232,13 @@ def fly_terminals(
     *,
     seed: int,
     origin: str = TWIN,
+    told_by_eve: Callable[[], EveAccount | None] = nobody,
     progress: Progress | None = None,
 ) -> PassReport:
-    """Step two terminals through their pass; leaves each node's own report in the folder."""
+    """Step two terminals through their pass; leaves each node's own report in the folder.
+
+    told_by_eve: asked when the pass is over.
+    """
     started_s = time.monotonic()
     step_through(link, satellite, station, progress)
     for each in (satellite, station):
@@ -196,6 +252,7 @@ def fly_terminals(
         seed=seed,
         origin=origin,
         wall_s=time.monotonic() - started_s,
+        eve=told_by_eve(),
     )
 
 

@@ -4,10 +4,14 @@ See `terminal` for what both roles share.
 """
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from satqkd.bits import Bits
 from satqkd.constants import PS_PER_S
 from satqkd.devices import Receiver, Skips, TurnsPlate
 from satqkd.distill.clicks import Acceptance, Detections
@@ -16,6 +20,7 @@ from satqkd.distill.outcome import AngleEstimated, Event
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import plate_setting_rad
 from satqkd.distill.readiness import warm_up
+from satqkd.distill.recovery import Resolved
 from satqkd.distill.session import SessionState
 from satqkd.distill.station_session import StationSession
 from satqkd.keys import AuthenticationPool, KeyStore
@@ -25,10 +30,12 @@ from satqkd.mission.clock import clock_recovery, log_clock, never_locked, withou
 from satqkd.mission.conversation import Conversation
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
+from satqkd.mission.monitors import MonitorReading, StationMonitors, alarm_reason
 from satqkd.mission.report import BlockAngle, NodeReport
 from satqkd.mission.terminal import LogEvent, Terminal
 from satqkd.randomness import RandBytes
 
+Overheard = Callable[[NDArray[np.int64], Bits], None]
 SETTLING_S: Final = 1.0
 """After a block's last slot, all its clicks have slots by then: the sync's window and light time fit in."""
 TURNAROUND_S: Final = 2.5
@@ -62,6 +69,10 @@ class StationTerminal(Terminal):
         self._header = parameters.header
         edges_ps = settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S
         self._acceptance = Acceptance(*edges_ps, tie_bits, label_swap=settings.label_swap == "random")
+        self._monitors = StationMonitors(settings, parameters, receiver)
+        self._readings: list[MonitorReading] = []
+        self.overheard: Overheard = lambda slots, bases: None
+        """Told every announcement: its slots, and the bases that are public when their block is over."""
         self._begun = False
         self._next_announcement_s = 0.0
         self._was_locked = False
@@ -69,7 +80,7 @@ class StationTerminal(Terminal):
     def report(self) -> NodeReport:
         """What this end accounts for; without a lock of the clock its blocks say so."""
         clock = self._clock.report()
-        report = msgspec.structs.replace(super().report(), clock=clock)
+        report = msgspec.structs.replace(super().report(), clock=clock, monitors=tuple(self._readings))
         if self._clock.ever_locked:
             return report
         told = never_locked(clock)
@@ -131,7 +142,7 @@ class StationTerminal(Terminal):
         self._report_lock(now_s)
         if now_s >= self._next_announcement_s:
             self._next_announcement_s = now_s + self.parameters.protocol.announce_interval_s
-            self._announce(self._acceptance.accept(self._clock.resolved()), now_s)
+            self._announce(self._acceptance.accept(self._watched(self._clock.resolved())), now_s)
         if now_s >= self._block_end_s:
             self._close_block(now_s)
 
@@ -141,13 +152,38 @@ class StationTerminal(Terminal):
         return self.parameters.end_s(self._next_block) + self.parameters.maximum_light_time_s + SETTLING_S
 
     def _close_block(self, now_s: float) -> None:
-        self._announce(self._acceptance.accept(self._clock.resolved()), now_s)
+        self._announce(self._acceptance.accept(self._watched(self._clock.resolved())), now_s)
         if self._next_block == self.parameters.protocol.blocks - 1:
-            self._announce(self._acceptance.accept(self._clock.flush()), now_s)
+            self._announce(self._acceptance.accept(self._watched(self._clock.flush())), now_s)
             self._announce(self._acceptance.flush(), now_s)
             self.log(now_s, "sift", "clicks", **self._acceptance.counts.to_dict())
             log_clock(self, now_s, self._clock.report())
-        self._station_session.end_block(self._next_block, now_s)
+        alarm = self._alarm(now_s)
+        if alarm:
+            self._station_session.refuse_block(self._next_block, alarm)
+        else:
+            self._station_session.end_block(self._next_block, now_s)
+
+    def _watched(self, clicks: Resolved) -> Resolved:
+        self._monitors.feed(clicks)
+        return clicks
+
+    def _alarm(self, now_s: float) -> str:
+        """Why the block under way must not be opened, by the station's monitors; empty where it may."""
+        readings = self._monitors.judge(self._next_block)
+        self._readings += readings
+        for each in readings:
+            self.log(
+                now_s,
+                "monitor",
+                "judged",
+                block=each.block,
+                monitor=each.monitor,
+                reading=each.reading,
+                limit=each.limit,
+                alarm=each.alarm,
+            )
+        return alarm_reason(readings)
 
     def _announce(self, detections: Detections, now_s: float) -> None:
         """Tell slots of blocks still open; what comes later than its block's end is cut."""
@@ -157,6 +193,7 @@ class StationTerminal(Terminal):
             return
         slots = detections.slot[open_slots]
         self._station_session.announce(slots, detections.basis[open_slots], detections.bit[open_slots])
+        self.overheard(slots, detections.basis[open_slots])
         self.log(now_s, "sift", "announced", detections=int(slots.size), last_slot=int(slots[-1]))
 
     def _handle(self, event: Event, now_s: float) -> None:

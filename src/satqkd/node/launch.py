@@ -15,9 +15,11 @@ from typing import IO, Final
 
 import msgspec
 
+from satqkd.devices import EveAccount
 from satqkd.errors import ConfigError, Error, KeyStoreError, LinkError
 from satqkd.mission import presets
 from satqkd.mission.contact import contact_of
+from satqkd.mission.files import EVE_FILE
 from satqkd.mission.report import NodeReport, PassReport, pass_report
 from satqkd.mission.run_pass import (
     TWIN,
@@ -73,9 +75,16 @@ def fly_in_processes(config: RunConfig, progress: Progress | None = None) -> Pas
         seed=config.seed,
         origin=TWIN,
         wall_s=time.monotonic() - started_s,
+        eve=_told_by_eve(config),
     )
     emulator = {"cpu_s": carried.cpu_s, "max_rss_mib": carried.max_rss_mib}
     return msgspec.structs.replace(report, processes=report.processes | {"emulator": emulator})
+
+
+def _told_by_eve(config: RunConfig) -> EveAccount | None:
+    if config.eve is None:
+        return None
+    return msgspec.json.decode((config.directory / EVE_FILE).read_bytes(), type=EveAccount)
 
 
 def _run(folder: Path, progress: Progress | None) -> None:

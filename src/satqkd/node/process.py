@@ -8,18 +8,21 @@ key is marked spent before it is used.
 import resource
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
+from satqkd.devices import EveAccount, parse_eve
 from satqkd.errors import LinkError, ResourceError
 from satqkd.mission import presets
 from satqkd.mission.contact import contact_of
-from satqkd.mission.files import write_node_report
+from satqkd.mission.files import EVE_FILE, write_node_report, write_whole
 from satqkd.mission.run_pass import (
+    nobody,
     open_store,
     satellite_terminal,
-    station_terminal,
+    twin_station,
 )
 from satqkd.mission.terminal import TICKS_PER_S, Terminal
 from satqkd.node.event_log import EventLog
@@ -45,14 +48,24 @@ def run_node(config: RunConfig, role: Role) -> None:
         open_store(config.store_folder, name) as store,
         EventLog(config.directory / f"events.{role}.jsonl", contact.epoch) as log,
     ):
-        make = satellite_terminal if role == "satellite" else station_terminal
-        terminal = make(contact, config.protocol, store, seed=config.seed, log=log.write)
+        told_by_eve: Callable[[], EveAccount | None] = nobody
+        terminal: Terminal
+        if role == "satellite":
+            terminal = satellite_terminal(contact, config.protocol, store, seed=config.seed, log=log.write)
+        else:
+            eve = None if config.eve is None else parse_eve(config.eve)
+            terminal, told_by_eve = twin_station(
+                contact, config.protocol, store, seed=config.seed, eve=eve, log=log.write
+            )
         with bound_socket("", 0) as line:
             line.connect((config.host, config.port))
             _Loop(line, terminal, config, role).run()
         cpu_s, max_rss_mib = used_resources()
         report = msgspec.structs.replace(terminal.report(), cpu_s=cpu_s, max_rss_mib=max_rss_mib)
         write_node_report(config.directory, report)
+        account = told_by_eve()
+        if account is not None:
+            write_whole(config.directory / EVE_FILE, msgspec.json.encode(account))
 
 
 class _Loop:

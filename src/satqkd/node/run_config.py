@@ -32,6 +32,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Wall-clock silence after which a process takes the others for dead."""
     record_datagrams: bool = False
     """Keep every datagram in `datagrams.bin` (format in `docs/run-file.md`)."""
+    eve: str | None = None
+    """Who attacks the light, as `--eve` says it; told to the twin in the station's process alone."""
     protocol: Protocol = Protocol()
 
     @property
