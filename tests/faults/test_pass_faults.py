@@ -181,7 +181,7 @@ def test_too_little_authentication_key_is_refused(tmp_path: Path) -> None:
         provision(above, below, bits=pass_key_bits(1) - 8, randbytes=stream_bytes(1, "few"), now_utc=AT_UTC)
         satellite = satellite_terminal(contact, PROTOCOL, above, seed=1)
         station = station_terminal(contact, PROTOCOL, below, seed=1)
-        hello = station.step(-10.0, [])
+        hello = station.step(-10.0, satellite.step(-10.05, []))
         with pytest.raises(KeyExhausted, match="provision") as caught:
             satellite.step(-9.95, hello)
         assert caught.value.exit_code == 3
@@ -193,7 +193,8 @@ def test_a_killed_node_never_uses_its_authentication_key_again(tmp_path: Path) -
     contact = contact_of(toy_satellite(), toy_station(), AT_UTC)
     with open_store(tmp_path, "toy-satellite") as above, open_store(tmp_path, "toy-station") as below:
         provision(above, below, bits=16 * pass_key_bits(1), randbytes=stream_bytes(1, "many"), now_utc=AT_UTC)
-        hello = station_terminal(contact, PROTOCOL, below, seed=1).step(-10.0, [])
+        opening = satellite_terminal(contact, PROTOCOL, above, seed=1).step(-10.05, [])
+        hello = station_terminal(contact, PROTOCOL, below, seed=1).step(-10.0, opening)
     child = os.fork()
     if child == 0:
         try:
