@@ -5,7 +5,7 @@ QUIC (`aioquic`) is stepped without sockets, to the millisecond, the laser link 
 are. What the channel let through is measured on the line kept full by the laser link: bits of frames that
 came through in the measured time. Goodput counts payload that came out in order, and nothing else.
 
-    python benchmarks/link.py [--json] [--seconds 20] [--only WORD]
+    python benchmarks/link.py [--json] [--seconds 12] [--only WORD]
 """
 
 import argparse
@@ -28,7 +28,7 @@ START_S = 2.0
 DOWN_BIT_S, UP_BIT_S = 10e6, 2e6
 MESSAGE = bytes(range(256)) * 64
 OUTAGES_S = (1.0, 5.0, 20.0, 60.0)
-TRANSFER_BYTES = 4 << 20
+TRANSFER_BYTES = 2 << 20
 Outages = tuple[tuple[float, float], ...]
 
 
@@ -251,7 +251,7 @@ def cpu_rows() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--only", default="", help="scenarios whose name holds this")
     chosen = parser.parse_args()
     result: dict[str, Any] = {"goodput": [], "outages": []}
