@@ -88,7 +88,7 @@ class QuicPair:
         self._given_bytes[way] += n_bytes
 
     def run_until(self, until_s: float, *, fill: tuple[int, ...], enough: int | None = None) -> float:
-        """Step on, keeping the senders of `fill` supplied, until a time or enough bytes came; the time."""
+        """Step on, the senders of `fill` supplied, until a time or enough bytes came down; the time then."""
         while self.now_s < until_s and (enough is None or self.read_bytes[0] < enough):
             for way in fill:
                 if self._ready[way] and self._given_bytes[way] - self.read_bytes[way] < BACKLOG_BYTES:

@@ -21,7 +21,7 @@ TEXT_ROOMS = ("mission/report.py", "mission/optimum.py", "show/")
 
 DIMENSIONLESS = {
     # probabilities and shares
-    "burst_frames", "burst_loss", "changes", "corrupted", "duplicated", "reordered",
+    "burst_loss", "changes", "corrupted", "duplicated", "reordered",
     "afterpulse", "basis_z_probability", "beacon_seen", "dark_probability", "dark_spread",
     "efficiency_spread", "keyed_shares", "measured_z", "sent_z", "splitter_x_share", "weights", "x_share",
     "class_error",

@@ -160,25 +160,35 @@ def fates(seed: int = 1, **settings: float) -> Fates:
     return Fates(Impairments(**settings), np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize(("loss", "mean_frames"), [(0.1, 1.0), (0.1, 20.0), (0.3, 5.0)])
-def test_bursts_have_the_loss_and_the_length_asked_for(loss: float, mean_frames: float) -> None:
-    """Lengths are geometric: of the bursts, and of the stretches between."""
-    number = 200_000
-    drawn = fates(burst_loss=loss, burst_frames=mean_frames)
-    lost = np.array([drawn.next().lost for _ in range(number)])
+@pytest.mark.parametrize(("loss", "mean_s"), [(0.1, 0.05), (0.1, 0.5), (0.3, 0.2)])
+def test_bursts_have_the_loss_and_the_length_asked_for(loss: float, mean_s: float) -> None:
+    """Lengths are exponential: as many are longer than twice the mean as e to the -2."""
+    step_s, number = mean_s / 50, 500_000
+    bursts = fates(burst_loss=loss, burst_s=mean_s).bursts
+    lost = np.array([bursts.at(step_s * n) for n in range(number)])
     edges = np.flatnonzero(np.diff(lost.astype(np.int8)))
-    lengths = np.diff(edges)
-    bursts = lengths[lost[edges[:-1] + 1]]
-    spread = np.sqrt(loss * (1 - loss) * 2 * mean_frames / number)
+    lengths_s = (np.diff(edges) * step_s)[lost[edges[:-1] + 1]]
+    spread = np.sqrt(2 * loss * (1 - loss) * 50 / number)
     assert lost.mean() == pytest.approx(loss, abs=5 * spread)
-    assert bursts.mean() == pytest.approx(mean_frames, abs=5 * mean_frames / np.sqrt(bursts.size))
-    single = (bursts == 1).mean()
-    assert single == pytest.approx(1 / mean_frames, abs=5 / np.sqrt(bursts.size))
+    assert lengths_s.mean() == pytest.approx(mean_s, rel=0.03 + 5 / np.sqrt(lengths_s.size))
+    assert (lengths_s > 2 * mean_s).mean() == pytest.approx(np.exp(-2), abs=2.5 / np.sqrt(lengths_s.size))
+
+
+def test_bursts_go_on_while_nobody_sends() -> None:
+    busy, sparse = (fates(burst_loss=0.3, burst_s=0.2).bursts for _ in range(2))
+    often = [busy.at(0.01 * n) for n in range(10_000)]
+    assert [sparse.at(1.0 * n) for n in range(100)] == often[::100]
+    assert not any(fates().bursts.at(0.01 * n) for n in range(1000))
+    line = channel(fates=fates(burst_loss=0.3, burst_s=0.2))
+    for number, lost in enumerate(often[::10]):
+        before = line.counts.lost
+        line.submit(b"x", 0.1 * number, 0.0)
+        assert line.counts.lost - before == lost
 
 
 def test_the_fate_of_a_frame_does_not_depend_on_sizes_nor_on_what_else_is_set() -> None:
     settings = {"duplicated": 0.2, "reordered": 0.3, "delay_spread_s": 0.1, "corrupted": 0.2}
-    every, again = fates(burst_loss=0.2, burst_frames=3, **settings), fates(**settings)
+    every, again = fates(burst_loss=0.2, **settings), fates(**settings)
     for _ in range(2000):
         one, other = every.next(), again.next()
         assert (one.late_s, one.copy_late_s, one.changes) == (other.late_s, other.copy_late_s, other.changes)
@@ -225,15 +235,8 @@ def test_changed_bytes_are_one_to_three_and_the_length_stays() -> None:
     assert line.counts.corrupted == sum(map(bool, changed)) == pytest.approx(500, abs=80)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"burst_loss": 0.6, "burst_frames": 1.0}, "lose at most 0.5"),
-        ({"reordered": 0.1}, "a delay_spread above 0"),
-    ],
-)
-def test_impairments_that_cannot_be_are_refused(wrong: dict[str, float], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
-        Impairments(**wrong)
+def test_impairments_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigError, match="a delay_spread above 0"):
+        Impairments(reordered=0.1)
     with pytest.raises(ConfigError, match="from_s before to_s"):
         Outage(from_s=2.0, to_s=2.0)

@@ -145,7 +145,7 @@ SCHEDULE = st.lists(
 HARM = st.builds(
     lambda burst, doubled, late, spoilt: Impairments(
         burst_loss=burst,
-        burst_frames=4,
+        burst_s=0.1,
         duplicated=doubled,
         reordered=late,
         delay_spread_s=0.4,

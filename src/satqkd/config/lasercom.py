@@ -95,12 +95,12 @@ class Outage(Settings, frozen=True, kw_only=True):
 class Impairments(Settings, frozen=True, kw_only=True):
     """What befalls a terminal's frames in the emulator besides light, fading and `frame_loss`.
 
-    Each frame has its fate by the seed and its number alone.
+    Each frame has its fate by the seed and its number alone, bursts by the seed and pass time.
     """
 
     burst_loss: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Share of the frames that are lost in bursts, on average."""
-    burst_frames: Annotated[float, Meta(ge=1, le=1e6)] = 1.0
+    """Share of the time that is in bursts, on average; what is sent in one is lost."""
+    burst_s: Annotated[float, Meta(ge=1e-3, le=1e3)] = 0.05
     """Mean length of a burst."""
     duplicated: Fraction = 0.0
     """Probability that a frame arrives twice."""
@@ -113,12 +113,6 @@ class Impairments(Settings, frozen=True, kw_only=True):
     outages: tuple[Outage, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.burst_loss > self.burst_frames / (1 + self.burst_frames):
-            raise ConfigError(
-                f"impairments: expected bursts of {self.burst_frames} frames to lose at most "
-                f"{self.burst_frames / (1 + self.burst_frames):g} of all, got burst_loss {self.burst_loss}; "
-                f"lengthen them"
-            )
         if self.reordered and not self.delay_spread_s:
             raise ConfigError("impairments: expected a delay_spread above 0 with reordered, got none")
 

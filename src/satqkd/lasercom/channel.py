@@ -140,7 +140,7 @@ class Channel:
             self._dropped += 1
             return
         self._free_s = start_s + 8 * len(datagram) / self._rate_bit_s
-        in_burst = fate is not None and fate.lost
+        in_burst = self._fates is not None and self._fates.bursts.at(start_s)
         if in_burst or chance < self._frame_loss.at(start_s) or self._interrupted(start_s, self._free_s):
             self._lost += 1
             return

@@ -34,7 +34,7 @@ class Peering:
         self._link_tag, self._direction = link_tag, direction
         self.boot, self.peer_boot = boot, UNKNOWN_BOOT
         self._mutual = False
-        self._misnamed = True
+        self._untold = True
         self._told_s = -math.inf
         self.connection = 0
         """How many connections there have been, this one included; 0 before the first."""
@@ -50,7 +50,6 @@ class Peering:
         self.addressed_boot = max(self.addressed_boot, frame.peer_boot)
         named = frame.peer_boot == self.boot
         self._mutual |= named
-        self._misnamed |= not named
         return named
 
     def reset(self, boot: int) -> None:
@@ -67,16 +66,16 @@ class Peering:
     def _begin(self, peer_boot: int) -> None:
         self.peer_boot = peer_boot
         self.connection += 1
-        self._mutual, self._misnamed = False, True
+        self._mutual, self._untold = False, True
 
     def told(self, now_s: float) -> None:
         """An OPEN went out."""
-        self._misnamed, self._told_s = False, now_s
+        self._untold, self._told_s = False, now_s
 
     def tell_s(self, interval_s: float) -> float | None:
-        """From when on to say OPEN: at once to a peer that names another boot, else at intervals until it
-        has named this one; None when it has."""
-        if self._misnamed:
+        """From when on to say OPEN: at once when a connection begins, and at intervals until the peer has
+        named this end's boot; None when it has."""
+        if self._untold:
             return self._told_s
         return None if self._mutual else self._told_s + interval_s
 

@@ -1,8 +1,9 @@
 """What may befall a frame besides fading: bursts, delays out of order, second copies, changed bytes.
 
-Burst loss is the chain of two states of Gilbert (1960), stepped once per frame: every frame is lost in the
-bad state, none in the good one. Eight random numbers are drawn per frame, whatever becomes of it, so that
-the n-th frame's fate depends on settings and generator alone: not on sizes, not on other fates, on no clock.
+Bursts are the two states of Gilbert and Elliott in continuous time: what begins to be sent in the bad one is
+lost, nothing in the good one; both last for exponential times, whether anybody sends or not. Of the rest,
+seven random numbers are drawn per frame, whatever becomes of it, so that the n-th frame's fate depends on
+settings and generator alone: not on sizes, not on other fates, on no clock.
 """
 
 from typing import Final
@@ -12,15 +13,16 @@ import numpy as np
 
 from satqkd.config.lasercom import Impairments
 
-_DRAWS: Final = 8
+_DRAWS: Final = 7
 _MOST_CHANGED_BYTES: Final = 3
+_FIRST_S: Final = -1000.0
+"""Bursts are drawn from this pass time on; before it there is none."""
+_CHUNK: Final = 4096
 
 
 class Fate(msgspec.Struct, frozen=True, gc=False):
     """Of one frame."""
 
-    lost: bool
-    """In a burst."""
     late_s: float | None
     """Behind its time of arrival, when later frames may overtake it."""
     copy_late_s: float | None
@@ -36,24 +38,41 @@ class Fate(msgspec.Struct, frozen=True, gc=False):
         return bytes(spoilt)
 
 
+class Bursts:
+    """Stretches in which everything is lost. Asked with times that do not decrease."""
+
+    def __init__(self, impairments: Impairments, rng: np.random.Generator) -> None:
+        loss = impairments.burst_loss
+        self._rng = rng
+        self._means_s = (impairments.burst_s * (1 - loss) / max(loss, 1e-12), impairments.burst_s)
+        self._ever = loss > 0
+        self._bad = float(rng.random()) < loss
+        self._until_s = _FIRST_S
+        self._draws: list[float] = []
+
+    def at(self, now_s: float) -> bool:
+        """Whether there is one."""
+        while self._ever and now_s >= self._until_s:
+            if not self._draws:
+                self._draws = self._rng.standard_exponential(_CHUNK).tolist()
+            self._bad = not self._bad
+            self._until_s += self._means_s[self._bad] * self._draws.pop()
+        return self._ever and self._bad and now_s >= _FIRST_S
+
+
 class Fates:
     """The fates of the frames of one direction, one after the other."""
 
     def __init__(self, impairments: Impairments, rng: np.random.Generator) -> None:
         self._impairments = impairments
-        self._rng = rng
-        self._recovers = 1 / impairments.burst_frames
-        self._worsens = self._recovers * impairments.burst_loss / max(1 - impairments.burst_loss, 1e-12)
-        self._bad = float(rng.random()) < impairments.burst_loss
+        self._rng, bursts_rng = rng.spawn(2)
+        self.bursts = Bursts(impairments, bursts_rng)
 
     def next(self) -> Fate:
         """Of the next frame."""
-        state, late, late_share, copy, copy_share, damage, *where = self._rng.random(_DRAWS).tolist()
-        lost = self._bad
-        self._bad = state >= self._recovers if self._bad else state < self._worsens
+        late, late_share, copy, copy_share, damage, *where = self._rng.random(_DRAWS).tolist()
         settings = self._impairments
         return Fate(
-            lost,
             late_share * settings.delay_spread_s if late < settings.reordered else None,
             copy_share * settings.delay_spread_s if copy < settings.duplicated else None,
             _changes(*where) if damage < settings.corrupted else (),
