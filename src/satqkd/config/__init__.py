@@ -18,6 +18,7 @@ from satqkd.config.station import (
     Tagger,
     Turbulence,
 )
+from satqkd.config.traffic import Traffic
 
 __all__ = [
     "DETECTORS",
@@ -42,6 +43,7 @@ __all__ = [
     "Source",
     "Station",
     "Tagger",
+    "Traffic",
     "Transmitter",
     "Turbulence",
     "config_id",

@@ -11,6 +11,8 @@ from typing import Final
 
 from sqlalchemy import Connection, column, table
 
+from satqkd.keys.traffic_schema import user_traffic
+
 APPLICATION_ID: Final = 0x53514B44
 """Marks an SQLite file as a key store: "SQKD"."""
 ALREADY_USED: Final = "key already used"
@@ -186,5 +188,6 @@ def _raw_blocks(connection: Connection) -> None:
 MIGRATIONS: Final[list[tuple[str, Callable[[Connection], None]]]] = [
     ("blocks, ledger, relays, audit log", _first_schema),
     ("raw blocks of pools", _raw_blocks),
+    ("user traffic", user_traffic),
 ]
 """In order; the version of a file is how many of them it has had."""
