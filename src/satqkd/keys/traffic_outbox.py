@@ -42,7 +42,8 @@ def queue(store: KeyStore, draft: Draft, *, now_utc: str, spool_id: str | None =
     """
     check_draft(draft, store.node_id)
     with store.transaction() as connection:
-        known = connection.execute(select(OUTBOX.c.number).where(OUTBOX.c.spool_id == spool_id)).scalar()
+        same = and_(OUTBOX.c.spool_id.is_not(None), OUTBOX.c.spool_id == spool_id)
+        known = connection.execute(select(OUTBOX.c.number).where(same)).scalar()
         number = known or _insert(connection, draft, now_utc, spool_id)
     return f"{store.node_id}:{number}"
 
