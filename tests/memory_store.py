@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, insert
 
@@ -48,6 +49,10 @@ class MemoryDatabase(Database):
 
     def checkpoint(self) -> None:
         """There is no log."""
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What a query finds, by SQLite alone."""
+        return self._driver.execute(query).fetchall()
 
     def copy(self) -> bytes:
         """All of it."""

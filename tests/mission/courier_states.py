@@ -11,14 +11,12 @@ from typing import Any
 
 import msgspec
 from courier_world import NOW, SAT, A, B, draft, everything
-from sqlalchemy import text
 
 from exploration import Steps
 from memory_store import MemoryDatabase, memory_store
 from satqkd.config import Traffic
 from satqkd.keys import KeyStore
-from satqkd.keys.traffic import queue
-from satqkd.keys.traffic_parcels import parcel_of
+from satqkd.keys.traffic import Parcel, queue
 from satqkd.mission.courier import Courier
 from satqkd.mission.courier_messages import Whole, decode
 
@@ -142,14 +140,14 @@ class Network:
 
     def _keep(self, node: str, couriers: dict[str, Courier]) -> int:
         store, database = self._stores[node]
-        with database.snapshot() as connection:
-            rows = {
-                table: tuple(
-                    map(tuple, connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1, 2")))
-                )
-                for table, columns in _TABLES.items()
-            }
-            names = {row.pk: parcel_of(row) for row in connection.execute(text("SELECT * FROM parcels"))}
+        rows = {
+            table: tuple(database.rows(f"SELECT {columns} FROM {table} ORDER BY 1, 2"))
+            for table, columns in _TABLES.items()
+        }
+        names = {
+            pk: Parcel(*name)
+            for pk, *name in database.rows("SELECT pk, kind, source, destination, number FROM parcels")
+        }
         durable = (node, tuple(rows.values()))
         talk = tuple((peer, _talk(courier, names)) for peer, courier in couriers.items())
         key = durable, talk

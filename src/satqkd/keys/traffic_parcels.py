@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     case,
     delete,
+    exists,
     func,
     insert,
     or_,
@@ -26,7 +27,7 @@ from sqlalchemy.sql.expression import TableClause
 
 from satqkd.keys import blobs
 from satqkd.keys.traffic_model import Parcel
-from satqkd.keys.traffic_schema import ARRIVALS, PARCELS
+from satqkd.keys.traffic_schema import ARRIVALS, OUTBOX, PARCELS
 
 ParcelRow = Row[Any]
 ArrivalRow = Row[Any]
@@ -94,6 +95,16 @@ def leaving(connection: Connection, destination: str | None) -> list[ParcelRow]:
 def piece(connection: Connection, row: ParcelRow, offset_bytes: int, length_bytes: int) -> bytes:
     """Some of a parcel's bytes."""
     return blobs.read(connection, "parcels", "data", row.pk, offset_bytes, length_bytes)
+
+
+def any_before(connection: Connection, before_utc: str) -> bool:
+    """Whether anything of user traffic has been here since before a time."""
+    old = (
+        exists().where(OUTBOX.c.queued_utc < before_utc, OUTBOX.c.ended_utc.is_(None)),
+        exists().where(PARCELS.c.since_utc < before_utc),
+        exists().where(ARRIVALS.c.since_utc < before_utc),
+    )
+    return bool(connection.execute(select(or_(*old))).scalar())
 
 
 def expire(connection: Connection, before_utc: str, own: str, from_hop: str) -> list[Parcel]:

@@ -138,6 +138,9 @@ class Courier:
     def _expire(self, now_utc: str) -> None:
         before_utc = format_utc(parse_utc(now_utc) - timedelta(seconds=self._settings.retention_s))
         node = self._store.node_id
+        with self._store.snapshot() as connection:
+            if not traffic_parcels.any_before(connection, before_utc):
+                return
         with self._store.transaction() as connection:
             own = traffic_outbox.expire(connection, node, before_utc, now_utc)
             carried = traffic_parcels.expire(connection, before_utc, node, self._peer)
