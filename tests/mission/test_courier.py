@@ -1,6 +1,7 @@
 """User traffic over contacts: delivered once, end to end, resumed after outages, within its caps."""
 
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from satqkd.mission.courier_messages import CHUNK_BYTES, Chunk, Offer, Whole, de
 
 FILE = hashlib.shake_256(b"a file").digest(600_000)
 LATER = "2026-03-02T03:04:05Z"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory where there is a file system in memory: what is tested here is not the disk."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -261,10 +270,8 @@ def test_the_satellite_keeps_within_the_quota_and_says_so(tmp_path: Path) -> Non
     world.contact(A)
     assert world.states(A) == ["handed", "handed", "sealed", "sealed"]
     assert outgoing(world.stores[A])[2].reason == "sat: full"
-    world.contact(B)
-    world.contact(A)
-    world.contact(B)
-    world.contact(A)
+    for station in (B, A) * 3:
+        world.contact(station)
     assert world.states(A) == ["delivered"] * 4
     world.check()
     world.close()

@@ -146,6 +146,8 @@ class Intake:
         from_peer = parcel.source == self._peer
         if size_bytes > self._settings.maximum_message_bytes + MAXIMUM_HEADER_BYTES:
             return "too large"
+        if parcel.source == parcel.destination:
+            return "unknown receiver"
         if record or not self._carrier:
             right_way = here and parcel.source != self._store.node_id and (from_peer or not record)
         else:
