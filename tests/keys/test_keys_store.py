@@ -561,6 +561,7 @@ def test_migrations_are_recorded(make_store: MakeStore) -> None:
         (1, "blocks, ledger, relays, audit log"),
         (2, "raw blocks of pools"),
         (3, "journal of conversations"),
+        (4, "user traffic"),
     ]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()

@@ -24,6 +24,7 @@ import satqkd.cli.presets as presets
 import satqkd.cli.processes as processes
 import satqkd.cli.record as record
 import satqkd.cli.report as report
+import satqkd.cli.send as send
 import satqkd.cli.validate as validate
 from satqkd.errors import Error
 
@@ -46,6 +47,8 @@ app.command("optimise")(optimise.optimise)
 app.add_typer(keys.app, name="keys")
 app.command("encrypt")(encryption.encrypt)
 app.command("decrypt")(encryption.decrypt)
+app.command("send")(send.send)
+app.command("messages")(send.messages)
 app.command("satellite")(processes.satellite)
 app.command("station")(processes.station)
 app.command("emulator")(processes.emulator)

@@ -19,6 +19,7 @@ from satqkd.config.station import (
     Tagger,
     Turbulence,
 )
+from satqkd.config.traffic import Traffic
 
 __all__ = [
     "DETECTORS",
@@ -47,6 +48,7 @@ __all__ = [
     "Source",
     "Station",
     "Tagger",
+    "Traffic",
     "Transmitter",
     "Turbulence",
     "config_id",

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection, func, select
 
-from satqkd.keys import audit, ledger, raw
+from satqkd.keys import audit, ledger, raw, traffic_books
 from satqkd.keys.model import BlockRow, CheckReport, KeyRange, StatusRow
 from satqkd.keys.schema import BLOCKS, MATERIAL, SPENDS
 
@@ -64,6 +64,7 @@ def check(connection: Connection) -> CheckReport:
     """Compare the ledger with the audit log and with the bytes themselves."""
     rows = block_rows(connection)
     faults = [*_log_faults(connection, rows), *_material_faults(connection), *raw.faults(connection)]
+    faults += traffic_books.faults(connection)
     bits, spent, live, wiped = _totals(rows)
     if bits != spent + live + wiped:
         faults.append("distilled bits differ from spent + live + wiped")

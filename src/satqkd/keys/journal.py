@@ -20,7 +20,7 @@ from sqlalchemy.sql.expression import TableClause
 
 from satqkd.errors import KeyAlreadyUsed, KeyNotFound
 from satqkd.keys.database import raw
-from satqkd.keys.journal_schema import BOOTS, CONVERSATIONS, JOURNAL, MEMORIES, OUTBOX
+from satqkd.keys.journal_schema import BOOTS, CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
 from satqkd.keys.model import check_block_id, check_name
 from satqkd.keys.store import KeyStore
 
@@ -116,7 +116,7 @@ class Journal:
         """A message that is to be said, by its number in the conversation."""
         with self._store.work() as connection:
             row = {"conversation_pk": self._pk(connection, pass_id), "sequence": sequence}
-            _insert(connection, OUTBOX, row, message)
+            _insert(connection, UNRECEIPTED, row, message)
 
     def outbox(self, pass_id: str, *, start: int) -> Iterator[tuple[int, bytes]]:
         """Messages from a number on that the peer is not known to have taken, one at a time."""
@@ -127,8 +127,8 @@ class Journal:
     def taken(self, pass_id: str, until: int) -> None:
         """The peer has taken all messages before a number."""
         with self._store.work() as connection:
-            mine = OUTBOX.c.conversation_pk == self._pk(connection, pass_id)
-            connection.execute(delete(OUTBOX).where(and_(mine, OUTBOX.c.sequence < until)))
+            mine = UNRECEIPTED.c.conversation_pk == self._pk(connection, pass_id)
+            connection.execute(delete(UNRECEIPTED).where(and_(mine, UNRECEIPTED.c.sequence < until)))
 
     def close(self, pass_id: str, *, memory: bytes, reason: str = "") -> None:
         """The end, a failure when there is a reason: inputs and outbox are overwritten, memory replaced."""
@@ -137,16 +137,16 @@ class Journal:
             pk = self._pk(connection, pass_id)
             inputs = and_(JOURNAL.c.conversation_pk == pk, JOURNAL.c.sort == INPUT)
             connection.execute(delete(JOURNAL).where(inputs))
-            connection.execute(delete(OUTBOX).where(OUTBOX.c.conversation_pk == pk))
+            connection.execute(delete(UNRECEIPTED).where(UNRECEIPTED.c.conversation_pk == pk))
             self.remember(pass_id, memory)
             row = update(CONVERSATIONS).where(CONVERSATIONS.c.pk == pk)
             connection.execute(row.values(state=state, reason=reason))
 
     def _next(self, pass_id: str, start: int) -> tuple[int, bytes] | None:
         with self._store.snapshot() as connection:
-            mine = OUTBOX.c.conversation_pk == self._pk(connection, pass_id)
-            later = select(OUTBOX).where(and_(mine, OUTBOX.c.sequence >= start))
-            row = connection.execute(later.order_by(OUTBOX.c.sequence).limit(1)).first()
+            mine = UNRECEIPTED.c.conversation_pk == self._pk(connection, pass_id)
+            later = select(UNRECEIPTED).where(and_(mine, UNRECEIPTED.c.sequence >= start))
+            row = connection.execute(later.order_by(UNRECEIPTED.c.sequence).limit(1)).first()
         return None if row is None else (row.sequence, bytes(row.bytes))
 
     def _row(self, connection: Connection, pass_id: str) -> Row[Any] | None:

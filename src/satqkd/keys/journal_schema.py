@@ -1,7 +1,7 @@
 """Tables of the journal: what a node needs to take up a conversation again after a crash.
 
 A conversation is one pass with one peer. Its row is kept for good; what was journalled of its blocks, its
-memory and its outbox is deleted when it is closed, and deleted means overwritten: `secure_delete` is on.
+memory and its messages is deleted when it is closed, and deleted means overwritten: `secure_delete` is on.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ CONVERSATIONS = table(
 )
 MEMORIES = table("memories", column("conversation_pk"), column("bytes"))
 JOURNAL = table("journal", *map(column, ("pk", "conversation_pk", "block", "sort", "bytes")))
-OUTBOX = table("outbox", *map(column, ("pk", "conversation_pk", "sequence", "bytes")))
+UNRECEIPTED = table("unreceipted", *map(column, ("pk", "conversation_pk", "sequence", "bytes")))
 BOOTS = table("boots", column("starts"))
 
 _TABLES: Final = """
@@ -38,7 +38,7 @@ CREATE TABLE journal (
     sort TEXT NOT NULL CHECK (sort IN ('input', 'account')),
     bytes BLOB NOT NULL
 ) STRICT;
-CREATE TABLE outbox (
+CREATE TABLE unreceipted (
     pk INTEGER PRIMARY KEY,
     conversation_pk INTEGER NOT NULL REFERENCES conversations (pk),
     sequence INTEGER NOT NULL,

@@ -8,7 +8,7 @@ allocated: their first 256 bits are the key of the tag, the rest the pad. The ta
 Key is marked as used before a byte of ciphertext exists, and nothing is decrypted before the tag fits.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -17,12 +17,12 @@ from satqkd.errors import AuthenticationError, ConfigError, DataFormatError, Key
 from satqkd.keys import ledger, onetime_mac
 from satqkd.keys.ledger import Use
 from satqkd.keys.model import MAC_KEY_BITS, MAXIMUM_RANGES, KeyRange, Spent, check_name, cut
+from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
 
 MAGIC: Final = b"SQOTP1"
 MAXIMUM_HEADER_BYTES: Final = 1 << 20
 """What a file may make the reader parse."""
-_PREFIX_BYTES: Final = len(MAGIC) + 4
 _Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 
 
@@ -33,6 +33,9 @@ class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     receiver: _Name
     ranges: Annotated[tuple[KeyRange, ...], Meta(max_length=MAXIMUM_RANGES)]
     plaintext_bytes: Annotated[int, Meta(ge=0)]
+
+
+HeaderT = TypeVar("HeaderT", bound=Header)
 
 
 def encrypt(
@@ -64,10 +67,15 @@ def encrypt(
 
 def _seal(header: Header, plaintext: bytes, spent: Spent) -> bytes:
     mac_bytes = MAC_KEY_BITS // 8
-    encoded = msgspec.msgpack.encode(header)
     with spent.key as key, key.part(0, mac_bytes) as mac_key, key.part(mac_bytes, len(key)) as pad:
-        body = MAGIC + len(encoded).to_bytes(4, "little") + encoded + bytes(pad.xor(plaintext))
-        return body + onetime_mac.tag(mac_key, body)
+        return assemble(MAGIC, header, plaintext, mac_key, pad)
+
+
+def assemble(magic: bytes, header: Header, plaintext: bytes, mac_key: Secret, pad: Secret) -> bytes:
+    """The bytes of a sealed file: magic, header, ciphertext, tag. The pad is as long as the plain text."""
+    encoded = msgspec.msgpack.encode(header)
+    body = magic + len(encoded).to_bytes(4, "little") + encoded + bytes(pad.xor(plaintext))
+    return body + onetime_mac.tag(mac_key, body)
 
 
 def decrypt(store: KeyStore, data: bytes, *, now_utc: str | None = None, demo: bool = False) -> bytes:
@@ -111,39 +119,45 @@ def _authenticated_key(
 
 def read_header(data: bytes) -> Header:
     """What a file says of itself, not yet authenticated. Raises DataFormatError when it is not whole."""
-    if data[: len(MAGIC)] != MAGIC:
+    return read_sealed(data, MAGIC, Header, MAC_KEY_BITS, "encrypted file")
+
+
+def read_sealed(data: bytes, magic: bytes, kind: type[HeaderT], beside_bits: int, what: str) -> HeaderT:
+    """The header of sealed bytes of a kind, its lengths checked, not yet authenticated.
+
+    beside_bits: key named beyond the pad. what: how errors call it. Raises DataFormatError.
+    """
+    if data[: len(magic)] != magic:
+        raise DataFormatError(f"{what}, offset 0: expected {magic!r}, got {bytes(data[: len(magic)])!r}")
+    prefix_bytes = len(magic) + 4
+    length = int.from_bytes(data[len(magic) : prefix_bytes], "little")
+    if length > MAXIMUM_HEADER_BYTES or len(data) < prefix_bytes + length + onetime_mac.TAG_BYTES:
         raise DataFormatError(
-            f"encrypted file, offset 0: expected {MAGIC!r}, got {bytes(data[: len(MAGIC)])!r}"
-        )
-    length = int.from_bytes(data[len(MAGIC) : _PREFIX_BYTES], "little")
-    if length > MAXIMUM_HEADER_BYTES or len(data) < _PREFIX_BYTES + length + onetime_mac.TAG_BYTES:
-        raise DataFormatError(
-            f"encrypted file, offset {_PREFIX_BYTES}: expected a header of {length} bytes and a tag, got "
+            f"{what}, offset {prefix_bytes}: expected a header of {length} bytes and a tag, got "
             f"{len(data)} bytes in all: the file is cut short or damaged"
         )
     try:
-        header = msgspec.msgpack.decode(data[_PREFIX_BYTES : _PREFIX_BYTES + length], type=Header)
+        header = msgspec.msgpack.decode(data[prefix_bytes : prefix_bytes + length], type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataFormatError(f"encrypted file, offset {_PREFIX_BYTES}: no valid header: {error}") from None
-    _check_lengths(header, len(data) - _PREFIX_BYTES - length - onetime_mac.TAG_BYTES)
+        raise DataFormatError(f"{what}, offset {prefix_bytes}: no valid header: {error}") from None
+    _check_lengths(header, len(data) - prefix_bytes - length - onetime_mac.TAG_BYTES, beside_bits, what)
     return header
 
 
-def _check_lengths(header: Header, ciphertext_bytes: int) -> None:
+def _check_lengths(header: Header, ciphertext_bytes: int, beside_bits: int, what: str) -> None:
     if ciphertext_bytes != header.plaintext_bytes:
         raise DataFormatError(
-            f"encrypted file: expected {header.plaintext_bytes} bytes of ciphertext, got {ciphertext_bytes}: "
+            f"{what}: expected {header.plaintext_bytes} bytes of ciphertext, got {ciphertext_bytes}: "
             f"the file is cut short or damaged"
         )
     if any(
         piece.length_bits < 8 or piece.length_bits % 8 or piece.offset_bits % 8 for piece in header.ranges
     ):
-        raise DataFormatError("encrypted file: expected key ranges of whole bytes")
+        raise DataFormatError(f"{what}: expected key ranges of whole bytes")
     key_bits = sum(piece.length_bits for piece in header.ranges)
-    if key_bits != 8 * header.plaintext_bytes + MAC_KEY_BITS:
+    if key_bits != 8 * header.plaintext_bytes + beside_bits:
         raise DataFormatError(
-            f"encrypted file: expected {8 * header.plaintext_bytes + MAC_KEY_BITS} bits of key named, "
-            f"got {key_bits}"
+            f"{what}: expected {8 * header.plaintext_bytes + beside_bits} bits of key named, got {key_bits}"
         )
 
 

@@ -73,10 +73,10 @@ def make_relay(
     stations = (station_a, station_b)
     _check_request(store.node_id, stations, bits, relay_id)
     with store.transaction() as connection:
-        data = _made_before(connection, store.node_id, relay_id)
+        data = made_before(connection, store.node_id, relay_id)
         if data is None:
             use = Use("relay", relay_id, now_utc)
-            data = _combine(connection, store.node_id, stations, bits, use, demo=demo)
+            data = combine(connection, store.node_id, stations, bits, use, demo=demo)
     record = _report(data)
     if (record.station_a, record.station_b, record.bits) != (*stations, bits):
         raise KeyAlreadyUsed(
@@ -89,7 +89,7 @@ def make_relay(
 def find_relay(store: KeyStore, relay_id: str) -> RelayRecord | None:
     """The record that this satellite made under an id, to send it again; None when there is none."""
     with store.snapshot() as connection:
-        data = _made_before(connection, store.node_id, relay_id)
+        data = made_before(connection, store.node_id, relay_id)
     return None if data is None else _report(data)
 
 
@@ -99,7 +99,8 @@ def largest_relay_bits(store: KeyStore, station_a: str, station_b: str, *, demo:
     return max(0, (live - MAC_KEY_BITS) // 8 * 8)
 
 
-def _made_before(connection: Connection, satellite: str, relay_id: str) -> bytes | None:
+def made_before(connection: Connection, satellite: str, relay_id: str) -> bytes | None:
+    """The record of a relay made here under an id, if any."""
     found = connection.execute(select(RELAYS.c.record).where(_is(satellite, relay_id))).scalar()
     return None if found is None else bytes(found)
 
@@ -116,9 +117,13 @@ def _is(satellite: str, relay_id: str) -> ColumnElement[bool]:
     return and_(RELAYS.c.satellite == satellite, RELAYS.c.relay_id == relay_id)
 
 
-def _combine(
+def combine(
     connection: Connection, satellite: str, stations: tuple[str, str], bits: int, use: Use, *, demo: bool
 ) -> bytes:
+    """Make and remember a relay inside the caller's transaction; gives its record.
+
+    use: purpose `relay`, the relay's id, never used before. Raises KeyExhausted, KeyNotFound, OriginRefused.
+    """
     tag_use = Use("relay tag", use.reference, use.utc)
     keys = [ledger.spend(connection, name, "link", bits, use, demo=demo) for name in stations]
     tags = [ledger.spend(connection, name, "link", MAC_KEY_BITS, tag_use, demo=demo) for name in stations]
@@ -128,7 +133,7 @@ def _combine(
     body = RelayBody(
         satellite=satellite,
         relay_id=use.reference,
-        sequence=1 + connection.execute(select(func.count()).select_from(RELAYS)).scalar_one(),
+        sequence=1 + relays_made(connection, satellite),
         origin=weakest_origin(spent.origin for spent in (*keys, *tags)),
         end_a=end_a,
         end_b=end_b,
@@ -177,6 +182,18 @@ def _report(data: bytes) -> RelayRecord:
         origin=body.origin,
         data=data,
     )
+
+
+def relays_made(connection: Connection, satellite: str) -> int:
+    """How many relays a satellite's store remembers of this satellite; so the last one's sequence."""
+    made = select(func.count()).select_from(RELAYS).where(RELAYS.c.satellite == satellite)
+    return int(connection.execute(made).scalar_one())
+
+
+def holds_relay(connection: Connection, satellite: str, sequence: int) -> bool:
+    """Whether a relay of a satellite, by its sequence, was made or accepted here."""
+    known = and_(RELAYS.c.satellite == satellite, RELAYS.c.sequence == sequence)
+    return connection.execute(select(RELAYS.c.sequence).where(known)).first() is not None
 
 
 def accept_relay(store: KeyStore, record: bytes, *, now_utc: str, demo: bool = False) -> AcceptedRelay:

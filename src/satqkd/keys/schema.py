@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, column, table
 
 from satqkd.keys.journal_schema import journal
+from satqkd.keys.traffic_schema import user_traffic
 
 APPLICATION_ID: Final = 0x53514B44
 """Marks an SQLite file as a key store: "SQKD"."""
@@ -189,5 +190,6 @@ MIGRATIONS: Final[list[tuple[str, Callable[[Connection], None]]]] = [
     ("blocks, ledger, relays, audit log", _first_schema),
     ("raw blocks of pools", _raw_blocks),
     ("journal of conversations", journal),
+    ("user traffic", user_traffic),
 ]
 """In order; the version of a file is how many of them it has had."""
