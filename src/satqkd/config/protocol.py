@@ -14,7 +14,9 @@ class Protocol(Settings, frozen=True, kw_only=True):
     bound: Literal["variable-sharp", "variable", "variable-martingale"] = "variable-sharp"
     """Bounds that hold for the counts as they come. `variable-martingale` is our own derivation, not reviewed
     outside; it needs `receiver.limits.basis_spread` of a passive receiver."""
-    announcement: Literal["deferred"] = "deferred"
+    announcement: Literal["deferred", "streamed"] = "deferred"
+    """When bases, classes and values of unkeyed rounds are told: after the block's last slot, or with each
+    report. `streamed` needs a bound that holds while they are told: `variable-martingale`."""
     epsilon_secrecy: Inside = 1e-9
     epsilon_correctness: Inside = 1e-15
     keyed_bases: tuple[Literal["Z", "X"], ...] = ("Z", "X")
@@ -49,4 +51,10 @@ class Protocol(Settings, frozen=True, kw_only=True):
             raise ConfigError(
                 'protocol.keyed_classes: expected ["signal"] or ["signal", "decoy"], got '
                 f"{self.keyed_classes}"
+            )
+        if self.announcement == "streamed" and self.pooling != "per-pass":
+            raise ConfigError(
+                f'protocol.pooling: expected "per-pass" with announcement = "streamed", got '
+                f"{self.pooling!r}: a pool keeps bases untold over several passes, a stream tells them at "
+                f'once; set pooling = "per-pass", or announcement = "deferred"'
             )

@@ -12,7 +12,7 @@ from satqkd.config import Protocol, Source
 from satqkd.errors import ConfigError
 from satqkd.header import PublicHeader, public_header
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
-from satqkd.security import ReceiverModel, SecurityTargets, agreed_weights
+from satqkd.security import BOUNDS, ReceiverModel, SecurityTargets, agreed_weights
 from satqkd.security.weights import WeightSet
 
 
@@ -67,11 +67,23 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"expected a prediction for each of {self.protocol.blocks} blocks or none, got "
                 f"{len(self.planned)}"
             )
+        if self.streamed and not BOUNDS[self.protocol.bound].streamed:
+            fine = [name for name, bound in BOUNDS.items() if bound.streamed and bound.proved]
+            raise ConfigError(
+                f'protocol.announcement: "streamed" tells bases and classes while the light still comes, and '
+                f"{self.protocol.bound} is proved only for an adversary who learns them afterwards; set "
+                f'bound = "{fine[0]}", or announcement = "deferred"'
+            )
         if not 0 <= self.header_slots <= self.header_interval_slots:
             raise ConfigError(
                 f"header of {self.header_slots} slots does not fit its interval of "
                 f"{self.header_interval_slots}; lengthen the interval"
             )
+
+    @property
+    def streamed(self) -> bool:
+        """Whether bases and classes are told while the block lasts."""
+        return self.protocol.announcement == "streamed"
 
     @property
     def digest(self) -> bytes:

@@ -25,16 +25,16 @@ class StationSession(Session):
     def __init__(self, parameters: Parameters, keys: AuthenticationKeys, shelf: Shelf | None = None) -> None:
         super().__init__(parameters, parameters.station, parameters.satellite, keys, shelf)
         self._next_slot = 0
-        self._held: dict[int, messages.Sift] = {}
+        self._held: dict[int, messages.Crossed] = {}
 
     def _on_block_message(self, message: messages.BlockMessage, now_s: float) -> None:
         """A block's code classes are chosen when all blocks before it are finished: what they taught is then
         known, whatever the link's delays."""
         block = self._blocks.get(message.block)
         waits = isinstance(block, StationBlock) and block.state is StationState.ANNOUNCED
-        if isinstance(message, messages.Sift) and waits:
+        if isinstance(message, messages.Crossed) and waits:
             if message.block in self._held:
-                raise RemoteProtocolError(f"block {message.block}: a second Sift; the session ends")
+                raise RemoteProtocolError(f"block {message.block}: a second Crossed; the session ends")
             self._held[message.block] = message
         else:
             super()._on_block_message(message, now_s)
@@ -67,7 +67,8 @@ class StationSession(Session):
             self._send(messages.LockReport(locked, beacons_seen))
 
     def announce(self, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
-        """Tell the slots of detections (increasing, after all told before), keep bases and bits.
+        """Tell the slots of detections (increasing, after all told before), and where it is streamed their
+        bases; keep the rest.
 
         Slots outside the pass are no detections: they are cut. Messages end at block edges.
         """
@@ -79,14 +80,15 @@ class StationSession(Session):
                 self._announce_in(index, slots[part], bases[part], bits[part])
 
     def end_block(self, index: int, now_s: float) -> None:
-        """All detections of the block are told and its last slot is past: say the bases, or keep it.
+        """All detections of the block are told and its last slot is past: say so and the bases that are not
+        told yet, or keep it.
 
         With the bases go those of the raw blocks of its pool, which leave the shelf first. They do so only
         when the satellite has been heard since hello, under the code on line: anybody can say hello.
-        Raises LocalProtocolError before the last slot can have arrived: bases said are said.
+        Raises LocalProtocolError before the last slot can have arrived: what is said is said.
         """
         if now_s < self.parameters.end_s(index) + self.parameters.maximum_light_time_s:
-            raise LocalProtocolError(f"block {index} is still in flight at {now_s:.3f} s: bases must wait")
+            raise LocalProtocolError(f"block {index} is still in flight at {now_s:.3f} s: its end must wait")
         block = self._open_block(index)
         block.require_collecting("end")
         if self._pools.closes(index):
@@ -111,7 +113,8 @@ class StationSession(Session):
             return
         start = max(self._next_slot, self.parameters.first_slot(index))
         message = messages.Announce(index, start, slots.size, gaps.encode(slots, start_slot=start))
-        self._send(block.collect(message, slots, bases, bits))
+        for said in block.collect(message, slots, bases, bits):
+            self._send(said)
         self._next_slot = int(slots[-1]) + 1
 
     def _open_block(self, index: int) -> StationBlock:
