@@ -328,7 +328,9 @@ class TestWhatOnlyOneEndHolds:
         assert closed.outcome == "key"
         assert closed.pooled_bits == sum(pair.table.slots.size for pair in link.passes[1:3])
 
-    @pytest.mark.parametrize("lost", ["Ended", "Bases", "Sift", "Verdicts", "Close", "Amplify", "Confirm", "Done"])
+    @pytest.mark.parametrize(
+        "lost", ["Ended", "Bases", "Sift", "Verdicts", "Close", "Amplify", "Confirm", "Done"]
+    )
     def test_a_pool_that_breaks_is_never_used_again(self, lost: str) -> None:
         """Its bases are out at one end at least: what the other still holds is left out."""
         link = flown(2)

@@ -47,7 +47,15 @@ def test_the_length_was_computed_from_that_leak(flight: Flight, said: Story, rul
 
 def test_nothing_is_told_too_early(said: Story, rules: wiretap.Rules) -> None:
     wiretap.check_order(said, rules)
-    assert {each.kind for each in said} >= {"Announce", "Ended", "Bases", "Sift", "Crossed", "Parities", "Amplify"}
+    assert {each.kind for each in said} >= {
+        "Announce",
+        "Ended",
+        "Bases",
+        "Sift",
+        "Crossed",
+        "Parities",
+        "Amplify",
+    }
 
 
 def test_three_blocks_are_opened_one_by_one_while_light_still_comes(
