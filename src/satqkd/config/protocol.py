@@ -22,7 +22,13 @@ class Protocol(Settings, frozen=True, kw_only=True):
     keyed_bases: tuple[Literal["Z", "X"], ...] = ("Z", "X")
     keyed_classes: tuple[Literal["signal", "decoy"], ...] = ("signal",)
     blocks: Annotated[int, Meta(ge=1, le=100)] = 1
-    """Blocks a pass is cut into, by slot numbers of equal count."""
+    """Blocks a pass is cut into, by slot numbers fixed before it."""
+    block_policy: Literal["equal-slots", "equal-bits", "first-key"] = "equal-slots"
+    """Where the cuts are: blocks of equal numbers of slots; of equal predicted sifted bits; a first one that
+    ends as soon as it is foretold to give `first_key_bits` with 1.5 dB of the light missing, the others
+    growing by one factor."""
+    first_key_bits: Annotated[int, Meta(ge=1, le=1000000)] = 4096
+    """Secret bits foretold of the first block, with `first-key`."""
     pooling: Literal["per-pass", "pooled", "by-loss"] = "per-pass"
     """Which blocks become one: none; those of all passes; those of all passes with about the same predicted
     loss."""
@@ -51,6 +57,11 @@ class Protocol(Settings, frozen=True, kw_only=True):
             raise ConfigError(
                 'protocol.keyed_classes: expected ["signal"] or ["signal", "decoy"], got '
                 f"{self.keyed_classes}"
+            )
+        if self.block_policy == "first-key" and self.blocks < 2:
+            raise ConfigError(
+                'protocol.blocks: expected at least 2 with block_policy = "first-key", got 1: the first '
+                "block ends early and another takes what comes after it; raise blocks"
             )
         if self.announcement == "streamed" and self.pooling != "per-pass":
             raise ConfigError(

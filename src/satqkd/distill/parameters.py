@@ -5,6 +5,7 @@ here. Nothing of it is ever taken from a block's own counts.
 """
 
 import hashlib
+from itertools import pairwise
 
 import msgspec
 
@@ -56,12 +57,22 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Slots of each public header, which are never announced; 0 with a beacon."""
     header_interval_slots: int = 0
     """Header k begins with slot k times this."""
+    edges: tuple[int, ...] = ()
+    """First slots of all blocks but the first; none where blocks have equal numbers of slots."""
     planned: tuple[PlannedBlock, ...] = ()
     """One a block where blocks are pooled; none where each is amplified by itself."""
 
     def __post_init__(self) -> None:
         if self.slots < self.protocol.blocks:
             raise ConfigError(f"pass of {self.slots} slots cannot be cut into {self.protocol.blocks} blocks")
+        whole = (0, *self.edges, self.slots)
+        if len(self.edges) not in (0, self.protocol.blocks - 1) or any(
+            before >= after for before, after in pairwise(whole)
+        ):
+            raise ConfigError(
+                f"block edges: expected {self.protocol.blocks - 1} slots increasing between 0 and "
+                f"{self.slots}, or none, got {self.edges}"
+            )
         if len(self.planned) not in (0, self.protocol.blocks):
             raise ConfigError(
                 f"expected a prediction for each of {self.protocol.blocks} blocks or none, got "
@@ -127,6 +138,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def first_slot(self, block: int) -> int:
         """First slot of a block; `first_slot(blocks)` is the end of the last."""
+        if self.edges:
+            return (0, *self.edges, self.slots)[block]
         return block * self.slots // self.protocol.blocks
 
     def end_s(self, block: int) -> float:
