@@ -22,9 +22,9 @@ from satqkd.errors import RemoteProtocolError
 from satqkd.header import PublicHeader, is_public
 from satqkd.records import Settings
 
-STREAMED_S: Final = 0.05
-"""Stretch and margin of the beacons' fit where bases are streamed: a click has its slot in a tenth of a
-second, by the beacons of 0.15 s about it in the place of 0.4 s."""
+STREAMED_WINDOW: Final = {"stretch_s": 0.05, "margin_s": 0.04}
+"""Of the beacons' fit where bases are streamed: a click has its slot within 0.09 s, by the beacons of 0.13 s
+about it in the place of 0.4 s. A margin of a whole tick would miss it by the light time, and cost another."""
 
 
 def clock_recovery(parameters: Parameters, *, end_s: float) -> Recovery:
@@ -38,7 +38,7 @@ def clock_recovery(parameters: Parameters, *, end_s: float) -> Recovery:
         code_shift_s=parameters.beacon_code_shift_s,
         code=beacon_code(int(end_s * parameters.beacon_rate_hz) + 1),
         pulse_period_ps=period_ps,
-        **({"stretch_s": STREAMED_S, "margin_s": STREAMED_S} if parameters.streamed else {}),
+        **(STREAMED_WINDOW if parameters.streamed else {}),
     )
 
 

@@ -88,7 +88,7 @@ class StationTerminal(Terminal):
         if self._station_session.state is not SessionState.RUNNING:
             return
         self._report_lock(now_s)
-        if now_s >= self._next_announcement_s:
+        if now_s > self._next_announcement_s - TICK_S / 2:  # a tick is not missed for its last digit
             self._next_announcement_s = now_s + self.parameters.protocol.announce_interval_s
             self._announce(self._acceptance.accept(self._clock.resolved()), now_s)
         if now_s >= self._block_end_s:
