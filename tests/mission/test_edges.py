@@ -80,7 +80,7 @@ def test_the_first_block_ends_when_its_key_is_foretold_with_less_light(contact: 
     at_s = first_key_s(contact, protocol)
     assert 0 < at_s < contact.quantum_end_s
     for until_s, enough in ((at_s, True), (at_s - 0.1, False)):
-        key = expected_key(contact, protocol, until_s=until_s, light=FIRST_KEY_LIGHT).secret_bits
+        key = expected_key(contact, protocol, until_s=until_s, share=FIRST_KEY_LIGHT).secret_bits
         assert (key >= 1000) == enough
     assert 0 <= edges_s(contact, protocol)[1] - at_s < 0.1 + 1e-9
     later = first_key_s(contact, rules(blocks=3, block_policy="first-key", first_key_bits=2000))

@@ -54,7 +54,7 @@ def first_key_s(contact: "Contact", protocol: Protocol) -> float:
     end of the pass where all of it does not."""
 
     def enough(until_s: float) -> bool:
-        told = expected_key(contact, protocol, until_s=until_s, light=FIRST_KEY_LIGHT)
+        told = expected_key(contact, protocol, until_s=until_s, share=FIRST_KEY_LIGHT)
         return told.secret_bits >= protocol.first_key_bits
 
     low, high = 0.0, contact.quantum_end_s
@@ -66,15 +66,15 @@ def first_key_s(contact: "Contact", protocol: Protocol) -> float:
     return high
 
 
-def growing_shares(first: float, blocks: int) -> Array:
-    """Shares of the pass's bits before blocks 1, 2, ...: of blocks that grow by one factor from `first` on
-    (shrink where it is large), and are the whole together; (blocks - 1,)."""
+def growing_shares(share: float, blocks: int) -> Array:
+    """Shares of the pass's bits before blocks 1, 2, ...: of blocks that grow by one factor from the first on
+    (shrink where its share is large), and are the whole together; (blocks - 1,)."""
     powers = np.arange(blocks)
-    low, high = 0.0, 1 / max(first, 1e-12)
+    low, high = 0.0, 1 / max(share, 1e-12)
     for _ in range(_HALVINGS):
         factor = (low + high) / 2
-        low, high = (low, factor) if first * (factor**powers).sum() > 1 else (factor, high)
-    return np.minimum(np.cumsum(first * low**powers)[:-1], 1.0)
+        low, high = (low, factor) if share * (factor**powers).sum() > 1 else (factor, high)
+    return np.minimum(np.cumsum(share * low**powers)[:-1], 1.0)
 
 
 def sifted_in_steps(contact: "Contact", protocol: Protocol) -> Array:

@@ -21,18 +21,18 @@ PLANNING_EFFICIENCY: Final = 1.1
 
 
 def expected_pass_counts(
-    contact: "Contact", *, until_s: float | None = None, light: float = 1.0
+    contact: "Contact", *, until_s: float | None = None, share: float = 1.0
 ) -> list[ClassCounts]:
     """Mean counts by basis and class over the quantum window, rounded.
 
-    until_s: of its slots before this pass time; light: the share of all counts that is taken.
+    until_s: of its slots before this pass time; share: of all counts that is taken.
     """
     end_s = contact.quantum_end_s if until_s is None else min(until_s, contact.quantum_end_s)
     rows, z_sent = slice(0, int(end_s / contact.step_s) + 1), contact.satellite.source.basis_z_probability
     matched = contact.rates.matched_gain[..., rows].mean(axis=-1).T
     wrong = contact.rates.wrong_gain[..., rows].mean(axis=-1).T
     return expected_counts(
-        pulses=(contact.slots - unkeyed_slots(contact)) * (end_s / contact.quantum_end_s) * light,
+        pulses=(contact.slots - unkeyed_slots(contact)) * (end_s / contact.quantum_end_s) * share,
         source=contact.satellite.source,
         gain=matched,
         error=wrong / np.maximum(matched, 1e-300),
@@ -45,12 +45,12 @@ def expected_key(
     protocol: Protocol | None = None,
     *,
     until_s: float | None = None,
-    light: float = 1.0,
+    share: float = 1.0,
 ) -> KeyLength:
-    """Key length of the expected counts under the protocol's bound; one block. until_s, light: as of the
-    counts."""
+    """Key length of the expected counts under the protocol's bound; one block. until_s, share: as of
+    the counts."""
     rules = Protocol() if protocol is None else protocol
-    counts = expected_pass_counts(contact, until_s=until_s, light=light)
+    counts = expected_pass_counts(contact, until_s=until_s, share=share)
     return key_length(
         counts,
         contact.satellite.source,

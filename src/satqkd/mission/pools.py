@@ -48,15 +48,15 @@ def source_digest(satellite: Satellite, station: Station) -> str:
     return hashlib.sha256(told).hexdigest()[:_DIGEST_DIGITS]
 
 
-def mean_losses_db(contact: "Contact", edges: Array) -> Array:
+def mean_losses_db(contact: "Contact", edge_s: Array) -> Array:
     """Loss of each block's light on average, from the mean budget; (blocks,), infinite where none comes.
 
-    edges: pass times of the blocks' edges in seconds, (blocks + 1,).
+    edge_s: pass times of the blocks' edges in seconds, (blocks + 1,).
     """
     t_s, share = contact.look.t_s, 10 ** (-contact.losses.total_db / 10)
     so_far = np.append(0.0, np.cumsum(np.diff(t_s) * (share[1:] + share[:-1]) / 2))
     with np.errstate(divide="ignore"):
-        return np.asarray(-10 * np.log10(np.diff(np.interp(edges, t_s, so_far)) / np.diff(edges)))
+        return np.asarray(-10 * np.log10(np.diff(np.interp(edge_s, t_s, so_far)) / np.diff(edge_s)))
 
 
 def refuse_pooling(protocol: Protocol) -> None:
