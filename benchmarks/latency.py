@@ -34,7 +34,8 @@ BASIS_SPREAD: Final = 1e-3
 DEFERRED: Final = {"announcement": "deferred", "bound": "variable-sharp"}
 ALIKE: Final = {"announcement": "deferred", "bound": "variable-martingale"}
 STREAMED: Final = {"announcement": "streamed", "bound": "variable-martingale", "announce_interval_s": 0.05}
-POLICIES: Final = ("equal-slots", "equal-bits", "first-key")
+BLOCKS: Final = {"equal-slots": (4, 2, 8), "first-key": (4, 2, 8), "equal-bits": (4,)}
+"""How many are flown with each policy, besides one."""
 
 
 class Steady(Contact, frozen=True, eq=False):
@@ -55,9 +56,9 @@ def rows() -> dict[str, dict[str, Any]]:
     for rules in (STREAMED, DEFERRED):
         name = f"{rules['announcement']}, {rules['bound']}, 4 blocks, first-key, from 15 degrees"
         asked[name] = rules | {"minimum_elevation_deg": 15.0, "blocks": 4, "block_policy": "first-key"}
-    for policy in reversed(POLICIES):
-        for rules in (STREAMED, DEFERRED):
-            for blocks in (2, 4, 8):
+    for policy, several in BLOCKS.items():
+        for blocks in several:
+            for rules in (STREAMED, DEFERRED):
                 name = f"{rules['announcement']}, {rules['bound']}, {blocks} blocks, {policy}"
                 asked[name] = load | rules | {"blocks": blocks, "block_policy": policy}
     return asked
@@ -178,9 +179,9 @@ def plot(told: list[tuple[str, dict[str, Any]]], path: Path) -> None:
 
     whole = told[0][1]["secret_bits"]
     figure, (first, last) = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
-    marks = dict(zip(POLICIES, "os^", strict=True))
+    marks = dict(zip(BLOCKS, "o^s", strict=True))
     for announcement, colour in (("deferred", "tab:blue"), ("streamed", "tab:red")):
-        for policy in POLICIES:
+        for policy in BLOCKS:
             mine = [
                 row
                 for _, row in told
