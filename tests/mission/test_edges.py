@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from satqkd.config import Protocol
 from satqkd.errors import ConfigError
-from satqkd.mission import Contact, contact_of
+from satqkd.mission import Contact, contact_of, presets
+from satqkd.mission.contact import PLANNING_GRID_S, choose_pass, make_contact
 from satqkd.mission.edges import (
     FIRST_KEY_LIGHT,
     block_edges,
@@ -22,6 +23,7 @@ from satqkd.mission.edges import (
 )
 from satqkd.mission.foretold import expected_key, expected_pass_counts
 from satqkd.mission.recorded_contact import RecordedContact
+from satqkd.sky import parse_utc
 from session_pair import parameters
 from toy_pass import AT_UTC, PROTOCOL, replaced, toy_satellite, toy_station
 
@@ -131,3 +133,14 @@ def test_a_recording_holds_no_budget_to_cut_by(contact: Contact) -> None:
     with pytest.raises(ConfigError, match="holds no link budget"):
         recorded.parameters(rules(blocks=2, block_policy="equal-bits"), seed=1)
     assert recorded.parameters(rules(blocks=2), seed=1).edges == ()
+
+
+def test_where_the_light_is_uneven_equal_bits_are_no_equal_times() -> None:
+    """The middle blocks of a pass from horizon to horizon are short: most light comes from near."""
+    craft, ground = presets.satellite("jinan-1"), presets.station("stellenbosch")
+    best = choose_pass(craft, ground, parse_utc(craft.reference_epoch_utc))
+    whole = make_contact(craft, ground, best, step_s=PLANNING_GRID_S)
+    protocol = rules(blocks=4, block_policy="equal-bits")
+    lasting_s = np.diff(edges_s(whole, protocol))
+    assert max(lasting_s[1:3]) < 0.5 * min(lasting_s[[0, 3]])
+    assert sifted(whole, protocol) == pytest.approx(np.full(4, sifted(whole, protocol).mean()), rel=0.01)

@@ -70,7 +70,7 @@ def growing_shares(share: float, blocks: int) -> Array:
     """Shares of the pass's bits before blocks 1, 2, ...: of blocks that grow by one factor from the first on
     (shrink where its share is large), and are the whole together; (blocks - 1,)."""
     powers = np.arange(blocks)
-    low, high = 0.0, 1 / max(share, 1e-12)
+    low, high = 0.0, max(share, 1e-12) ** (-1 / (blocks - 1))
     for _ in range(_HALVINGS):
         factor = (low + high) / 2
         low, high = (low, factor) if share * (factor**powers).sum() > 1 else (factor, high)
