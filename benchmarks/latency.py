@@ -34,7 +34,7 @@ BASIS_SPREAD: Final = 1e-3
 DEFERRED: Final = {"announcement": "deferred", "bound": "variable-sharp"}
 ALIKE: Final = {"announcement": "deferred", "bound": "variable-martingale"}
 STREAMED: Final = {"announcement": "streamed", "bound": "variable-martingale", "announce_interval_s": 0.05}
-BLOCKS: Final = {"equal-slots": (4, 2, 8), "first-key": (4, 2, 8), "equal-bits": (4,)}
+BLOCKS: Final = {"equal-slots": (4, 2, 8), "first-key": (4, 2, 8), "equal-bits": (4, 2, 8)}
 """How many are flown with each policy, besides one."""
 
 

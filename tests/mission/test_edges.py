@@ -19,7 +19,7 @@ from satqkd.mission.edges import (
     edges_s,
     first_key_s,
     growing_shares,
-    sifted_in_steps,
+    sifted_so_far,
 )
 from satqkd.mission.foretold import expected_key, expected_pass_counts
 from satqkd.mission.recorded_contact import RecordedContact
@@ -39,7 +39,7 @@ def rules(**changes: Any) -> Protocol:
 
 def sifted(contact: Contact, protocol: Protocol) -> Any:
     """Keyed rounds foretold of each block."""
-    so_far = np.append(0.0, np.cumsum(sifted_in_steps(contact, protocol)))
+    so_far = sifted_so_far(contact, protocol)
     return np.diff(np.interp(edges_s(contact, protocol), contact.look.t_s, so_far))
 
 
@@ -70,7 +70,7 @@ def test_edges_increase_lie_on_tenths_of_a_second_and_are_agreed(
 
 def test_equal_bits_are_equal_and_add_up_to_what_is_foretold_of_the_pass(contact: Contact) -> None:
     shares = sifted(contact, rules(blocks=4, block_policy="equal-bits"))
-    step = sifted_in_steps(contact, PROTOCOL).max() / contact.step_s * 0.1
+    step = np.diff(sifted_so_far(contact, PROTOCOL)).max() / contact.step_s * 0.1
     assert shares == pytest.approx(np.full(4, shares.mean()), abs=2 * step)
     counts = expected_pass_counts(contact)
     keyed = sum(row.detections for row in counts if row.class_name == "signal")

@@ -30,14 +30,15 @@ def block_edges(contact: "Contact", protocol: Protocol) -> tuple[int, ...]:
     """First slots of blocks 1, 2, ...; none where all blocks have equal numbers of slots."""
     if protocol.block_policy == "equal-slots" or protocol.blocks == 1:
         return ()
-    gathered = np.append(0.0, np.cumsum(sifted_in_steps(contact, protocol)))
+    gathered = sifted_so_far(contact, protocol)
+    total = np.interp(contact.quantum_end_s, contact.look.t_s, gathered)
     if protocol.block_policy == "equal-bits":
         shares = np.arange(1, protocol.blocks) / protocol.blocks
     else:
         first_s = first_key_s(contact, protocol)
-        first = np.interp(first_s, contact.look.t_s, gathered) / max(gathered[-1], 1e-300)
+        first = np.interp(first_s, contact.look.t_s, gathered) / max(total, 1e-300)
         shares = growing_shares(float(first), protocol.blocks)
-    at_s = np.interp(shares * gathered[-1], gathered, contact.look.t_s)
+    at_s = np.interp(shares * total, gathered, contact.look.t_s)
     return _slots(contact, np.ceil(10 * at_s) / 10, protocol.blocks)
 
 
@@ -77,8 +78,8 @@ def growing_shares(share: float, blocks: int) -> Array:
     return np.minimum(np.cumsum(share * low**powers)[:-1], 1.0)
 
 
-def sifted_in_steps(contact: "Contact", protocol: Protocol) -> Array:
-    """Keyed rounds foretold between the points of the course, none after the last slot."""
+def sifted_so_far(contact: "Contact", protocol: Protocol) -> Array:
+    """Keyed rounds foretold up to each point of the course, as if light came to its end."""
     source, t_s = contact.satellite.source, contact.look.t_s
     sent = (source.basis_z_probability, 1 - source.basis_z_probability)
     gain = sum(
@@ -89,8 +90,7 @@ def sifted_in_steps(contact: "Contact", protocol: Protocol) -> Array:
         for basis in protocol.keyed_bases
     )
     rate_hz = np.asarray(gain * source.pulse_rate_hz * (1 - unkeyed_slots(contact) / contact.slots))
-    inside = np.clip((contact.quantum_end_s - t_s[:-1]) / np.diff(t_s), 0.0, 1.0)
-    return np.asarray(inside * np.diff(t_s) * (rate_hz[1:] + rate_hz[:-1]) / 2)
+    return np.append(0.0, np.cumsum(np.diff(t_s) * (rate_hz[1:] + rate_hz[:-1]) / 2))
 
 
 def refuse_foretold_edges(protocol: Protocol) -> None:

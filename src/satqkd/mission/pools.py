@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.distill.parameters import PlannedBlock
 from satqkd.errors import ConfigError
-from satqkd.mission.edges import edges_s, sifted_in_steps
+from satqkd.mission.edges import edges_s, sifted_so_far
 from satqkd.mission.flown import receiver_model
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def planned_blocks(contact: "Contact", protocol: Protocol) -> tuple[PlannedBlock
         return ()
     digest = source_digest(contact.satellite, contact.station)
     edges = edges_s(contact, protocol)
-    so_far = np.append(0.0, np.cumsum(sifted_in_steps(contact, protocol)))
-    sifted = np.rint(np.diff(np.interp(edges, contact.look.t_s, so_far))).astype(int)
+    so_far = np.interp(edges, contact.look.t_s, sifted_so_far(contact, protocol))
+    sifted = np.rint(np.diff(so_far)).astype(int)
     names = [f"{protocol.pooling}.{digest}"] * protocol.blocks
     if protocol.pooling == "by-loss":
         losses_db = mean_losses_db(contact, edges)
