@@ -10,7 +10,7 @@ import msgspec
 from scipy.optimize import brentq
 
 from satqkd.mission import contact_of, presets
-from satqkd.mission.planning import PLANNING_EFFICIENCY, expected_key
+from satqkd.mission.foretold import PLANNING_EFFICIENCY, expected_key
 
 PUBLISHED_BITS = 1.07e6
 

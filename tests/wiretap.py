@@ -20,7 +20,8 @@ from satqkd.distill.cascade import CascadeSchedule
 from satqkd.distill.codes import LEAK_FRACTIONS
 
 HEAD = struct.Struct("<2sBB4sIII")
-KEYED_STAGES = ("Sift", "ChooseCodes", "Parities", "Verdicts", "Reveal", "Verify", "Close", "Amplify")
+STREAMED = ("Announce", "Bases", "Sift")
+"""All that may be said of a block before its last slot is past, where its announcement is streamed."""
 TALK = ("Hello", "BeaconSchedule", "LockReport")
 FIELDS = {
     "Hello": 5,
@@ -29,8 +30,10 @@ FIELDS = {
     "Announce": 4,
     "Keep": 3,
     "Kept": 2,
+    "Ended": 2,
     "Bases": 3,
-    "Sift": 6,
+    "Sift": 5,
+    "Crossed": 2,
     "ChooseCodes": 2,
     "Parities": 3,
     "Verdicts": 3,
@@ -46,10 +49,10 @@ FIELDS = {
     "Errors": 2,
 }
 SENDERS = {
-    "down": {"BeaconSchedule", "Kept", "Sift", "Parities", "Reveal", "Verify", "Amplify", "Confirmed"}
-    | {"Values"},
+    "down": {"BeaconSchedule", "Kept", "Sift", "Crossed", "Parities", "Reveal", "Verify", "Amplify"}
+    | {"Confirmed", "Values"},
     "up": {"LockReport", "Announce", "Keep", "Bases", "ChooseCodes", "Verdicts", "Close", "Confirm", "Done"}
-    | {"Abandon", "Errors"},
+    | {"Ended", "Abandon", "Errors"},
 }
 
 
@@ -75,8 +78,9 @@ class Said(NamedTuple):
 class Rules(NamedTuple):
     """What the reader must know of the agreed parameters; plain numbers."""
 
-    slots: int
-    blocks: int
+    edges: tuple[int, ...]
+    """First slot of each block, and the end of the last."""
+    streamed: bool
     pulse_rate_hz: float
     light_time_s: float
     frame_bits: int
@@ -89,19 +93,20 @@ class Rules(NamedTuple):
     leak_fractions: tuple[float, ...]
     """Public table of the code classes: syndrome bits a key bit."""
 
-    def first_slot(self, block: int) -> int:
-        return block * self.slots // self.blocks
+    @property
+    def blocks(self) -> int:
+        return len(self.edges) - 1
 
     def end_s(self, block: int) -> float:
-        return self.first_slot(block + 1) / self.pulse_rate_hz
+        return self.edges[block + 1] / self.pulse_rate_hz
 
 
 def rules_of(agreed: Any) -> Rules:
     """Rules from the agreed parameters."""
     protocol = agreed.protocol
     return Rules(
-        slots=agreed.slots,
-        blocks=protocol.blocks,
+        edges=tuple(agreed.first_slot(block) for block in range(protocol.blocks + 1)),
+        streamed=protocol.announcement == "streamed",
         pulse_rate_hz=agreed.source.pulse_rate_hz,
         light_time_s=agreed.maximum_light_time_s,
         frame_bits=protocol.frame_bits,
@@ -209,8 +214,8 @@ def _check_block(said: list[Said], block: int, rules: Rules) -> None:
     for kind in (
         "Keep",
         "Kept",
-        "Bases",
-        "Sift",
+        "Ended",
+        "Crossed",
         "ChooseCodes",
         "Verify",
         "Close",
@@ -227,11 +232,16 @@ def _check_block(said: list[Said], block: int, rules: Rules) -> None:
     for each in said:
         if each.kind == "Announce":
             _check_announce(each, block, rules)
+        elif rules.streamed and each.kind in STREAMED:
+            continue
         else:
             require(each.first_s >= end_s, f"block {block}: {each.kind} before its last slot")
-        if each.direction == "down":
-            require(each.first_s >= end_s + rules.light_time_s, f"block {block}: {each.kind} too early")
-    _in_order(by_kind, ("Announce", "Bases", "Sift", "ChooseCodes"), block)
+            if each.direction == "down":
+                require(each.first_s >= end_s + rules.light_time_s, f"block {block}: {each.kind} too early")
+    _in_order(by_kind, ("Announce", "Ended", "Crossed", "ChooseCodes"), block)
+    if not rules.streamed:
+        _in_order(by_kind, ("Ended", "Bases"), block)
+    _check_sifting(by_kind, block)
     _in_order(by_kind, ("ChooseCodes", "Verify"), block)
     for basis in (0, 1):
         _check_dialogue(by_kind, basis, block)
@@ -246,8 +256,29 @@ def _check_block(said: list[Said], block: int, rules: Rules) -> None:
 def _check_announce(each: Said, block: int, rules: Rules) -> None:
     slots = rice_slots(each.fields[3], each.fields[1])
     require(slots.size == each.fields[2], f"block {block}: announced count")
-    low, high = rules.first_slot(block), min(rules.first_slot(block + 1), each.first_s * rules.pulse_rate_hz)
+    low, high = rules.edges[block], min(rules.edges[block + 1], each.first_s * rules.pulse_rate_hz)
     require(slots.size == 0 or (slots[0] >= low and slots[-1] < high), f"block {block}: slots told")
+
+
+def _check_sifting(by_kind: dict[str, list[Said]], block: int) -> None:
+    """Bases of what was announced and of nothing else, an answer to each that came, the sample at the end."""
+    asked, answered = by_kind.get("Bases", []), by_kind.get("Sift", [])
+    require(len(answered) <= len(asked), f"block {block}: an answer to bases that were not told")
+    for one, other in zip(asked, answered, strict=False):
+        require(one.last_s <= other.first_s, f"block {block}: Sift came before its bases")
+    if "Ended" in by_kind:
+        ended = by_kind["Ended"][0]
+        early = [each for each in asked if each.sequence < ended.sequence]
+    else:
+        early = asked
+    for each in early:
+        told = sum(one.fields[2] for one in by_kind.get("Announce", []) if one.sequence < each.sequence)
+        known = sum(one.fields[1] for one in early if one.sequence <= each.sequence)
+        require(known <= told, f"block {block}: bases of detections that were not announced")
+    if "Crossed" in by_kind:
+        require(len(answered) == len(asked), f"block {block}: bases without an answer")
+        sequence = by_kind["Crossed"][0].sequence
+        require(all(each.sequence < sequence for each in answered), f"block {block}: Crossed before Sift")
 
 
 def _check_dialogue(by_kind: dict[str, list[Said]], basis: int, block: int) -> None:
@@ -277,10 +308,14 @@ def _in_order(by_kind: dict[str, list[Said]], kinds: tuple[str, ...], block: int
 
 def check_answers(said: list[Said]) -> None:
     """Messages passed directly lie in order of cause: an answer never comes before its question."""
-    for kinds in (("Bases", "Sift"), ("Close", "Amplify"), ("ChooseCodes", "Parities")):
-        for block in {each.block for each in said if each.kind == kinds[1]}:
-            places = [i for kind in kinds for i, s in enumerate(said) if s.kind == kind and s.block == block]
-            require(len(places) >= 2 and places == sorted(places), f"block {block}: {kinds[1]} first")
+    for question, answer in (("Bases", "Sift"), ("Close", "Amplify"), ("ChooseCodes", "Parities")):
+        for block in {each.block for each in said if each.kind == answer}:
+            asked, came = (
+                [i for i, each in enumerate(said) if each.kind == kind and each.block == block]
+                for kind in (question, answer)
+            )
+            pairs = list(zip(asked, came, strict=False))
+            require(pairs and all(one < other for one, other in pairs), f"block {block}: {answer} first")
 
 
 def rice_slots(data: bytes, start: int) -> NDArray[np.int64]:
@@ -413,21 +448,37 @@ def _cascade(
 
 def _rounds(mine: dict[str, list[Said]], rules: Rules, earlier: int) -> dict[tuple[int, int], int]:
     """Rounds by basis and class from what was told; checks that keyed values were not."""
-    if "Sift" not in mine:
+    if "Crossed" not in mine:
         return {}
-    count, bases = mine["Bases"][0].fields[1:]
-    require(
-        count == earlier + sum(each.fields[2] for each in mine.get("Announce", [])), "bases of all announced"
-    )
-    keep, is_signal, is_vacuum, values, crossed = mine["Sift"][0].fields[1:]
+    count = earlier + sum(each.fields[2] for each in mine.get("Announce", []))
+    require(mine["Ended"][0].fields[1] == count, "the end counts all announced")
+    asked, answered = mine.get("Bases", []), mine.get("Sift", [])
+    require(sum(each.fields[1] for each in asked) == count, "bases of all announced")
+    require(len(asked) == len(answered), "an answer to all bases")
+    rounds = dict.fromkeys(itertools.product(range(2), range(3)), 0)
+    for question, answer in zip(asked, answered, strict=True):
+        for place, n in _part(question, answer, rules).items():
+            rounds[place] += n
+    (crossed,) = mine["Crossed"][0].fields[1:]
+    apart = count - sum(rounds.values())
+    require(len(crossed) == (sample_bits(apart, rules) + 7) // 8, "bits of the sample, no more")
+    return rounds if count else {}
+
+
+def _part(question: Said, answer: Said, rules: Rules) -> dict[tuple[int, int], int]:
+    """Rounds of one message of bases and its answer."""
+    count, bases = question.fields[1:]
+    require(0 < count <= 65536 and len(bases) == (count + 7) // 8, "a bit a detection")
+    keep, is_signal, is_vacuum, values = answer.fields[1:]
+    require(len(keep) == (count + 7) // 8, "a mask of just these detections")
     basis = bits_of(bases)[:count][bits_of(keep)[:count] == 1]
+    require(len(is_signal) == (basis.size + 7) // 8, "a class of kept detections, and of no others")
     signal = bits_of(is_signal)[: basis.size] == 1
     classes = np.zeros(basis.size, dtype=np.int64)
     classes[~signal] = 1 + bits_of(is_vacuum)[: int((~signal).sum())]
-    rounds = {(b, k): int(((basis == b) & (classes == k)).sum()) for b in range(2) for k in range(3) if count}
+    rounds = {(b, k): int(((basis == b) & (classes == k)).sum()) for b in range(2) for k in range(3)}
     unkeyed = sum(n for place, n in rounds.items() if place not in rules.keyed)
     require(len(values) == (unkeyed + 7) // 8, "values of unkeyed rounds, and of no others")
-    require(len(crossed) == (sample_bits(count - basis.size, rules) + 7) // 8, "bits of the sample, no more")
     return rounds
 
 

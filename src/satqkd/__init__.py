@@ -17,8 +17,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from satqkd.keys import KeyStore
     from satqkd.mission.contact import contact_of
+    from satqkd.mission.foretold import expected_key
     from satqkd.mission.optimise import optimise_source
-    from satqkd.mission.planning import expected_key, link_budget
+    from satqkd.mission.planning import link_budget
     from satqkd.mission.presets import satellite, station
     from satqkd.mission.run_pass import run_pass
     from satqkd.security import key_length
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "KeyStore": "satqkd.keys",
     "contact_of": "satqkd.mission.contact",
-    "expected_key": "satqkd.mission.planning",
+    "expected_key": "satqkd.mission.foretold",
     "find_passes": "satqkd.sky",
     "key_length": "satqkd.security",
     "link_budget": "satqkd.mission.planning",

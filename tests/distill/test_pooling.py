@@ -328,20 +328,22 @@ class TestWhatOnlyOneEndHolds:
         assert closed.outcome == "key"
         assert closed.pooled_bits == sum(pair.table.slots.size for pair in link.passes[1:3])
 
-    @pytest.mark.parametrize("lost", ["Bases", "Sift", "Verdicts", "Close", "Amplify", "Confirm", "Done"])
+    @pytest.mark.parametrize(
+        "lost", ["Ended", "Bases", "Sift", "Verdicts", "Close", "Amplify", "Confirm", "Done"]
+    )
     def test_a_pool_that_breaks_is_never_used_again(self, lost: str) -> None:
         """Its bases are out at one end at least: what the other still holds is left out."""
         link = flown(2)
         link.fly(planned_pass(2), hook=without(lost))
         assert link.states()[1] == {"pass0.block0": "used", "pass1.block0": "used"}
-        assert set(link.states()[0].values()) == {"confirmed" if lost == "Bases" else "used"}
+        assert set(link.states()[0].values()) == {"confirmed" if lost == "Ended" else "used"}
         for number in (3, 4, 5):
             link.fly(planned_pass(number))
         assert only(link.passes[5]).pooled_bits == sum(pair.table.slots.size for pair in link.passes[3:5])
         for shelf in link.shelves:
             assert len(set(shelf.taken)) == len(shelf.taken)
             assert not set(shelf.taken[-2:]) & {"pass0.block0", "pass1.block0"}
-        if lost == "Bases":
+        if lost == "Ended":
             assert link.states()[0]["pass0.block0"] == "discarded"
 
     def test_a_pass_that_breaks_before_its_end_leaves_the_pool_as_it_was(self) -> None:
@@ -455,7 +457,7 @@ class TestRefused:
         pair.greet()
         pair.announce(0)
         pair.station._pools.take = lambda block: ()  # type: ignore[method-assign]
-        with pytest.raises(RemoteProtocolError, match="bases came for"):
+        with pytest.raises(RemoteProtocolError, match="the end came for"):
             pair.open_block(0)
         assert link.shelves[0].taken == []
 

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satqkd.bits import from_bytes
+from satqkd.bits import from_bytes, to_bytes
+from satqkd.distill.messages import Crossed, Sift
+from satqkd.distill.opened import Answered
+from satqkd.distill.parameters import Parameters
+from satqkd.distill.polarisation import sampled
 from satqkd.distill.sift import (
     class_counts,
     crossed_at_station,
@@ -42,14 +46,16 @@ def test_both_ends_agree_with_a_count_by_hand(n: int, seed: int, choice: dict[st
     agreed, c = parameters(**choice), columns(n, seed)
     choice = {"keyed_bases": ("Z", "X"), "keyed_classes": ("signal",)} | choice
     sent = Settings(c["k"], c["b"], c["bit"])
-    ours, answer = sift_at_satellite(sent, c["bases"], agreed, block=7)
+    ours, apart_bits, answer = sift_at_satellite(sent, c["bases"], agreed, block=7)
     theirs, wrong, keep = sift_at_station(c["bases"], c["bits"], answer, agreed)
     errors = tabulate(theirs.basis[wrong], theirs.intensity_class[wrong])
     assert answer.block == 7
     apart = [i for i in range(n) if c["b"][i] != c["bases"][i]]
     step = max(1, -(-len(apart) // (agreed.protocol.polarisation_sample or 1)))
     told = apart[::step] if agreed.protocol.polarisation_sample else []
-    sample = crossed_at_station(c["bases"], c["bits"], keep, answer, agreed)
+    assert apart_bits.tolist() == [c["bit"][i] for i in apart]
+    crossed = Crossed(7, to_bytes(sampled(apart_bits, agreed.protocol.polarisation_sample)))
+    sample = crossed_at_station(c["bases"][~keep], c["bits"][~keep], crossed, agreed)
     expected = ([c["b"][i] for i in told], [c["bit"][i] for i in told], [c["bits"][i] for i in told])
     assert tuple(column.tolist() for column in sample) == expected
 
@@ -76,15 +82,21 @@ def test_both_ends_agree_with_a_count_by_hand(n: int, seed: int, choice: dict[st
         assert ours.keyed_bits(basis).tolist() == mine
 
 
-@pytest.mark.parametrize("field", ["keep", "is_signal", "is_vacuum", "values", "crossed"])
+@pytest.mark.parametrize("field", ["keep", "is_signal", "is_vacuum", "values"])
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\x00"])
 def test_an_answer_of_another_length_is_refused(field: str, change: Any) -> None:
     agreed, c = parameters(), columns(100, 1)
-    _, answer = sift_at_satellite(Settings(c["k"], c["b"], c["bit"]), c["bases"], agreed, block=0)
+    _, _, answer = sift_at_satellite(Settings(c["k"], c["b"], c["bit"]), c["bases"], agreed, block=0)
     changed = msgspec.structs.replace(answer, **{field: change(getattr(answer, field))})
     with pytest.raises(RemoteProtocolError, match="expected"):
-        _, _, keep = sift_at_station(c["bases"], c["bits"], changed, agreed)
-        crossed_at_station(c["bases"], c["bits"], keep, changed, agreed)
+        sift_at_station(c["bases"], c["bits"], changed, agreed)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 12, 14])
+def test_a_sample_of_another_length_is_refused(n_bytes: int) -> None:
+    agreed, c = parameters(), columns(100, 1)
+    with pytest.raises(RemoteProtocolError, match="sample of crossed rounds: expected 13 bytes"):
+        crossed_at_station(c["bases"], c["bits"], Crossed(0, bytes(n_bytes)), agreed)
 
 
 def test_tables_count_by_basis_and_class() -> None:
@@ -106,13 +118,17 @@ def test_tables_count_by_basis_and_class() -> None:
 def test_the_sample_changes_nothing_of_keyed_rounds_and_holds_none_of_them() -> None:
     """No bit of a kept detection is in it: changed kept bits leave it as it was, others do not."""
     agreed, c = parameters(), columns(400, 3)
-    most, none = agreed, parameters(polarisation_sample=0)
     sent = Settings(c["k"], c["b"], c["bit"])
-    rounds, answer = sift_at_satellite(sent, c["bases"], most, block=0)
-    bare, without = sift_at_satellite(sent, c["bases"], none, block=0)
-    assert without.crossed == b""
-    assert msgspec.structs.replace(answer, crossed=b"") == without
-    assert rounds.bit.tolist() == bare.bit.tolist()
+
+    def sample(sent: Settings, agreed: Parameters) -> tuple[Sift, Crossed]:
+        answered = Answered(0, agreed)
+        answered.add(sent)
+        return answered.answer(c["bases"]), answered.close()[1]
+
+    sift, crossed = sample(sent, agreed)
+    without = sample(sent, parameters(polarisation_sample=0))
+    assert without == (sift, Crossed(0, b""))
+    assert crossed.values
     for flipped, same in ((c["b"] == c["bases"], True), (c["b"] != c["bases"], False)):
         other = Settings(c["k"], c["b"], c["bit"] ^ flipped.astype(np.uint8))
-        assert (sift_at_satellite(other, c["bases"], most, block=0)[1].crossed == answer.crossed) == same
+        assert (sample(other, agreed)[1] == crossed) == same

@@ -207,8 +207,10 @@ def first_counts_one_more(table: Any) -> Any:
 
 UNDER_A_FITTING_CODE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "Announce": (one_slot_earlier, "transcript"),
+    "Ended": (changed(detections=lambda n: n + 1), "detections were announced"),
     "Bases": (changed(bases=bit_77), "transcript"),
     "Sift": (changed(values=bit_77), "transcript"),
+    "Crossed": (changed(values=bit_77), "transcript"),
     "ChooseCodes": (changed(code_classes=lambda classes: (classes[0] + 8, *classes[1:])), "parities"),
     "Parities": (changed(parities=bit_77), "transcript"),
     "Verdicts": (changed(verdicts=lambda data: flipped(data, 0)), "awaited|cannot take Parities"),
@@ -339,7 +341,8 @@ OUT_OF_TURN: list[tuple[str, Any, str]] = [
     (DOWN, messages.LockReport(True, 1), "cannot take LockReport"),
     (DOWN, messages.BeaconSchedule(1e4, 6e-6), "the satellite sends"),
     (UP, messages.ChooseCodes(0, (0, 0)), "not open"),
-    (DOWN, messages.Sift(0, b"", b"", b"", b"", b""), "not open"),
+    (DOWN, messages.Sift(0, b"", b"", b"", b""), "not open"),
+    (DOWN, messages.Crossed(0, b""), "not open"),
     (UP, announced([3], 0, block=2), "outside its block"),
     (UP, announced([3], 0, block=65535), "outside its block"),
     (UP, announced([501], 0, block=1), "outside its block"),
@@ -348,8 +351,12 @@ OUT_OF_TURN: list[tuple[str, Any, str]] = [
     (UP, messages.Announce(0, 0, 2, announced([3], 0).gaps), "expected 2 slots"),
     (UP, messages.Announce(0, 0, 1, b""), "announcement"),
     (UP, messages.Announce(0, 0, messages.MAXIMUM_ANNOUNCED + 1, announced([3], 0).gaps), "cannot be read"),
-    (UP, messages.Bases(1, 0, b""), "before its last slot"),
-    (UP, messages.Bases(2, 0, b""), r"block 2 of|before"),
+    (UP, messages.Bases(0, 1, b"\x00"), "not open"),
+    (UP, messages.Bases(0, 0, b""), "cannot be read"),
+    (UP, messages.Bases(0, messages.MAXIMUM_ANNOUNCED + 1, b""), "cannot be read"),
+    (UP, messages.Bases(0, 1, bytes(messages.MAXIMUM_ANNOUNCED // 8 + 1)), "cannot be read"),
+    (UP, messages.Ended(1, 0), "before its last slot"),
+    (UP, messages.Ended(2, 0), r"block 2 of|before"),
 ]
 
 
@@ -402,39 +409,53 @@ def test_nothing_is_announced_before_slot_0() -> None:
         say(mine, UP, announced([0], 0), -3.0)
 
 
-def test_slots_after_the_bases_are_refused() -> None:
+def test_slots_after_the_end_are_refused() -> None:
     mine = pair(TWO)
     mine.greet()
     say(mine, UP, announced([10], 0), 0.1)
-    say(mine, UP, messages.Bases(0, 1, b"\x00"), 0.1)
+    say(mine, UP, messages.Ended(0, 1), 0.1)
     with pytest.raises(RemoteProtocolError, match="cannot take Announce"):
         say(mine, UP, announced([20], 11), 0.1)
 
 
-def test_bases_for_another_number_of_detections_are_refused() -> None:
+def test_an_end_or_bases_of_another_number_of_detections_are_refused() -> None:
+    for message in (messages.Ended(0, 2), messages.Ended(0, 0)):
+        mine = pair(TWO)
+        mine.greet()
+        say(mine, UP, announced([10], 0), 0.1)
+        with pytest.raises(RemoteProtocolError, match="1 detections were announced"):
+            say(mine, UP, message, 0.1)
     mine = pair(TWO)
     mine.greet()
     say(mine, UP, announced([10], 0), 0.1)
-    with pytest.raises(RemoteProtocolError, match="1 detections were announced"):
+    say(mine, UP, messages.Ended(0, 1), 0.1)
+    with pytest.raises(RemoteProtocolError, match="bases of 2 detections came, 1 announced"):
         say(mine, UP, messages.Bases(0, 2, b"\x00"), 0.1)
+    mine = pair(TWO)
+    mine.greet()
+    say(mine, UP, announced([10], 0), 0.1)
+    with pytest.raises(RemoteProtocolError, match="bases came before the block's end"):
+        say(mine, UP, messages.Bases(0, 1, b"\x00"), 0.1)
 
 
 @pytest.mark.parametrize(("early_s", "refused"), [(1e-5, True), (-1e-5, False)])
-def test_bases_are_refused_until_the_last_light_is_down(early_s: float, refused: bool) -> None:
+def test_a_block_does_not_end_until_the_last_light_is_down(early_s: float, refused: bool) -> None:
     mine = pair(SMALL)
     mine.greet()
     mine.announce(0)
     with pytest.raises(LocalProtocolError, match="still in flight"):
         mine.station.end_block(0, SMALL.end_s(0) + LIGHT_TIME_S - 1e-5)
     mine.station.end_block(0, SMALL.end_s(0) + LIGHT_TIME_S)
-    (bases,) = mine.station.data_to_send()
+    ended, *bases = mine.station.data_to_send()
+    assert kind_of(ended) == "Ended"
     now_s = SMALL.end_s(0) + LIGHT_TIME_S - early_s
     if not refused:
-        mine.satellite.receive(bases, now_s)
-        assert [kind_of(data) for data in mine.satellite.data_to_send()] == ["Sift"]
+        for data in (ended, *bases):
+            mine.satellite.receive(data, now_s)
+        assert [kind_of(data) for data in mine.satellite.data_to_send()] == ["Sift", "Crossed"]
         return
     with pytest.raises(RemoteProtocolError, match="before its last slot is past"):
-        mine.satellite.receive(bases, now_s)
+        mine.satellite.receive(ended, now_s)
     assert mine.satellite.data_to_send() == []
 
 
@@ -476,12 +497,13 @@ def test_a_dropped_last_word_leaves_the_satellite_unconfirmed() -> None:
 
 
 def waiting(kind: str, agreed: Parameters) -> tuple[Pair, bytes]:
-    """A pair of two blocks stopped where the satellite says its first message of a kind, and that message."""
+    """A pair of two blocks stopped where the satellite says its first message of a kind, and that message:
+    nothing that it says from then on arrives."""
     mine = pair(agreed)
     caught: list[bytes] = []
 
     def hook(direction: str, data: bytes) -> bytes | None:
-        if kind_of(data) == kind and not caught:
+        if direction == DOWN and (caught or kind_of(data) == kind):
             caught.append(data)
             return None
         return data
@@ -500,7 +522,7 @@ def test_a_sift_answer_to_bases_that_were_not_said_is_not_kept(block: int) -> No
     """Neither of a block that still collects while another is open, nor of one that does not exist."""
     mine, sift = waiting("Sift", parameters(slots=150_000, blocks=2))
     forged = with_message(mine.satellite, sift, lambda each: msgspec.structs.replace(each, block=block))
-    with pytest.raises(RemoteProtocolError, match=r"cannot take Sift|not open"):
+    with pytest.raises(RemoteProtocolError, match=r"all bases told are answered|not open"):
         mine.station.receive(forged, mine.end_s(1))
     assert mine.station._held == {}
 

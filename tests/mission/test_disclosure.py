@@ -47,7 +47,15 @@ def test_the_length_was_computed_from_that_leak(flight: Flight, said: Story, rul
 
 def test_nothing_is_told_too_early(said: Story, rules: wiretap.Rules) -> None:
     wiretap.check_order(said, rules)
-    assert {each.kind for each in said} >= {"Announce", "Bases", "Sift", "Parities", "Close", "Amplify"}
+    assert {each.kind for each in said} >= {
+        "Announce",
+        "Ended",
+        "Bases",
+        "Sift",
+        "Crossed",
+        "Parities",
+        "Amplify",
+    }
 
 
 def test_three_blocks_are_opened_one_by_one_while_light_still_comes(
@@ -62,9 +70,9 @@ def test_three_blocks_are_opened_one_by_one_while_light_still_comes(
     wiretap.check_order(said, rules)
     for block, report in enumerate(flight.satellite.reports):
         assert wiretap.recount(said, block, rules).leaked_bits == report.leaked_bits
-    sifts = [each for each in said if each.kind == "Sift"]
-    assert len(sifts) == 3
-    assert sifts[0].first_s < rules.end_s(1)
+    sifted = [each for each in said if each.kind == "Crossed"]
+    assert len(sifted) == 3
+    assert sifted[0].first_s < rules.end_s(1)
     seeds = [bytes(seed) for each in said if each.kind in ("Amplify", "Verify") for seed in _seeds(each)]
     assert len(set(seeds)) == len(seeds)
 
@@ -100,13 +108,16 @@ def moved(said: Story, kind: str, seconds: float) -> Story:
 @pytest.mark.parametrize(
     ("kind", "seconds"),
     [
+        ("Ended", -2.0),
         ("Bases", -2.0),
         ("Sift", -2.0),
+        ("Crossed", -2.0),
         ("ChooseCodes", -2.0),
         ("Parities", -2.0),
         ("Amplify", -0.5),
         ("Close", 5.0),
         ("Bases", 5.0),
+        ("Ended", 5.0),
         ("Announce", -1.0),
     ],
 )
@@ -117,7 +128,7 @@ def test_the_reader_sees_what_is_told_too_early(
         wiretap.check_order(moved(said, kind, seconds), rules)
 
 
-@pytest.mark.parametrize("kind", ["Amplify", "Verify", "Bases", "Hello"])
+@pytest.mark.parametrize("kind", ["Amplify", "Verify", "Ended", "Crossed", "Hello"])
 def test_the_reader_sees_what_is_told_twice(said: Story, rules: wiretap.Rules, kind: str) -> None:
     each = said[index(said, kind)]
     last = max(other.sequence for other in said if other.direction == each.direction)
@@ -125,7 +136,7 @@ def test_the_reader_sees_what_is_told_twice(said: Story, rules: wiretap.Rules, k
         wiretap.check_order([*said, each._replace(sequence=last + 1)], rules)
 
 
-@pytest.mark.parametrize("kind", ["Hello", "Close", "Announce"])
+@pytest.mark.parametrize("kind", ["Hello", "Close", "Announce", "Bases", "Sift"])
 def test_the_reader_sees_what_is_missing(said: Story, rules: wiretap.Rules, kind: str) -> None:
     place = index(said, kind)
     gone = said[place]
@@ -145,7 +156,9 @@ def test_the_reader_sees_what_is_missing(said: Story, rules: wiretap.Rules, kind
         ("Parities", 2, lambda data: data + b"\x00"),
         ("Sift", 4, lambda data: data + b"\x00"),
         ("Verdicts", 2, lambda data: bytes(len(data))),
+        ("Crossed", 1, lambda data: data + b"\x00"),
         ("Bases", 1, lambda count: count + 1),
+        ("Ended", 1, lambda count: count + 1),
     ],
 )
 def test_the_recount_sees_every_byte_more(

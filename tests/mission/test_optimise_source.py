@@ -13,11 +13,11 @@ from satqkd.config import Protocol, Satellite, Station
 from satqkd.errors import ConfigError, NoPassError
 from satqkd.mission import choose_pass, expected_key, make_contact, optimum, presets
 from satqkd.mission.contact import PLANNING_GRID_S
+from satqkd.mission.foretold import expected_pass_counts
 from satqkd.mission.link_channel import link_channel
 from satqkd.mission.optimise import optimise_plan
 from satqkd.mission.optimum import SourceOptimum
 from satqkd.mission.pass_plan import PassPlan, pass_plan
-from satqkd.mission.planning import expected_pass_counts
 from satqkd.security.channel import SourceSettings
 from satqkd.security.optimise import optimise
 from satqkd.security.plan import Prior, exact_key, expected_rows

@@ -23,6 +23,7 @@ from satqkd.mission import (
     pooling_gain,
     record_pass,
 )
+from satqkd.mission.edges import edges_s
 from satqkd.mission.pools import mean_losses_db, planned_blocks, source_digest
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
@@ -149,7 +150,7 @@ def test_by_loss_keeps_blocks_of_unlike_loss_apart(tmp_path: Path) -> None:
     ends, middle = planned[0].pool, planned[1].pool
     assert [each.pool for each in planned] == [ends, middle, middle, ends]
     head = f"by-loss.{source_digest(contact.satellite, station)}."
-    for each, loss_db in zip(planned, mean_losses_db(contact, 4), strict=True):
+    for each, loss_db in zip(planned, mean_losses_db(contact, edges_s(contact, protocol)), strict=True):
         low, high = map(float, each.pool.removeprefix(head).removesuffix("dB").split("-"))
         assert low <= loss_db < high
         assert high - low == pytest.approx(0.1)
@@ -180,7 +181,9 @@ def test_predictions_are_those_of_the_budget() -> None:
     assert only_z[0].sifted_bits == pytest.approx(whole["Z"]["sifted_bits"], rel=1e-3)
     assert planned_blocks(contact, PROTOCOL) == ()
     mean_db = -10 * np.log10(np.mean(10 ** (-contact.losses.total_db[contact.quantum_rows] / 10)))
-    assert mean_losses_db(contact, 1)[0] == pytest.approx(mean_db, abs=0.01)
+    assert mean_losses_db(contact, np.array([0.0, contact.quantum_end_s]))[0] == pytest.approx(
+        mean_db, abs=0.01
+    )
 
 
 def test_another_source_is_another_pool() -> None:

@@ -14,13 +14,21 @@ class Protocol(Settings, frozen=True, kw_only=True):
     bound: Literal["variable-sharp", "variable", "variable-martingale"] = "variable-sharp"
     """Bounds that hold for the counts as they come. `variable-martingale` is our own derivation, not reviewed
     outside; it needs `receiver.limits.basis_spread` of a passive receiver."""
-    announcement: Literal["deferred"] = "deferred"
+    announcement: Literal["deferred", "streamed"] = "deferred"
+    """When bases, classes and values of unkeyed rounds are told: after the block's last slot, or with each
+    report. `streamed` needs a bound that holds while they are told: `variable-martingale`."""
     epsilon_secrecy: Inside = 1e-9
     epsilon_correctness: Inside = 1e-15
     keyed_bases: tuple[Literal["Z", "X"], ...] = ("Z", "X")
     keyed_classes: tuple[Literal["signal", "decoy"], ...] = ("signal",)
     blocks: Annotated[int, Meta(ge=1, le=100)] = 1
-    """Blocks a pass is cut into, by slot numbers of equal count."""
+    """Blocks a pass is cut into, by slot numbers fixed before it."""
+    block_policy: Literal["equal-slots", "equal-bits", "first-key"] = "equal-slots"
+    """Where the cuts are: blocks of equal numbers of slots; of equal predicted sifted bits; a first one that
+    ends as soon as it is foretold to give `first_key_bits` with 1.5 dB of the light missing, the others
+    growing by one factor."""
+    first_key_bits: Annotated[int, Meta(ge=1, le=1000000)] = 4096
+    """Secret bits foretold of the first block, with `first-key`."""
     pooling: Literal["per-pass", "pooled", "by-loss"] = "per-pass"
     """Which blocks become one: none; those of all passes; those of all passes with about the same predicted
     loss."""
@@ -49,4 +57,15 @@ class Protocol(Settings, frozen=True, kw_only=True):
             raise ConfigError(
                 'protocol.keyed_classes: expected ["signal"] or ["signal", "decoy"], got '
                 f"{self.keyed_classes}"
+            )
+        if self.block_policy == "first-key" and self.blocks < 2:
+            raise ConfigError(
+                'protocol.blocks: expected at least 2 with block_policy = "first-key", got 1: the first '
+                "block ends early and another takes what comes after it; raise blocks"
+            )
+        if self.announcement == "streamed" and self.pooling != "per-pass":
+            raise ConfigError(
+                f'protocol.pooling: expected "per-pass" with announcement = "streamed", got '
+                f"{self.pooling!r}: a pool keeps bases untold over several passes, a stream tells them at "
+                f'once; set pooling = "per-pass", or announcement = "deferred"'
             )

@@ -17,10 +17,10 @@ from satqkd.errors import RemoteProtocolError
 VERSION: Final = 2
 MAXIMUM_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 MAXIMUM_BLOCK_DETECTIONS: Final = 12_000_000
-"""The sift answer fits a message: a bit a detection, up to three for each of the half that is kept, a sample
-of the rest."""
+"""The largest message about a whole block, its seeds or its values, fits: a bit a keyed round."""
 MAXIMUM_ANNOUNCED: Final = 2**16
-"""Detections in one announcement; a station splits longer ones."""
+"""Detections in one announcement, and in one message of bases and its answer; a station splits longer
+ones."""
 MAXIMUM_CLAIMS: Final = 1024
 """Raw blocks that a hello names."""
 
@@ -30,6 +30,10 @@ Count = Annotated[int, Meta(ge=0, lt=2**40)]
 Small = Annotated[int, Meta(ge=0, lt=2**16)]
 Basis = Annotated[int, Meta(ge=0, le=1)]
 Blob = Annotated[bytes, Meta(max_length=MAXIMUM_MESSAGE_BYTES)]
+Part = Annotated[bytes, Meta(max_length=MAXIMUM_ANNOUNCED // 8)]
+"""A bit a detection of one message, or fewer."""
+Sample = Annotated[bytes, Meta(max_length=2**20 // 8)]
+"""A bit a round of the largest `polarisation_sample`."""
 Tag = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Table = Annotated[tuple[tuple[Count, ...], ...], Meta(max_length=2)]
 """Counts by basis, then by class."""
@@ -106,26 +110,41 @@ class Kept(BlockMessage, frozen=True, array_like=True):
     transcript_tag: Tag
 
 
-class Bases(BlockMessage, frozen=True, array_like=True):
-    """Station: after the block's last slot, a basis bit for each detection of its raw blocks and its own."""
+class Ended(BlockMessage, frozen=True, array_like=True):
+    """Station: the block's last slot is past, and so many detections are all, those of its raw blocks too."""
 
     detections: Count
-    bases: Blob
+
+
+class Bases(BlockMessage, frozen=True, array_like=True):
+    """Station: a basis bit for each of the next detections; raw blocks' first, then as they were announced.
+
+    After `Ended` when the announcement is deferred, after each `Announce` when it is streamed.
+    """
+
+    detections: Annotated[int, Meta(ge=1, le=MAXIMUM_ANNOUNCED)]
+    bases: Part
 
 
 class Sift(BlockMessage, frozen=True, array_like=True):
-    """Satellite: which bases matched, the classes of those, and the values of the unkeyed rounds."""
+    """Satellite: for one message of bases, which matched, the classes of those, and the values of the unkeyed
+    rounds."""
 
-    keep: Blob
+    keep: Part
     """A bit a detection."""
-    is_signal: Blob
+    is_signal: Part
     """A bit a kept detection."""
-    is_vacuum: Blob
+    is_vacuum: Part
     """A bit a kept detection that is no signal."""
-    values: Blob
+    values: Part
     """A bit a kept detection of unkeyed basis or class."""
-    crossed: Blob
-    """A bit a sampled detection that is not kept: the frames' angle is estimated from them."""
+
+
+class Crossed(BlockMessage, frozen=True, array_like=True):
+    """Satellite: the block has ended and all its bases are answered; a bit a sampled detection that is not
+    kept: the frames' angle is estimated from them."""
+
+    values: Sample
 
 
 class ChooseCodes(BlockMessage, frozen=True, array_like=True):
@@ -225,8 +244,10 @@ AnyMessage = (
     | Cut
     | Keep
     | Kept
+    | Ended
     | Bases
     | Sift
+    | Crossed
     | ChooseCodes
     | Parities
     | Verdicts

@@ -5,6 +5,7 @@ here. Nothing of it is ever taken from a block's own counts.
 """
 
 import hashlib
+from itertools import pairwise
 
 import msgspec
 
@@ -12,7 +13,7 @@ from satqkd.config import Protocol, Source
 from satqkd.errors import ConfigError
 from satqkd.header import PublicHeader, public_header
 from satqkd.records import BASIS_NAMES, CLASS_NAMES
-from satqkd.security import ReceiverModel, SecurityTargets, agreed_weights
+from satqkd.security import BOUNDS, ReceiverModel, SecurityTargets, agreed_weights
 from satqkd.security.weights import WeightSet
 
 
@@ -56,22 +57,44 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Slots of each public header, which are never announced; 0 with a beacon."""
     header_interval_slots: int = 0
     """Header k begins with slot k times this."""
+    edges: tuple[int, ...] = ()
+    """First slots of all blocks but the first; none where blocks have equal numbers of slots."""
     planned: tuple[PlannedBlock, ...] = ()
     """One a block where blocks are pooled; none where each is amplified by itself."""
 
     def __post_init__(self) -> None:
         if self.slots < self.protocol.blocks:
             raise ConfigError(f"pass of {self.slots} slots cannot be cut into {self.protocol.blocks} blocks")
+        whole = (0, *self.edges, self.slots)
+        if len(self.edges) not in (0, self.protocol.blocks - 1) or any(
+            before >= after for before, after in pairwise(whole)
+        ):
+            raise ConfigError(
+                f"block edges: expected {self.protocol.blocks - 1} slots increasing between 0 and "
+                f"{self.slots}, or none, got {self.edges}"
+            )
         if len(self.planned) not in (0, self.protocol.blocks):
             raise ConfigError(
                 f"expected a prediction for each of {self.protocol.blocks} blocks or none, got "
                 f"{len(self.planned)}"
+            )
+        if self.streamed and not BOUNDS[self.protocol.bound].streamed:
+            fine = [name for name, bound in BOUNDS.items() if bound.streamed and bound.proved]
+            raise ConfigError(
+                f'protocol.announcement: "streamed" tells bases and classes while the light still comes, and '
+                f"{self.protocol.bound} is proved only for an adversary who learns them afterwards; set "
+                f'bound = "{fine[0]}", or announcement = "deferred"'
             )
         if not 0 <= self.header_slots <= self.header_interval_slots:
             raise ConfigError(
                 f"header of {self.header_slots} slots does not fit its interval of "
                 f"{self.header_interval_slots}; lengthen the interval"
             )
+
+    @property
+    def streamed(self) -> bool:
+        """Whether bases and classes are told while the block lasts."""
+        return self.protocol.announcement == "streamed"
 
     @property
     def digest(self) -> bytes:
@@ -115,6 +138,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def first_slot(self, block: int) -> int:
         """First slot of a block; `first_slot(blocks)` is the end of the last."""
+        if self.edges:
+            return (0, *self.edges, self.slots)[block]
         return block * self.slots // self.protocol.blocks
 
     def end_s(self, block: int) -> float:

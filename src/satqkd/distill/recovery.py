@@ -119,6 +119,11 @@ class Recovery(ABC):
     def _learn(self, emission_ps: Floats) -> None:  # noqa: B027 - most have nothing to learn
         """Take the phases of the clicks of a locked stretch, for the stretches after it."""
 
+    @property
+    def delay_s(self) -> float:
+        """A click has its slot so long after it came at the latest, while tags keep coming."""
+        return (self._stretch_ps + self._margin_ps) / PS_PER_S
+
     def feed(self, tags: Tags) -> None:
         """Take the next tags of the pass; raises DataFormatError when they go back in time or name a
         channel above 8, LocalProtocolError after `flush`."""

@@ -1,8 +1,9 @@
 """The satellite's half of a block: it holds the reference string and sends the syndromes.
 
-It answers slot numbers with nothing, bases with matches and classes. The session opens the bases to it
-only when the satellite's clock says that the block's last slot is past. See `block.py` for what both
-halves share.
+It answers slot numbers with nothing, bases with matches and classes. Bases come after the block's end, or
+where the announcement is streamed after each report; nothing that depends on a keyed value is said before the
+end. The session hands the end on only when the satellite's clock says that the block's last slot is past. See
+`block.py` for what both halves share.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from satqkd.distill.block import (
     seed_bytes,
 )
 from satqkd.distill.dialogue import Reference
+from satqkd.distill.opened import Answered
 from satqkd.distill.outcome import (
     Outcome,
     RawConfirmed,
@@ -32,7 +34,6 @@ from satqkd.distill.outcome import (
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.raw_blocks import pack_settings, unpack_settings
 from satqkd.distill.reconciliation import reference_of
-from satqkd.distill.sift import sift_at_satellite
 from satqkd.errors import RemoteProtocolError
 from satqkd.randomness import RandBytes
 from satqkd.records import Settings
@@ -42,7 +43,8 @@ from satqkd.results import KeyLength
 class State(Enum):
     """What the satellite knows of a block."""
 
-    COLLECTING = "hears slot numbers, has said nothing of its settings"
+    COLLECTING = "hears slot numbers, answers no bases but streamed ones"
+    OPENED = "knows all detections, waits for the rest of their bases"
     SIFTED = "has told matches and classes, waits for the code classes"
     RECONCILING = "has told parities, waits for verdicts"
     VERIFYING = "has told the hash seed and its tag, waits for the station's"
@@ -59,8 +61,11 @@ class SatelliteBlock(BlockHalf):
     RECEIVES = TO_SATELLITE
     TRANSITIONS = {
         (State.COLLECTING, messages.Keep): (State.FINISHED,),
-        (State.COLLECTING, messages.Bases): (State.SIFTED,),
+        (State.COLLECTING, messages.Bases): (State.COLLECTING,),
         (State.COLLECTING, messages.Abandon): (State.FINISHED,),
+        (State.COLLECTING, messages.Ended): (State.OPENED, State.SIFTED),
+        (State.OPENED, messages.Bases): (State.OPENED, State.SIFTED),
+        (State.SIFTED, messages.Bases): (State.SIFTED,),
         (State.SIFTED, messages.ChooseCodes): (State.RECONCILING,),
         (State.SIFTED, messages.Abandon): (State.ABANDONED,),
         (State.RECONCILING, messages.Verdicts): (State.RECONCILING, State.VERIFYING),
@@ -76,7 +81,7 @@ class SatelliteBlock(BlockHalf):
     ) -> None:
         super().__init__(index, parameters, keys, opening, State.COLLECTING)
         self._randbytes = randbytes
-        self._settings = {name: bytearray() for name in Settings.__struct_fields__}
+        self._answered = Answered(index, parameters)
         self.is_cut = False
         """Whether it answers for a part of the block only."""
         self._open: dict[int, Reference] = {}
@@ -102,8 +107,7 @@ class SatelliteBlock(BlockHalf):
         """Take a report of detections, with this side's settings of those slots."""
         self.detections += len(settings)
         self._transcript.add(self.RECEIVES, messages.encode_one(message))
-        for name, column in self._settings.items():
-            column += getattr(settings, name).tobytes()
+        self._answered.add(settings)
 
     def cut(self, message: messages.Announce) -> list[messages.BlockMessage]:
         """Take a report of slots that are forgotten, or that come after such ones: no detection of it counts.
@@ -117,9 +121,9 @@ class SatelliteBlock(BlockHalf):
         replies, self._replies = self._replies, []
         return replies
 
-    def will_open(self, message: messages.Bases, joining: int) -> bool:
-        """Whether these bases can come now, with those of so many detections of raw blocks: asked before the
-        raw blocks are used up."""
+    def will_open(self, message: messages.Ended, joining: int) -> bool:
+        """Whether the block can end so now, with so many detections of raw blocks: asked before the raw
+        blocks are used up."""
         if self.state is not State.COLLECTING:
             return False
         self.pooled_detections = joining
@@ -127,26 +131,49 @@ class SatelliteBlock(BlockHalf):
 
     def join(self, raw_blocks: Sequence[bytes]) -> None:
         """Put the settings of raw blocks of the pool before this block's own."""
-        earlier = unpack_settings(raw_blocks)
-        for name, column in self._settings.items():
-            column[:0] = getattr(earlier, name).tobytes()
+        self._answered.put_before(unpack_settings(raw_blocks))
 
     def _on_keep(self, message: messages.Keep) -> State:
         self._require_all(message.detections, self.detections, "word to keep")
-        data = pack_settings(self._take_settings())
+        data = pack_settings(self._answered.take(self.detections))
         self.events += [RawReady(self.index, self.detections, data), RawConfirmed(self.index)]
         self._say(messages.Kept(self.index, NO_TAG))
         self._finish_kept()
         return State.FINISHED
 
-    def _on_bases(self, message: messages.Bases) -> State:
+    def _on_ended(self, message: messages.Ended) -> State:
         known = self.pooled_detections + self.detections
         told = max(message.detections, known) if self.is_cut else known
-        self._require_all(message.detections, told, "bases")
-        bases = messages.bits_of(message.bases, told, "bases")[:known]
-        settings = self._take_settings()
-        self.rounds, answer = sift_at_satellite(settings, bases, self._parameters, block=self.index)
-        self._say(answer)
+        self._require_all(message.detections, told, "the end")
+        return self._sifted()
+
+    def _on_bases(self, message: messages.Bases) -> State:
+        if self.state is State.COLLECTING and not self._parameters.streamed:
+            raise RemoteProtocolError(
+                f"block {self.index} is COLLECTING and its announcement deferred: bases came before the "
+                f"block's end; the session ends"
+            )
+        waiting = self._answered.waiting
+        if message.detections > waiting and not self.is_cut:
+            raise RemoteProtocolError(
+                f"block {self.index}: bases of {message.detections} detections came, {waiting} announced "
+                f"ones have none; the session ends"
+            )
+        bases = messages.bits_of(message.bases, message.detections, "bases")[:waiting]
+        if bases.size or not self.is_cut:
+            self._say(self._answered.answer(bases))
+        return self._sifted() if self.state is State.OPENED else self._unchanged()
+
+    def _unchanged(self) -> State:
+        state: State = self.state  # type: ignore[assignment]
+        return state
+
+    def _sifted(self) -> State:
+        """The block has ended; it is sifted when no bases are missing."""
+        if self._answered.waiting:
+            return State.OPENED
+        self.rounds, sample = self._answered.close()
+        self._say(sample)
         return State.SIFTED
 
     def _on_choose(self, message: messages.ChooseCodes) -> State:
@@ -230,7 +257,7 @@ class SatelliteBlock(BlockHalf):
     def _on_abandon(self, message: messages.Abandon) -> State:
         self._outcome, self._reason = message.outcome, message.reason
         if self.rounds is None:
-            self._take_settings()
+            self._answered = Answered(self.index, self._parameters)
             self._finish(self._outcome, self._reason)
             return State.FINISHED
         rounds = self._known_rounds
@@ -245,6 +272,7 @@ class SatelliteBlock(BlockHalf):
 
     HANDLERS = {
         messages.Keep: _on_keep,
+        messages.Ended: _on_ended,
         messages.Bases: _on_bases,
         messages.ChooseCodes: _on_choose,
         messages.Verdicts: _on_verdicts,
@@ -261,11 +289,6 @@ class SatelliteBlock(BlockHalf):
                 f"block {self.index}: {known} detections were announced, {what} came for {told}; the "
                 f"session ends"
             )
-
-    def _take_settings(self) -> Settings:
-        """What was sent in the slots announced; the block holds it no longer."""
-        columns, self._settings = self._settings, {}
-        return Settings(**{name: np.frombuffer(data, np.uint8) for name, data in columns.items()})
 
     def _take_errors(self, errors: tuple[tuple[int, ...], ...]) -> None:
         table = np.array(errors, dtype=np.int64) if {len(row) for row in errors} == {3} else np.empty(0)

@@ -67,24 +67,24 @@ class SatelliteSession(Session):
         if isinstance(message, messages.Announce):
             self._on_announce(message, now_s)
             return
-        if isinstance(message, messages.Bases | messages.Keep):
+        if isinstance(message, messages.Ended | messages.Keep):
             self._require_past(message.block, now_s)
             self._end_block(self._open_block(message.block), message)
         super()._on_block_message(message, now_s)
         if isinstance(message, messages.Keep):
             self._pools.keep(message.block, message.detections)
 
-    def _end_block(self, block: SatelliteBlock, message: messages.Bases | messages.Keep) -> None:
+    def _end_block(self, block: SatelliteBlock, message: messages.Ended | messages.Keep) -> None:
         """The rule agreed in hello says whether a block is opened or kept; raw blocks are used up when the
-        bases of just their detections have come."""
-        opened = isinstance(message, messages.Bases)
+        block's end has come with just their detections."""
+        opened = isinstance(message, messages.Ended)
         if opened != self._pools.closes(block.index):
             raise RemoteProtocolError(
                 f"block {block.index} is to be {'kept' if opened else 'opened'} by what both hellos say, "
                 f"{type(message).__name__} came: the session ends"
             )
         joining = self._pools.joining_detections(block.index)
-        if isinstance(message, messages.Bases) and block.will_open(message, joining):
+        if isinstance(message, messages.Ended) and block.will_open(message, joining):
             raw_blocks = self._pools.take(block.index)
             block.join(raw_blocks)
             self._note(block.index, "joined", *raw_blocks)
@@ -165,10 +165,10 @@ class SatelliteSession(Session):
         return block
 
     def _require_past(self, block: int, now_s: float) -> None:
-        """Nothing is told of a block before its last pulse has reached the ground."""
+        """Nothing that depends on key is told of a block before its last pulse has reached the ground."""
         past_s = self.parameters.end_s(block) + self.parameters.maximum_light_time_s
         if now_s < past_s:
             raise RemoteProtocolError(
-                f"bases of block {block} came at {now_s:.3f} s, before its last slot is past "
+                f"the end of block {block} came at {now_s:.3f} s, before its last slot is past "
                 f"({past_s:.3f} s): the station's clock or the peer is wrong; the session ends"
             )

@@ -1,17 +1,20 @@
 """Sifting: which detections both ends measured in one basis, in which class, and what of them is told.
 
-The satellite answers the station's bases with a keep mask, the classes of what is kept, and the values
-of rounds that carry no key: kept ones of unkeyed class or basis, and a sample of those that are not kept,
-which show how the frames lie. Both ends then hold the same table of rounds; only the keyed values differ
-by errors. Pure functions on columns; a row is a kept detection, in order of slot.
+The satellite answers the station's bases, message by message, with a keep mask, the classes of what is kept,
+and the values of kept rounds of unkeyed class or basis. Of rounds that are not kept it tells a sample when
+the block has ended, which shows how the frames lie. Both ends then hold the same table of rounds; only the
+keyed values differ by errors. Pure functions on columns; a row is a kept detection, in order of slot. How
+messages add up to a block: `satqkd.distill.opened`.
 """
+
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits, to_bytes
-from satqkd.distill.messages import Sift, bits_of
+from satqkd.distill.messages import Crossed, Sift, bits_of
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import sampled
 from satqkd.records import BASIS_NAMES, CLASS_NAMES, DECOY, SIGNAL, VACUUM, Settings
@@ -38,12 +41,23 @@ class Rounds(msgspec.Struct, frozen=True, eq=False):
         return values
 
 
+def joined_rounds(parts: Sequence[Rounds]) -> Rounds:
+    """Rounds of consecutive parts as one table; an empty one of none."""
+    empty = np.empty(0, np.uint8)
+    return Rounds(
+        basis=np.concatenate([empty, *(part.basis for part in parts)]),
+        intensity_class=np.concatenate([empty, *(part.intensity_class for part in parts)]),
+        bit=np.concatenate([empty, *(part.bit for part in parts)]),
+        keyed=np.concatenate([empty.astype(np.bool_), *(part.keyed for part in parts)]),
+    )
+
+
 def sift_at_satellite(
     settings: Settings, bases: Bits, parameters: Parameters, *, block: int
-) -> tuple[Rounds, Sift]:
-    """The satellite's rounds, and its answer.
+) -> tuple[Rounds, Bits, Sift]:
+    """The satellite's rounds of one message, its bits of the detections that are not kept, its answer.
 
-    settings: of the announced detections; bases: the station's, uint8 (n,).
+    settings: of these detections; bases: the station's, uint8 (n,).
     """
     keep = settings.basis == bases
     basis, classes, bit = settings.basis[keep], settings.intensity_class[keep], settings.bit[keep]
@@ -54,15 +68,15 @@ def sift_at_satellite(
         is_signal=to_bytes((classes == SIGNAL).astype(np.uint8)),
         is_vacuum=to_bytes((classes[classes != SIGNAL] == VACUUM).astype(np.uint8)),
         values=to_bytes(bit[~keyed]),
-        crossed=to_bytes(sampled(settings.bit[~keep], parameters.protocol.polarisation_sample)),
     )
-    return Rounds(basis, classes, bit, keyed), answer
+    return Rounds(basis, classes, bit, keyed), settings.bit[~keep], answer
 
 
 def sift_at_station(
     bases: Bits, bits: Bits, answer: Sift, parameters: Parameters
 ) -> tuple[Rounds, Mask, Mask]:
-    """The station's rounds, which of them are revealed as errors, and which detections are kept.
+    """The station's rounds of one message, which of them are revealed as errors, and which detections are
+    kept.
 
     bases, bits: what the station measured, uint8 (n,) each. Raises RemoteProtocolError when the
     answer's lengths do not fit.
@@ -80,16 +94,17 @@ def sift_at_station(
 
 
 def crossed_at_station(
-    bases: Bits, bits: Bits, keep: Mask, answer: Sift, parameters: Parameters
+    bases: Bits, bits: Bits, answer: Crossed, parameters: Parameters
 ) -> tuple[Bits, Bits, Bits]:
-    """The sample of detections that are not kept: basis sent, bit sent, bit measured; uint8 (n,) each.
+    """The sample of a block's detections that are not kept: basis sent, bit sent, bit measured; uint8 (n,)
+    each.
 
-    Arguments as of `sift_at_station`, and the mask it returned. Raises RemoteProtocolError when the answer's
-    length does not fit.
+    bases, bits: what the station measured in all of them, uint8. Raises RemoteProtocolError when the
+    answer's length does not fit.
     """
     most = parameters.protocol.polarisation_sample
-    measured_in, measured = sampled(bases[~keep], most), sampled(bits[~keep], most)
-    return 1 - measured_in, bits_of(answer.crossed, measured.size, "sift answer"), measured
+    measured_in, measured = sampled(bases, most), sampled(bits, most)
+    return 1 - measured_in, bits_of(answer.values, measured.size, "sample of crossed rounds"), measured
 
 
 def tabulate(basis: Bits, classes: Bits) -> NDArray[np.int64]:

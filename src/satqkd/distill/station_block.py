@@ -1,7 +1,8 @@
 """The station's half of a block: it corrects its string to the satellite's and closes the block.
 
-It tells slot numbers while the block lasts, bases after the block's last slot, code classes from
-revealed rounds and what closed blocks taught. See `block.py` for what both halves share.
+It tells slot numbers while the block lasts, bases after the block's last slot or, where the announcement is
+streamed, with each report, code classes from revealed rounds and what closed blocks taught. See `block.py`
+for what both halves share.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from satqkd.distill.block import (
 )
 from satqkd.distill.dialogue import Correction
 from satqkd.distill.gathered import Gathered
+from satqkd.distill.opened import Told
 from satqkd.distill.outcome import (
     AngleEstimated,
     GivenUp,
@@ -37,7 +39,7 @@ from satqkd.distill.polarisation import frame_angle
 from satqkd.distill.priors import Lesson, Prior, prior_of
 from satqkd.distill.profile import error_profile
 from satqkd.distill.reconciliation import class_of, correction_of
-from satqkd.distill.sift import Mask, crossed_at_station, sift_at_station, tabulate
+from satqkd.distill.sift import crossed_at_station, tabulate
 from satqkd.errors import LocalProtocolError, RemoteProtocolError
 from satqkd.records import BASIS_NAMES
 from satqkd.results import KeyLength
@@ -46,9 +48,9 @@ from satqkd.results import KeyLength
 class State(Enum):
     """What the station knows of a block."""
 
-    COLLECTING = "has detections, tells their slots alone"
+    COLLECTING = "has detections, tells their slots; their bases where they are streamed"
     KEPT = "has put its detections aside for the pool, waits for the satellite's word that it has too"
-    ANNOUNCED = "has told its bases, waits for matches and classes"
+    ANNOUNCED = "has told all its bases, waits for matches and classes"
     CHOSEN = "has told the code classes, waits for parities"
     RECONCILED = "has corrected what it can, waits for failed frames and the hash seed"
     CLOSED = "knows that both strings are equal, waits for the Toeplitz seeds"
@@ -66,7 +68,9 @@ class StationBlock(BlockHalf):
         (State.COLLECTING, messages.Cut): (State.COLLECTING,),
         (State.ANNOUNCED, messages.Cut): (State.ANNOUNCED,),
         (State.KEPT, messages.Kept): (State.FINISHED,),
-        (State.ANNOUNCED, messages.Sift): (State.CHOSEN, State.ABANDONED),
+        (State.COLLECTING, messages.Sift): (State.COLLECTING,),
+        (State.ANNOUNCED, messages.Sift): (State.ANNOUNCED,),
+        (State.ANNOUNCED, messages.Crossed): (State.CHOSEN, State.ABANDONED),
         (State.CHOSEN, messages.Parities): (State.CHOSEN, State.RECONCILED),
         (State.RECONCILED, messages.Reveal): (State.RECONCILED,),
         (State.CHOSEN, messages.Reveal): (State.CHOSEN,),
@@ -79,6 +83,7 @@ class StationBlock(BlockHalf):
     def __init__(self, index: int, parameters: Parameters, keys: PassKeys, opening: bytes) -> None:
         super().__init__(index, parameters, keys, opening, State.COLLECTING)
         self._gathered = Gathered()
+        self._told = Told(index, parameters)
         self.is_cut = False
         """Whether the satellite answers for a part of it only: more detections are of no use."""
         self._open: dict[int, Correction] = {}
@@ -92,16 +97,20 @@ class StationBlock(BlockHalf):
 
     def collect(
         self, message: messages.Announce, slots: NDArray[np.int64], bases: Bits, bits: Bits
-    ) -> messages.Announce:
-        """Keep detections whose slots are now told by `message`; returns the message."""
+    ) -> list[messages.BlockMessage]:
+        """Take detections whose slots are now told by `message`; returns it, and what tells their bases where
+        the announcement is streamed."""
         self.require_collecting("announce")
         self.detections += slots.size
-        self._gathered.add(slots, bases, bits)
-        self._transcript.add(self.SENDS, messages.encode_one(message))
-        return message
+        self._say(message)
+        if self._parameters.streamed:
+            self._tell(slots, bases, bits)
+        else:
+            self._gathered.add(slots, bases, bits)
+        return self._said_so_far()
 
     def end(self, raw_blocks: Sequence[bytes] = ()) -> list[messages.BlockMessage]:
-        """The block's last slot is past and all its detections are told: say the bases.
+        """The block's last slot is past and all its detections are told: say so, and the bases untold yet.
 
         raw_blocks: of the pool that this block closes; their detections are put before its own, as if they
         had flown just before it.
@@ -109,9 +118,15 @@ class StationBlock(BlockHalf):
         self.require_collecting("end")
         first = self._parameters.first_slot(self.index)
         self.pooled_detections = self._gathered.put_before(raw_blocks, slot=first)
-        _, bases, _ = self._gathered.columns()
-        self._say(messages.Bases(self.index, bases.size, to_bytes(bases)))
-        return self._ended(State.ANNOUNCED)
+        self._say(messages.Ended(self.index, self.pooled_detections + self.detections))
+        self._tell(*self._gathered.columns())
+        self._gathered = Gathered()
+        self._enter(State.ANNOUNCED, (State.ANNOUNCED,))
+        return self._said_so_far()
+
+    def _tell(self, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
+        for message in self._told.tell(slots, bases, bits):
+            self._say(message)
 
     def keep(self) -> list[messages.BlockMessage]:
         """The block's last slot is past and all its detections are told: put them aside for the pool."""
@@ -121,18 +136,19 @@ class StationBlock(BlockHalf):
         self._gathered = Gathered()
         self.events.append(RawReady(self.index, self.detections, data))
         self._say(messages.Keep(self.index, self.detections, NO_TAG))
-        return self._ended(State.KEPT)
+        self._enter(State.KEPT, (State.KEPT,))
+        return self._said_so_far()
 
     def refuse(self, reason: str) -> list[messages.BlockMessage]:
-        """Give the block up before its bases are told: nothing of it is ever opened, no error is counted."""
+        """Give the block up before it is opened: no error of it is counted."""
         self.require_collecting("refuse")
         self._gathered = Gathered()
         self._say(messages.Abandon(self.index, "aborted", reason))
         self._finish("aborted", reason)
-        return self._ended(State.FINISHED)
+        self._enter(State.FINISHED, (State.FINISHED,))
+        return self._said_so_far()
 
-    def _ended(self, state: State) -> list[messages.BlockMessage]:
-        self._enter(state, (state,))
+    def _said_so_far(self) -> list[messages.BlockMessage]:
         replies, self._replies = self._replies, []
         return replies
 
@@ -143,7 +159,8 @@ class StationBlock(BlockHalf):
 
     def _on_cut(self, message: messages.Cut) -> State:
         self.is_cut = True
-        self.detections = self._gathered.drop_from(message.start_slot)
+        slot = message.start_slot
+        self.detections = self._told.drop_from(slot) + self._gathered.drop_from(slot)
         state: State = self.state  # type: ignore[assignment]
         return state
 
@@ -153,13 +170,17 @@ class StationBlock(BlockHalf):
         return State.FINISHED
 
     def _on_sift(self, message: messages.Sift) -> State:
-        slots, bases, bits = self._gathered.columns()
-        self.rounds, wrong, keep = sift_at_station(bases, bits, message, self._parameters)
+        self._told.take(message)
+        state: State = self.state  # type: ignore[assignment]
+        return state
+
+    def _on_crossed(self, message: messages.Crossed) -> State:
+        self._told.require_all()
+        self.rounds, slots, wrong = self._told.table()
         self.errors = tabulate(self.rounds.basis[wrong], self.rounds.intensity_class[wrong])
-        slots = slots[keep]
         self.events.append(error_profile(self.index, self.rounds, slots, wrong, self._parameters))
-        self._estimate_angle(bases, bits, keep, message)
-        self._gathered = Gathered()
+        self._estimate_angle(message)
+        self._told = Told(self.index, self._parameters)
         keyed_rounds = int(self.rounds.keyed.sum())
         if keyed_rounds == 0:
             detected = self.pooled_detections + self.detections
@@ -291,6 +312,7 @@ class StationBlock(BlockHalf):
         messages.Cut: _on_cut,
         messages.Kept: _on_kept,
         messages.Sift: _on_sift,
+        messages.Crossed: _on_crossed,
         messages.Parities: _on_parities,
         messages.Reveal: _on_reveal,
         messages.Verify: _on_verify,
@@ -319,9 +341,9 @@ class StationBlock(BlockHalf):
         self.errors = self.errors + tabulate(rounds.basis[wrong], rounds.intensity_class[wrong])
         self.errors_known = True
 
-    def _estimate_angle(self, bases: Bits, bits: Bits, keep: Mask, message: messages.Sift) -> None:
+    def _estimate_angle(self, message: messages.Crossed) -> None:
         """Tell the node how the frames lay; in several blocks at once they lay in several ways."""
-        crossed = crossed_at_station(bases, bits, keep, message, self._parameters)
+        crossed = crossed_at_station(*self._told.crossed(), message, self._parameters)
         if self._parameters.protocol.polarisation_sample and not self.pooled_detections:
             self.events.append(AngleEstimated(self.index, frame_angle(*crossed)))
 

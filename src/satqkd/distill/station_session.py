@@ -31,7 +31,7 @@ class StationSession(Session):
         *,
         remembered: Remembered | None = None,
     ) -> None:
-        self._held: dict[int, messages.Sift] = {}
+        self._held: dict[int, messages.Crossed] = {}
         ends = parameters.station, parameters.satellite
         super().__init__(parameters, *ends, keys, shelf, remembered=remembered)
 
@@ -53,9 +53,9 @@ class StationSession(Session):
             return  # it was refused here while this was under way
         block = self._blocks.get(message.block)
         waits = isinstance(block, StationBlock) and block.state is StationState.ANNOUNCED
-        if isinstance(message, messages.Sift) and waits:
+        if isinstance(message, messages.Crossed) and waits:
             if message.block in self._held:
-                raise RemoteProtocolError(f"block {message.block}: a second Sift; the session ends")
+                raise RemoteProtocolError(f"block {message.block}: a second Crossed; the session ends")
             self._held[message.block] = message
             self._note(message.block, "held", messages.encode_one(message))
         else:
@@ -89,7 +89,8 @@ class StationSession(Session):
             self._send(messages.LockReport(locked, beacons_seen))
 
     def announce(self, slots: NDArray[np.int64], bases: Bits, bits: Bits) -> None:
-        """Tell the slots of detections (increasing, after all told before), keep bases and bits.
+        """Tell the slots of detections (increasing, after all told before), and where it is streamed their
+        bases; keep the rest.
 
         Slots outside the pass are no detections: they are cut, and so are those before what was told, which
         a receiver that was started again may bring. Messages end at block edges.
@@ -104,14 +105,15 @@ class StationSession(Session):
                 self._announce_in(index, slots[part], bases[part], bits[part])
 
     def end_block(self, index: int, now_s: float) -> None:
-        """All detections of the block are told and its last slot is past: say the bases, or keep it.
+        """All detections of the block are told and its last slot is past: say so and the bases that are not
+        told yet, or keep it.
 
         With the bases go those of the raw blocks of its pool, which leave the shelf first. They do so only
         when the satellite has been heard since hello, under the code on line: anybody can say hello.
-        Raises LocalProtocolError before the last slot can have arrived: bases said are said.
+        Raises LocalProtocolError before the last slot can have arrived: what is said is said.
         """
         if now_s < self.parameters.end_s(index) + self.parameters.maximum_light_time_s:
-            raise LocalProtocolError(f"block {index} is still in flight at {now_s:.3f} s: bases must wait")
+            raise LocalProtocolError(f"block {index} is still in flight at {now_s:.3f} s: its end must wait")
         block = self._open_block(index)
         block.require_collecting("end")
         if self._pools.closes(index):
@@ -149,7 +151,8 @@ class StationSession(Session):
             return
         start = max(self._next_slot, self.parameters.first_slot(index))
         message = messages.Announce(index, start, slots.size, gaps.encode(slots, start_slot=start))
-        self._send(block.collect(message, slots, bases, bits))
+        for said in block.collect(message, slots, bases, bits):
+            self._send(said)
         self._note(index, "collected", messages.encode_one(message), to_bytes(bases), to_bytes(bits))
         self._next_slot = int(slots[-1]) + 1
 
@@ -182,10 +185,10 @@ class StationSession(Session):
     def _hear_again(self, each: Input) -> None:
         message = messages.decode_one(each.parts[0])
         if each.kind == "held":
-            assert isinstance(message, messages.Sift)
+            assert isinstance(message, messages.Crossed)
             self._held[each.block] = message
             return
-        if isinstance(message, messages.Sift):
+        if isinstance(message, messages.Crossed):
             self._held.pop(each.block, None)
             self._teach(each.block)
         super()._retell(each)

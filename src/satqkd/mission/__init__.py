@@ -4,8 +4,9 @@ from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contac
 from satqkd.mission.course import course_of, site_of
 from satqkd.mission.fading import Fading
 from satqkd.mission.files import evidence_rows, read_protocol, write_pass_folder, write_whole
+from satqkd.mission.foretold import expected_key
 from satqkd.mission.gain import PassCounts, PoolingGain, expected_pooling_gain, pooling_gain
-from satqkd.mission.planning import expected_key, link_budget
+from satqkd.mission.planning import link_budget
 from satqkd.mission.recording import (
     RecordedPass,
     distill_recording,

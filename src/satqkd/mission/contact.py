@@ -18,6 +18,7 @@ from satqkd.config import Protocol, Satellite, Station
 from satqkd.distill.parameters import Parameters
 from satqkd.errors import NoPassError
 from satqkd.mission.course import Course, course_of, site_of
+from satqkd.mission.edges import block_edges
 from satqkd.mission.flown import agreed_parameters, light_time_s
 from satqkd.mission.pools import planned_blocks
 from satqkd.optics import ExpectedRates, LinkLosses
@@ -104,8 +105,13 @@ class Contact(msgspec.Struct, frozen=True, eq=False):
         """What both ends agree before this contact."""
         started = format_utc(self.epoch.replace(microsecond=0)).replace("-", "").replace(":", "")
         pass_id = f"{self.satellite.name}.{self.station.name}.{started}.seed{seed}"
-        planned = planned_blocks(self, protocol)
-        return agreed_parameters(self, protocol, pass_id=pass_id, planned=planned)
+        return agreed_parameters(
+            self,
+            protocol,
+            pass_id=pass_id,
+            edges=block_edges(self, protocol),
+            planned=planned_blocks(self, protocol),
+        )
 
 
 def contact_of(satellite: Satellite, station: Station, at_utc: str | None = None) -> Contact:

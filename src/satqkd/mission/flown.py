@@ -108,10 +108,16 @@ def light_time_s(path: SeenPath, now_s: float) -> float:
 
 
 def agreed_parameters(
-    contact: FlownContact, protocol: Protocol, *, pass_id: str, planned: tuple[PlannedBlock, ...] = ()
+    contact: FlownContact,
+    protocol: Protocol,
+    *,
+    pass_id: str,
+    edges: tuple[int, ...] = (),
+    planned: tuple[PlannedBlock, ...] = (),
 ) -> Parameters:
     """What both ends agree before a contact of this id.
 
+    edges: first slots of all blocks but the first, where they are not of equal numbers of slots.
     planned: pool and prediction of each block, where they are pooled.
     """
     beacon, header = contact.satellite.beacon, contact.satellite.header
@@ -126,6 +132,7 @@ def agreed_parameters(
         receiver=receiver_model(contact.satellite, contact.station),
         protocol=protocol,
         slots=contact.slots,
+        edges=edges,
         expected_qber=round(contact.expected_qber, 6),
         maximum_light_time_s=_whole_microseconds(float(contact.look.range_m.max()) / SPEED_OF_LIGHT_M_S),
         beacon_rate_hz=0.0 if beacon is None else beacon.rate_hz,

@@ -12,7 +12,7 @@ from satqkd.config import Protocol
 from satqkd.errors import ConfigError
 from satqkd.mission.contact import Contact
 from satqkd.mission.flown import receiver_model
-from satqkd.mission.planning import expected_pass_counts, foretold_leak
+from satqkd.mission.foretold import expected_pass_counts, foretold_leak
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import ReceiverModel, SecurityTargets, SourceLike, key_length
 from satqkd.security.problem import IDEAL

@@ -12,8 +12,8 @@ from satqkd.errors import NoPassError
 from satqkd.mission.contact import PLANNING_GRID_S, SEARCH_S, Contact, choose_pass, make_contact
 from satqkd.mission.course import site_of
 from satqkd.mission.flown import receiver_model
+from satqkd.mission.foretold import PLANNING_EFFICIENCY
 from satqkd.mission.link_channel import link_channel
-from satqkd.mission.planning import PLANNING_EFFICIENCY
 from satqkd.security import SecurityTargets
 from satqkd.security.channel import Channel, SourceSettings
 from satqkd.security.plan import Policy, Prior, Scenario

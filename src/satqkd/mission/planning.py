@@ -1,22 +1,16 @@
-"""What a pass is expected to give, from the mean budget: the planner's answer, no dice.
-
-Expected counts of the whole quantum window go through the same key-length function as a real block's, with
-the reconciliation leak taken as f times the Shannon limit of the expected error rate.
-"""
+"""Link budget and passes as tables, from the mean budget: the planner's answer, no dice."""
 
 from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 
-from satqkd.config import Protocol, Satellite, Station
+from satqkd.config import Satellite, Station
 from satqkd.mission.contact import PLANNING_GRID_S, Contact, make_contact
 from satqkd.mission.course import site_of
-from satqkd.mission.flown import receiver_model, unkeyed_slots
+from satqkd.mission.foretold import expected_key
 from satqkd.optics import LinkLosses, doppler_shift_m, gate_fits
 from satqkd.records import DECOY
-from satqkd.results import ClassCounts, KeyLength
-from satqkd.security import SecurityTargets, expected_counts, key_length, planned_leak
 from satqkd.sky import (
     Darkness,
     Pass,
@@ -27,9 +21,6 @@ from satqkd.sky import (
     moon_view,
     orbit_of,
 )
-
-PLANNING_EFFICIENCY: Final = 1.1
-"""Reconciliation efficiency assumed for predictions: what the codes reach near 1 % (benchmarks)."""
 
 LOSS_COLUMNS: Final = tuple(name for name in LinkLosses.__struct_fields__ if name.endswith("_db"))
 """Parts of the loss in the order of the light's way, then their sum."""
@@ -63,36 +54,6 @@ def link_budget(contact: Contact, *, step_s: float) -> dict[str, Any]:
         "moon_elevation_deg": np.degrees(around.moon_elevation_rad),
     }
     return {name: np.broadcast_to(column, course.t_s.shape)[rows] for name, column in columns.items()}
-
-
-def expected_pass_counts(contact: Contact) -> list[ClassCounts]:
-    """Mean counts by basis and class over the quantum window, rounded."""
-    rows, z_sent = contact.quantum_rows, contact.satellite.source.basis_z_probability
-    matched = contact.rates.matched_gain[..., rows].mean(axis=-1).T
-    wrong = contact.rates.wrong_gain[..., rows].mean(axis=-1).T
-    return expected_counts(
-        pulses=contact.slots - unkeyed_slots(contact),
-        source=contact.satellite.source,
-        gain=matched,
-        error=wrong / np.maximum(matched, 1e-300),
-        matched_probability={"Z": z_sent, "X": 1 - z_sent},
-    )
-
-
-def expected_key(contact: Contact, protocol: Protocol | None = None) -> KeyLength:
-    """Key length of the expected counts under the protocol's bound; one block."""
-    rules = Protocol() if protocol is None else protocol
-    counts = expected_pass_counts(contact)
-    return key_length(
-        counts,
-        contact.satellite.source,
-        SecurityTargets(rules.epsilon_secrecy, rules.epsilon_correctness),
-        leaked_bits=foretold_leak(counts, rules),
-        bound=rules.bound,
-        keyed_bases=rules.keyed_bases,
-        keyed_classes=rules.keyed_classes,
-        receiver=receiver_model(contact.satellite, contact.station),
-    )
 
 
 def find_pass_rows(
@@ -139,13 +100,3 @@ def _row(satellite: Satellite, station: Station, each: Pass, *, by_night: bool) 
         "moon_illuminated_fraction": float(moon.illuminated_fraction[0]),
         "expected_secret_bits": expected,
     }
-
-
-def foretold_leak(counts: list[ClassCounts], rules: Protocol) -> dict[str, int]:
-    """Leak of each keyed basis at the planning efficiency."""
-    return planned_leak(
-        counts,
-        keyed_bases=rules.keyed_bases,
-        keyed_classes=rules.keyed_classes,
-        efficiency=PLANNING_EFFICIENCY,
-    )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.distill.parameters import PlannedBlock
 from satqkd.errors import ConfigError
-from satqkd.mission.flown import receiver_model, unkeyed_slots
-from satqkd.records import BASIS_NAMES, CLASS_NAMES
+from satqkd.mission.edges import edges_s, sifted_so_far
+from satqkd.mission.flown import receiver_model
 
 if TYPE_CHECKING:
     from satqkd.mission.contact import Contact
@@ -30,10 +30,12 @@ def planned_blocks(contact: "Contact", protocol: Protocol) -> tuple[PlannedBlock
     if protocol.pooling == "per-pass":
         return ()
     digest = source_digest(contact.satellite, contact.station)
-    sifted = np.rint(_in_blocks(contact, _sifted_hz(contact, protocol), protocol.blocks)).astype(int)
+    edges = edges_s(contact, protocol)
+    so_far = np.interp(edges, contact.look.t_s, sifted_so_far(contact, protocol))
+    sifted = np.rint(np.diff(so_far)).astype(int)
     names = [f"{protocol.pooling}.{digest}"] * protocol.blocks
     if protocol.pooling == "by-loss":
-        losses_db = mean_losses_db(contact, protocol.blocks)
+        losses_db = mean_losses_db(contact, edges)
         names = [f"{name}.{_bin(loss_db, protocol)}" for name, loss_db in zip(names, losses_db, strict=True)]
     return tuple(PlannedBlock(name, int(bits)) for name, bits in zip(names, sifted, strict=True))
 
@@ -46,11 +48,15 @@ def source_digest(satellite: Satellite, station: Station) -> str:
     return hashlib.sha256(told).hexdigest()[:_DIGEST_DIGITS]
 
 
-def mean_losses_db(contact: "Contact", blocks: int) -> Array:
-    """Loss of each block's light on average, from the mean budget; (blocks,), infinite where none comes."""
-    transmitted = _in_blocks(contact, 10 ** (-contact.losses.total_db / 10), blocks)
+def mean_losses_db(contact: "Contact", edge_s: Array) -> Array:
+    """Loss of each block's light on average, from the mean budget; (blocks,), infinite where none comes.
+
+    edge_s: pass times of the blocks' edges in seconds, (blocks + 1,).
+    """
+    t_s, share = contact.look.t_s, 10 ** (-contact.losses.total_db / 10)
+    so_far = np.append(0.0, np.cumsum(np.diff(t_s) * (share[1:] + share[:-1]) / 2))
     with np.errstate(divide="ignore"):
-        return np.asarray(-10 * np.log10(transmitted / (contact.quantum_end_s / blocks)))
+        return np.asarray(-10 * np.log10(np.diff(np.interp(edge_s, t_s, so_far)) / np.diff(edge_s)))
 
 
 def refuse_pooling(protocol: Protocol) -> None:
@@ -68,26 +74,3 @@ def _bin(loss_db: float, protocol: Protocol) -> str:
         return "dark"
     low = math.floor(round(loss_db, 6) / step_db)
     return f"{low * step_db:g}-{(low + 1) * step_db:g}dB"
-
-
-def _sifted_hz(contact: "Contact", protocol: Protocol) -> Array:
-    """Keyed rounds a second along the course."""
-    source = contact.satellite.source
-    sent = (source.basis_z_probability, 1 - source.basis_z_probability)
-    kept = sum(
-        source.probabilities[CLASS_NAMES.index(name)]
-        * sent[BASIS_NAMES.index(basis)]
-        * contact.rates.matched_gain[CLASS_NAMES.index(name), BASIS_NAMES.index(basis)]
-        for name in protocol.keyed_classes
-        for basis in protocol.keyed_bases
-    )
-    return np.asarray(kept * source.pulse_rate_hz * (1 - unkeyed_slots(contact) / contact.slots))
-
-
-def _in_blocks(contact: "Contact", rate: Array, blocks: int) -> Array:
-    """A rate along the course integrated over each block; linear between grid points."""
-    t_s = contact.look.t_s
-    steps = np.diff(t_s) * (rate[1:] + rate[:-1]) / 2
-    so_far = np.concatenate([[0.0], np.cumsum(steps)])
-    edges_s = np.arange(blocks + 1) * (contact.quantum_end_s / blocks)
-    return np.diff(np.interp(edges_s, t_s, so_far))

@@ -11,6 +11,7 @@ import numpy as np
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.devices import RecordedCourse
 from satqkd.distill.parameters import Parameters
+from satqkd.mission.edges import refuse_foretold_edges
 from satqkd.mission.flown import agreed_parameters, light_time_s
 from satqkd.mission.pools import refuse_pooling
 
@@ -45,7 +46,8 @@ class RecordedContact(msgspec.Struct, frozen=True, eq=False):
     def parameters(self, protocol: Protocol, *, seed: int) -> Parameters:
         """What both ends agree before a contact, under the recorded id whatever the seed.
 
-        Raises ConfigError where the protocol pools.
+        Raises ConfigError where the protocol pools, or cuts blocks by a budget.
         """
         refuse_pooling(protocol)
+        refuse_foretold_edges(protocol)
         return agreed_parameters(self, protocol, pass_id=self.pass_id)

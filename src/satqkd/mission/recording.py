@@ -29,6 +29,7 @@ from satqkd.errors import ConfigError, DataFormatError, LocalProtocolError
 from satqkd.keys import KeyStore
 from satqkd.lasercom import FrameLoss
 from satqkd.mission.contact import Contact
+from satqkd.mission.edges import refuse_foretold_edges
 from satqkd.mission.emulator import LaserLink, LinkEmulator
 from satqkd.mission.files import write_pass_folder, write_pass_report
 from satqkd.mission.pools import refuse_pooling
@@ -104,6 +105,7 @@ def record_pass(
 def header_of(contact: Contact, protocol: Protocol, *, seed: int) -> RecordHeader:
     """What the files of a pass of the twin say of it. Raises ConfigError where the protocol pools."""
     refuse_pooling(protocol)
+    refuse_foretold_edges(protocol)
     parameters = contact.parameters(protocol, seed=seed)
     satellite, station, rules = (
         msgspec.json.encode(each, order="deterministic").decode()

@@ -272,8 +272,26 @@ def _timings(
         if last in satellite.confirmed_s
         else None,
         "first_key_after_start": confirmed[0] if confirmed else None,
+        "key_after_block_end": {
+            str(block): confirmed_s - parameters.end_s(block)
+            for block, confirmed_s in sorted(satellite.confirmed_s.items())
+        },
         "stages": {node.node: node.stage_s for node in (satellite, station)},
+        "longest_stay": {node.node: _longest_stay(node.stage_s) for node in (satellite, station)},
     }
+
+
+def _longest_stay(stage_s: dict[str, float]) -> dict[str, float]:
+    """Longest time that any block spent in each stage; the last stage of a block has no end."""
+    stays: dict[str, float] = {}
+    entered: dict[str, tuple[str, float]] = {}
+    for place, at_s in sorted(stage_s.items(), key=lambda each: each[1]):
+        block, stage = place.split(".")
+        if block in entered:
+            before, since_s = entered[block]
+            stays[before] = max(stays.get(before, 0.0), at_s - since_s)
+        entered[block] = (stage, at_s)
+    return stays
 
 
 def _classical(

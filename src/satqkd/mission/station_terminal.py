@@ -32,12 +32,10 @@ from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
 from satqkd.mission.monitors import MonitorReading, StationMonitors, alarm_reason
 from satqkd.mission.report import BlockAngle, NodeReport
-from satqkd.mission.terminal import LogEvent, Terminal
+from satqkd.mission.terminal import TICK_S, LogEvent, Terminal
 from satqkd.randomness import RandBytes
 
 Overheard = Callable[[NDArray[np.int64], Bits], None]
-SETTLING_S: Final = 1.0
-"""After a block's last slot, all its clicks have slots by then: the sync's window and light time fit in."""
 TURNAROUND_S: Final = 2.5
 """After a block's last slot, its angle is known by then: settling, bases on their way up, the answer down."""
 PLATE_NOTICE_S: Final = 0.3
@@ -140,7 +138,7 @@ class StationTerminal(Terminal):
         if self._station_session.state is not SessionState.RUNNING:
             return
         self._report_lock(now_s)
-        if now_s >= self._next_announcement_s:
+        if now_s > self._next_announcement_s - TICK_S / 2:  # a tick is not missed for its last digit
             self._next_announcement_s = now_s + self.parameters.protocol.announce_interval_s
             self._announce(self._acceptance.accept(self._watched(self._clock.resolved())), now_s)
         if now_s >= self._block_end_s:
@@ -148,8 +146,10 @@ class StationTerminal(Terminal):
 
     @property
     def _block_end_s(self) -> float:
-        """When the clicks of the block under way are all known."""
-        return self.parameters.end_s(self._next_block) + self.parameters.maximum_light_time_s + SETTLING_S
+        """When the clicks of the block under way have their slots: one tick more than the clock takes, for
+        the tag that comes after them."""
+        past_s = self.parameters.end_s(self._next_block) + self.parameters.maximum_light_time_s
+        return past_s + self._clock.delay_s + TICK_S
 
     def _close_block(self, now_s: float) -> None:
         self._announce(self._acceptance.accept(self._watched(self._clock.resolved())), now_s)

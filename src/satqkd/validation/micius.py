@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from satqkd.mission import Contact, contact_of, presets
-from satqkd.mission.planning import expected_pass_counts
+from satqkd.mission.foretold import expected_pass_counts
 from satqkd.records import BASIS_NAMES
 from satqkd.results import ClassCounts
 from satqkd.security import SecurityTargets, key_length, planned_leak
