@@ -26,6 +26,8 @@ TICK_S = 0.05
 START_S = 2.0
 """Measured from here on: both are past their opening."""
 DOWN_BIT_S, UP_BIT_S = 10e6, 2e6
+QUEUE_S = 0.25
+"""Of line that may wait for the transmitter; more would only delay QUIC's acknowledgements."""
 MESSAGE = bytes(range(256)) * 64
 OUTAGES_S = (1.0, 5.0, 20.0, 60.0)
 TRANSFER_BYTES = 2 << 20
@@ -50,6 +52,7 @@ class Scenario(NamedTuple):
                 rate_bit_s=rate,
                 frame_loss=self.loss[number],
                 rng=np.random.default_rng([7, number]),
+                maximum_queue_bytes=int(rate * QUEUE_S / 8),
                 outages=self.outages,
                 fates=Fates(self.impairments, np.random.default_rng([8, number])),
             )
