@@ -42,8 +42,9 @@ def draft(content: bytes, **changes: object) -> Draft:
 def sealed(stores: Stores, content: bytes = b"hello") -> bytes:
     queue(stores[A], draft(content), now_utc=NOW)
     seal_waiting(stores[A], now_utc=NOW)
+    number = len(outgoing(stores[A]))
     with stores[A].snapshot() as connection:
-        row = find(connection, Parcel("message", A, B, len(outgoing(stores[A]))))
+        row = find(connection, Parcel("message", A, B, number))
         assert row is not None
         return piece(connection, row, 0, row.size_bytes)
 
