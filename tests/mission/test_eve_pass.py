@@ -153,8 +153,8 @@ class TestBlinding:
         assert [row["outcome"] for row in report.blocks] == ["aborted", "key"]
         assert alarms(report) == {(0, "bias_current")}
         quiet = flown(None, blocks=2).report.blocks[1]
-        assert report.blocks[1]["sifted_bits"] == quiet["sifted_bits"]
-        # The refused block taught nothing of the errors, so another code may be chosen.
+        assert report.blocks[1]["sifted_bits"] == pytest.approx(quiet["sifted_bits"], rel=0.002)
+        # The clock followed other clicks before, and the refused block taught nothing of the errors.
         assert report.secret_bits == pytest.approx(quiet["secret_bits"], rel=0.1) and report.secret_bits > 0
         assert report.eve is not None and report.eve.key_bits_exposed == 0
 
