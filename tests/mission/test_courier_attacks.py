@@ -101,7 +101,7 @@ def test_a_forged_receipt_neither_delivers_nor_loses(world: World, station: str)
     world.contact(A)
     forged = Whole(RECEIPT, False, bytes(16))
     line = before_anything((A, forged), (SAT, forged))
-    world.contact(station, lambda *said: [] if said[0] == B else line(*said))
+    world.contact(station, lambda *said: [] if said[0] == B else line(*said), ticks=15)
     world.contact(A)
     assert world.states(A) == ["handed"]
     if station == A:
