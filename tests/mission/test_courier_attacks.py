@@ -101,7 +101,7 @@ def test_a_forged_receipt_neither_delivers_nor_loses(world: World, station: str)
     world.contact(A)
     forged = Whole(RECEIPT, False, bytes(16))
     line = before_anything((A, forged), (SAT, forged))
-    world.contact(station, lambda *said: [] if said[0] == B else line(*said))
+    world.contact(station, lambda *said: [] if said[0] == B else line(*said), ticks=15)
     world.contact(A)
     assert world.states(A) == ["handed"]
     if station == A:
@@ -220,8 +220,25 @@ def test_forged_custody_of_a_record_does_not_lose_it(world: World) -> None:
         return None
 
     satellite, _ = world.contact(A, changed(change))
-    satellite.receive(3, encode(Custody(Parcel("relay", SAT, A, 1), 10**5, False)), NOW)
-    satellite.receive(3, encode(Refused(Parcel("relay", SAT, A, 1), "unreadable")), NOW)
+    record = Parcel("relay", SAT, A, 1)
+    with world.stores[SAT].snapshot() as connection:
+        row = traffic_parcels.find(connection, record)
+    assert row is not None
+    satellite.receive(3, encode(Custody(record, row.size_bytes, False)), NOW)
+    satellite.receive(3, encode(Refused(record, "unreadable")), NOW)
+    deliver_undisturbed(world)
+
+
+def test_a_receipt_lost_under_forged_custody_is_said_again(world: World) -> None:
+    """The receiver has forgotten that it is to be said; the message that comes again reminds it."""
+    world.queue(A, B, CONTENT)
+    world.contact(A)
+    _, station = world.contact(
+        B, changed(lambda sender, each: [] if each.parcel.kind == "receipt" and sender == B else None)
+    )
+    station.receive(3, encode(Custody(RECEIPT, 16, False)), NOW)
+    with world.stores[B].snapshot() as connection:
+        assert traffic_parcels.find(connection, RECEIPT) is None
     deliver_undisturbed(world)
 
 
