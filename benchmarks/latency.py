@@ -155,7 +155,7 @@ def print_table(told: list[tuple[str, dict[str, Any]]]) -> None:
     """A line a row; key lost against the first."""
     whole = told[0][1]["secret_bits"]
     print(
-        f"{'flown':58s} {'last photon':>12s} {'first key':>10s} {'sifted':>9s} {'key':>9s} {'of row 1':>9s}"
+        f"{'flown':68s} {'last photon':>12s} {'first key':>10s} {'sifted':>9s} {'key':>9s} {'of row 1':>9s}"
     )
     for name, row in told:
         share = (
@@ -167,7 +167,7 @@ def print_table(told: list[tuple[str, dict[str, Any]]]) -> None:
             "-" if row[key] is None else f"{row[key]:.2f} s"
             for key in ("last_photon_to_key_s", "first_key_after_start_s")
         )
-        print(f"{name:58s} {last:>12s} {first:>10s} {row['sifted_bits']:9d} {row['secret_bits']:9d} {share}")
+        print(f"{name:68s} {last:>12s} {first:>10s} {row['sifted_bits']:9d} {row['secret_bits']:9d} {share}")
 
 
 def plot(told: list[tuple[str, dict[str, Any]]], path: Path) -> None:

@@ -313,3 +313,21 @@ def test_the_reader_sees_a_stream_where_none_was_agreed(story: tuple[list[Said],
     said, rules = story
     with pytest.raises(Violation, match="before its last slot"):
         wiretap.check_order(said, rules._replace(streamed=False))
+
+
+@pytest.mark.parametrize("how", ["deferred", "streamed"])
+def test_bases_told_before_the_first_answer_are_answered_in_their_order(how: str) -> None:
+    """A block of more detections than a message takes; and reports that wait for a slow link."""
+    agreed = parameters(slots=600_000, **(STREAMED if how == "streamed" else {}))
+    pair = Pair(agreed, Table(agreed))
+    pair.greet()
+    assert pair.table.slots.size > messages.MAXIMUM_ANNOUNCED
+    for rows in (slice(0, 1000), slice(1000, None)):
+        pair.station.announce(pair.table.slots[rows], pair.table.bases[rows], pair.table.bits[rows])
+    pair.open_block(0)
+    checked(pair)
+    told = [each.fields[1] for each in wiretap.from_messages(pair.said) if each.kind == "Bases"]
+    sizes = [1000] if how == "streamed" else []
+    whole, rest = divmod(pair.table.slots.size - sum(sizes), messages.MAXIMUM_ANNOUNCED)
+    assert told == [*sizes, *[messages.MAXIMUM_ANNOUNCED] * whole, rest]
+    assert whole >= 1

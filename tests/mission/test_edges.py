@@ -144,3 +144,13 @@ def test_where_the_light_is_uneven_equal_bits_are_no_equal_times() -> None:
     lasting_s = np.diff(edges_s(whole, protocol))
     assert max(lasting_s[1:3]) < 0.5 * min(lasting_s[[0, 3]])
     assert sifted(whole, protocol) == pytest.approx(np.full(4, sifted(whole, protocol).mean()), rel=0.01)
+
+
+def test_less_light_and_fewer_slots_are_foretold_to_give_as_many_counts_less(contact: Contact) -> None:
+    def detections(**part: float) -> int:
+        return sum(row.detections for row in expected_pass_counts(contact, **part))
+
+    assert detections(share=0.5) == pytest.approx(detections() / 2, rel=1e-3)
+    middle_s = contact.quantum_end_s / 2
+    assert 0.3 * detections() < detections(until_s=middle_s) < 0.7 * detections()
+    assert detections(until_s=contact.quantum_end_s + 5) == detections()
