@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from satqkd.cli.common import say
+
 Config = Annotated[Path, typer.Argument(help="Run file of the pass (TOML); see docs/run-file.md.")]
 
 
@@ -23,11 +25,18 @@ def emulator(config: Config) -> None:
     from satqkd.node.emulator import run_emulator
     from satqkd.node.run_config import read_run_config
 
-    run_emulator(read_run_config(config), lambda now_s, end_s: print(f"{now_s:g} {end_s:g}", flush=True))
+    run_emulator(
+        read_run_config(config),
+        lambda now_s, end_s: print(f"{now_s:g} {end_s:g}", flush=True),
+        lambda what, role: print(what, role, flush=True),
+    )
 
 
 def _node(config: Path, role: str) -> None:
     from satqkd.node.process import run_node
     from satqkd.node.run_config import read_run_config
 
-    run_node(read_run_config(config), "satellite" if role == "satellite" else "station")
+    end = run_node(read_run_config(config), "satellite" if role == "satellite" else "station")
+    if end.stopped and not end.finished:
+        say("asked to end in mid-pass: the tick was finished, and the report so far is written")
+        raise typer.Exit(4)

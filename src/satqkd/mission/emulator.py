@@ -4,7 +4,7 @@ One channel each way, with its rate, light time and frame loss in time. Ticks ar
 so that memory and processes see the same times. Looks into no datagram.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from satqkd.lasercom import Channel, ChannelCounts, FrameLoss
@@ -24,13 +24,20 @@ class LaserLink:
     """Both directions of one contact's laser link, given how each loses frames."""
 
     def __init__(
-        self, contact: FlownContact, down: FrameLoss, up: FrameLoss, *, seed: int, tap: Tap | None = None
+        self,
+        contact: FlownContact,
+        down: FrameLoss,
+        up: FrameLoss,
+        *,
+        seed: int,
+        tap: Tap | None = None,
+        outages: Sequence[tuple[float, float]] = (),
     ) -> None:
         self._contact = contact
         self._tap = tap
         self._channels = {
-            DOWN: _channel(contact.satellite.lasercom.rate_bit_s, down, seed, DOWN),
-            UP: _channel(contact.station.lasercom.rate_bit_s, up, seed, UP),
+            DOWN: _channel(contact.satellite.lasercom.rate_bit_s, down, seed, DOWN, outages),
+            UP: _channel(contact.station.lasercom.rate_bit_s, up, seed, UP, outages),
         }
 
     @property
@@ -58,12 +65,26 @@ class LaserLink:
 
 
 class LinkEmulator(LaserLink):
-    """The link of a live contact: what fades loses its frames."""
+    """The link of a live contact: what fades loses its frames, what falls in an outage (from, to) too."""
 
-    def __init__(self, contact: Contact, *, seed: int, tap: Tap | None = None) -> None:
+    def __init__(
+        self,
+        contact: Contact,
+        *,
+        seed: int,
+        tap: Tap | None = None,
+        outages: Sequence[tuple[float, float]] = (),
+    ) -> None:
         fading = Fading(contact, seed)
-        super().__init__(contact, fading.downlink(), fading.uplink(), seed=seed, tap=tap)
+        super().__init__(contact, fading.downlink(), fading.uplink(), seed=seed, tap=tap, outages=outages)
 
 
-def _channel(rate_bit_s: float, frame_loss: FrameLoss, seed: int, direction: str) -> Channel:
-    return Channel(rate_bit_s=rate_bit_s, frame_loss=frame_loss, rng=stream(seed, "lasercom", direction))
+def _channel(
+    rate_bit_s: float,
+    frame_loss: FrameLoss,
+    seed: int,
+    direction: str,
+    outages: Sequence[tuple[float, float]],
+) -> Channel:
+    rng = stream(seed, "lasercom", direction)
+    return Channel(rate_bit_s=rate_bit_s, frame_loss=frame_loss, rng=rng, outages=outages)

@@ -23,7 +23,8 @@ from satqkd.mission.emulator import DOWN, UP, LaserLink, LinkEmulator
 from satqkd.mission.fading import Fading
 from satqkd.mission.files import write_node_report
 from satqkd.mission.flown import FlownContact
-from satqkd.mission.report import PassReport, pass_report
+from satqkd.mission.pace import Pace
+from satqkd.mission.report import PassReport, pass_report, with_pace
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
 from satqkd.mission.terminal import TICKS_PER_S
@@ -111,9 +112,12 @@ def step_through(
     satellite: SatelliteTerminal,
     station: StationTerminal,
     progress: Progress | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Advance both terminals tick by tick until both have finished or the laser link ends."""
     for tick in link.ticks:
+        if pace is not None:
+            pace.wait(tick)
         now_s = tick / TICKS_PER_S
         from_satellite = satellite.step(now_s, link.due(UP, now_s))
         from_station = station.step(now_s, link.due(DOWN, now_s))
@@ -151,14 +155,20 @@ def run_pass(
 
 
 def fly(
-    contact: Contact, protocol: Protocol, folder: Path, *, seed: int, progress: Progress | None = None
+    contact: Contact,
+    protocol: Protocol,
+    folder: Path,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    pace: Pace | None = None,
 ) -> PassReport:
     """`run_pass` on a contact already chosen, with the stores of a folder."""
     with open_stores(folder, contact, protocol) as (above, below):
         satellite = satellite_terminal(contact, protocol, above, seed=seed)
         station = station_terminal(contact, protocol, below, seed=seed)
         link = LinkEmulator(contact, seed=seed)
-        return fly_terminals(satellite, station, link, folder, seed=seed, progress=progress)
+        return fly_terminals(satellite, station, link, folder, seed=seed, progress=progress, pace=pace)
 
 
 def fly_terminals(
@@ -170,13 +180,15 @@ def fly_terminals(
     seed: int,
     origin: str = TWIN,
     progress: Progress | None = None,
+    pace: Pace | None = None,
 ) -> PassReport:
     """Step two terminals through their pass; leaves each node's own report in the folder."""
     started_s = time.monotonic()
-    step_through(link, satellite, station, progress)
+    kept = Pace() if pace is None else pace
+    step_through(link, satellite, station, progress, kept)
     for each in (satellite, station):
         write_node_report(folder, each.report())
-    return pass_report(
+    report = pass_report(
         station.contact,
         satellite.parameters,
         satellite.report(),
@@ -186,6 +198,7 @@ def fly_terminals(
         origin=origin,
         wall_s=time.monotonic() - started_s,
     )
+    return with_pace(report, kept.report())
 
 
 @contextmanager
