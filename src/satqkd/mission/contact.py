@@ -8,7 +8,7 @@ fades is `mission.fading`.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -204,6 +204,26 @@ def make_contact(
         link_start_s=link_start_s,
         link_end_s=link_end_s,
     )
+
+
+class WholeContact(NamedTuple):
+    """When a contact can be flown, without a window; no course is computed for it."""
+
+    epoch: datetime
+    """UTC at which the quantum link can begin."""
+    quantum_s: float
+    """Its length."""
+    link_start_s: float
+    """Seconds after the epoch, as `link_end_s`."""
+    link_end_s: float
+
+
+def windows_of(satellite: Satellite, station: Station, pass_: Pass) -> WholeContact:
+    """Begin and end of both links in a pass. Raises NoPassError when the range limit leaves nothing."""
+    orbit, site = orbit_of(satellite.orbit), site_of(station)
+    start_s, end_s = _quantum_window(orbit, site, station, pass_)
+    epoch = _whole_milliseconds(pass_.start + timedelta(seconds=start_s))
+    return WholeContact(epoch, end_s - start_s, *_link_window(orbit, site, station, pass_, epoch))
 
 
 def _quantum_window(orbit: OrbitModel, site: Site, station: Station, pass_: Pass) -> tuple[float, float]:
