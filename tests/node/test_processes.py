@@ -11,7 +11,7 @@ from satqkd.errors import ConfigError, Error, LinkError, ResourceError
 from satqkd.keys import KeyStore, provision
 from satqkd.mission import PassReport, open_store, presets
 from satqkd.node import RunConfig, fly_in_processes, free_port, read_run_config, write_run_config
-from satqkd.node.process import bound_socket
+from satqkd.node.line import bound_socket
 from toy_pass import (
     AT_UTC,
     PROTOCOL,

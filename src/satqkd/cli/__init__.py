@@ -25,6 +25,7 @@ import satqkd.cli.processes as processes
 import satqkd.cli.record as record
 import satqkd.cli.report as report
 import satqkd.cli.send as send
+import satqkd.cli.status as status
 import satqkd.cli.validate as validate
 from satqkd.errors import Error
 
@@ -52,6 +53,7 @@ app.command("messages")(send.messages)
 app.command("satellite")(processes.satellite)
 app.command("station")(processes.station)
 app.command("emulator")(processes.emulator)
+app.command("status")(status.status)
 app.add_typer(presets.app, name="presets")
 app.command("report")(report.report)
 app.command("validate")(validate.validate)

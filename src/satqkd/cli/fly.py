@@ -19,7 +19,6 @@ from satqkd.cli.common import (
     tell_old_elements,
     tell_pass,
 )
-from satqkd.errors import ConfigError
 
 
 def fly_pass(
@@ -35,7 +34,7 @@ def fly_pass(
         bool, typer.Option("--in-memory", help="Both ends in this process instead of three processes.")
     ] = False,
     speed: Annotated[
-        str, typer.Option(help="Pacing against the wall clock; `max` (none) is the only one so far.")
+        str, typer.Option(help="Pass time against the wall clock: realtime, a factor, or max for no pacing.")
     ] = "max",
     eve: Annotated[
         str | None,
@@ -45,13 +44,11 @@ def fly_pass(
     json: Json = False,
 ) -> None:
     """Fly one pass with the digital twin: detections, distillation, equal keys in both stores."""
-    if speed != "max":
-        raise ConfigError(f"--speed: expected max, got {speed!r}; real-time pacing is not built yet")
     if out is not None:
-        _fly(satellite, station, at, seed, made_folder(out), in_memory, eve, protocol, json)
+        _fly(satellite, station, at, seed, made_folder(out), in_memory, speed, eve, protocol, json)
         return
     with TemporaryDirectory(prefix="satqkd-") as scratch:
-        _fly(satellite, station, at, seed, Path(scratch), in_memory, eve, protocol, json)
+        _fly(satellite, station, at, seed, Path(scratch), in_memory, speed, eve, protocol, json)
 
 
 def _fly(
@@ -61,21 +58,24 @@ def _fly(
     seed: int,
     folder: Path,
     in_memory: bool,
+    speed: str,
     eve: str | None,
     protocol: Path | None,
     json: bool,
 ) -> None:
     from satqkd.devices import parse_eve
     from satqkd.mission import contact_of, fly, presets, read_protocol, write_pass_folder
+    from satqkd.mission.pace import Pace, read_speed
     from satqkd.node import RunConfig, fly_in_processes, free_port
 
+    pace = Pace(read_speed(speed))
     spec, rules = None if eve is None else parse_eve(eve), read_protocol(protocol)
     contact = contact_of(presets.satellite(satellite), presets.station(station), at)
     say(f"{satellite} over {station}, seed {seed}, {'in memory' if in_memory else 'three processes'}")
     tell_old_elements(contact.satellite, contact.epoch)
     progress = ProgressLine("pass time")
     if in_memory:
-        report = fly(contact, rules, folder, seed=seed, eve=spec, progress=progress)
+        report = fly(contact, rules, folder, seed=seed, eve=spec, progress=progress, pace=pace)
     else:
         config = RunConfig(
             satellite=satellite,
@@ -86,6 +86,7 @@ def _fly(
             port=free_port(),
             eve=eve,
             protocol=rules,
+            speed=speed,
         )
         report = fly_in_processes(config, progress)
     progress.end()

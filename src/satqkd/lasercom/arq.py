@@ -320,6 +320,11 @@ class Endpoint:
         return self.connection > 0 and all(outbound.idle for outbound in self._outbound)
 
     @property
+    def backlog_bytes(self) -> int:
+        """Frames accepted and not yet acknowledged in order, all streams."""
+        return sum(outbound.held_bytes for outbound in self._outbound)
+
+    @property
     def counts(self) -> LinkCounts:
         """What this end sent and refused so far."""
         rejected = self._rejected + sum(inbound.rejected for inbound in self._inbound)

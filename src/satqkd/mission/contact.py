@@ -8,15 +8,16 @@ fades is `mission.fading`.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from satqkd.config import Protocol, Satellite, Station
 from satqkd.distill.parameters import Parameters
-from satqkd.errors import NoPassError
+from satqkd.errors import ConfigError, NoPassError
 from satqkd.mission.course import Course, course_of, site_of
 from satqkd.mission.edges import block_edges
 from satqkd.mission.flown import agreed_parameters, light_time_s
@@ -41,7 +42,30 @@ PLANNING_GRID_S: Final = 1.0
 """Of a pass that is only planned."""
 GREETING_S: Final = 10.0
 """The laser link is up so long before slot 0 at most."""
+ACQUISITION_S: Final = 2.0
+"""In a window, of the laser link before the first slot."""
 SEARCH_S: Final = 14 * 86_400.0
+
+
+class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The part of a contact that one station has, where a telescope serves several by turns.
+
+    Times of the whole contact: 0 is where its quantum link would begin. Raises ConfigError for one too short.
+    """
+
+    from_s: float
+    """The laser link begins, the quantum link `ACQUISITION_S` later at the earliest."""
+    to_s: float
+    """The laser link ends."""
+    closing_s: Annotated[float, Meta(ge=0)] = 15.0
+    """The quantum link ends so long before, that the last block can be closed."""
+
+    def __post_init__(self) -> None:
+        if not self.to_s - self.from_s > ACQUISITION_S + self.closing_s:
+            raise ConfigError(
+                f"window from {self.from_s:g} to {self.to_s:g} s: expected more than the "
+                f"{ACQUISITION_S + self.closing_s:g} s that acquisition and closing_s take; widen it"
+            )
 
 
 class Contact(msgspec.Struct, frozen=True, eq=False):
@@ -114,13 +138,17 @@ class Contact(msgspec.Struct, frozen=True, eq=False):
         )
 
 
-def contact_of(satellite: Satellite, station: Station, at_utc: str | None = None) -> Contact:
+def contact_of(
+    satellite: Satellite, station: Station, at_utc: str | None = None, *, window: Window | None = None
+) -> Contact:
     """The contact that contains the instant, else the next by night; default the satellite's epoch.
+
+    window: the part of it that is flown; pass time 0 is then the first slot of the part.
 
     Raises ConfigError for a time that is none, NoPassError, DataFormatError for a malformed TLE.
     """
     at = parse_utc(at_utc or satellite.reference_epoch_utc)
-    return make_contact(satellite, station, choose_pass(satellite, station, at))
+    return make_contact(satellite, station, choose_pass(satellite, station, at), window=window)
 
 
 def choose_pass(satellite: Satellite, station: Station, at: datetime) -> Pass:
@@ -147,12 +175,29 @@ def choose_pass(satellite: Satellite, station: Station, at: datetime) -> Pass:
     )
 
 
-def make_contact(satellite: Satellite, station: Station, pass_: Pass, *, step_s: float = GRID_S) -> Contact:
-    """The course of a pass on a grid of `step_s`. Raises NoPassError when its range limit leaves nothing."""
+def make_contact(
+    satellite: Satellite,
+    station: Station,
+    pass_: Pass,
+    *,
+    step_s: float = GRID_S,
+    window: Window | None = None,
+) -> Contact:
+    """The course of a pass on a grid of `step_s`, of its window alone where there is one.
+
+    Raises NoPassError when range limit or window leave nothing.
+    """
     orbit, site = orbit_of(satellite.orbit), site_of(station)
     start_s, end_s = _quantum_window(orbit, site, station, pass_)
+    whole = _whole_milliseconds(pass_.start + timedelta(seconds=start_s))
+    if window is not None:
+        start_s, end_s = _cut(start_s, end_s, window)
     epoch = _whole_milliseconds(pass_.start + timedelta(seconds=start_s))
     link_start_s, link_end_s = _link_window(orbit, site, station, pass_, epoch)
+    if window is not None:
+        offset_s = (epoch - whole).total_seconds()
+        link_start_s = max(link_start_s, window.from_s - offset_s)
+        link_end_s = min(link_end_s, window.to_s - offset_s)
     t_s = np.arange(0.0, link_end_s + step_s, step_s)
     return Contact(
         satellite=satellite,
@@ -165,6 +210,26 @@ def make_contact(satellite: Satellite, station: Station, pass_: Pass, *, step_s:
         link_start_s=link_start_s,
         link_end_s=link_end_s,
     )
+
+
+class WholeContact(NamedTuple):
+    """When a contact can be flown, without a window; no course is computed for it."""
+
+    epoch: datetime
+    """UTC at which the quantum link can begin."""
+    quantum_s: float
+    """Its length."""
+    link_start_s: float
+    """Seconds after the epoch, as `link_end_s`."""
+    link_end_s: float
+
+
+def windows_of(satellite: Satellite, station: Station, pass_: Pass) -> WholeContact:
+    """Begin and end of both links in a pass. Raises NoPassError when the range limit leaves nothing."""
+    orbit, site = orbit_of(satellite.orbit), site_of(station)
+    start_s, end_s = _quantum_window(orbit, site, station, pass_)
+    epoch = _whole_milliseconds(pass_.start + timedelta(seconds=start_s))
+    return WholeContact(epoch, end_s - start_s, *_link_window(orbit, site, station, pass_, epoch))
 
 
 def _quantum_window(orbit: OrbitModel, site: Site, station: Station, pass_: Pass) -> tuple[float, float]:
@@ -180,6 +245,18 @@ def _quantum_window(orbit: OrbitModel, site: Site, station: Station, pass_: Pass
             f"{limit_m / 1e3:.0f} km; choose a higher pass"
         )
     return window
+
+
+def _cut(start_s: float, end_s: float, window: Window) -> tuple[float, float]:
+    """What a window leaves of a quantum link, in the same seconds. Raises NoPassError."""
+    low_s = max(start_s, start_s + window.from_s + ACQUISITION_S)
+    high_s = min(end_s, start_s + window.to_s - window.closing_s)
+    if low_s >= high_s:
+        raise NoPassError(
+            f"window from {window.from_s:g} to {window.to_s:g} s: expected a part of the quantum link, "
+            f"0 to {end_s - start_s:.1f} s, with closing_s = {window.closing_s:g} s to spare; move it"
+        )
+    return low_s, high_s
 
 
 def _link_window(

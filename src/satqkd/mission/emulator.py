@@ -4,7 +4,7 @@ One channel each way, with its rate, light time, frame loss in time and impairme
 whole numbers, so that memory and processes see the same times. Looks into no datagram.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from satqkd.config.lasercom import Impairments, Lasercom
@@ -25,13 +25,20 @@ class LaserLink:
     """Both directions of one contact's laser link, given how each loses frames."""
 
     def __init__(
-        self, contact: FlownContact, down: FrameLoss, up: FrameLoss, *, seed: int, tap: Tap | None = None
+        self,
+        contact: FlownContact,
+        down: FrameLoss,
+        up: FrameLoss,
+        *,
+        seed: int,
+        tap: Tap | None = None,
+        outages: Sequence[tuple[float, float]] = (),
     ) -> None:
         self._contact = contact
         self._tap = tap
         self._channels = {
-            DOWN: _channel(contact.satellite.lasercom, down, seed, DOWN),
-            UP: _channel(contact.station.lasercom, up, seed, UP),
+            DOWN: _channel(contact.satellite.lasercom, down, seed, DOWN, outages),
+            UP: _channel(contact.station.lasercom, up, seed, UP, outages),
         }
 
     @property
@@ -59,20 +66,33 @@ class LaserLink:
 
 
 class LinkEmulator(LaserLink):
-    """The link of a live contact: what fades loses its frames."""
+    """The link of a live contact: what fades loses its frames, what falls in an outage (from, to) too."""
 
-    def __init__(self, contact: Contact, *, seed: int, tap: Tap | None = None) -> None:
+    def __init__(
+        self,
+        contact: Contact,
+        *,
+        seed: int,
+        tap: Tap | None = None,
+        outages: Sequence[tuple[float, float]] = (),
+    ) -> None:
         fading = Fading(contact, seed)
-        super().__init__(contact, fading.downlink(), fading.uplink(), seed=seed, tap=tap)
+        super().__init__(contact, fading.downlink(), fading.uplink(), seed=seed, tap=tap, outages=outages)
 
 
-def _channel(lasercom: Lasercom, frame_loss: FrameLoss, seed: int, direction: str) -> Channel:
+def _channel(
+    lasercom: Lasercom,
+    frame_loss: FrameLoss,
+    seed: int,
+    direction: str,
+    outages: Sequence[tuple[float, float]],
+) -> Channel:
     impairments = lasercom.impairments
     fates = Fates(impairments, stream(seed, "lasercom", direction, "fates"))
     return Channel(
         rate_bit_s=lasercom.rate_bit_s,
         frame_loss=frame_loss,
         rng=stream(seed, "lasercom", direction),
-        outages=[(outage.from_s, outage.to_s) for outage in impairments.outages],
+        outages=[*outages, *((outage.from_s, outage.to_s) for outage in impairments.outages)],
         fates=None if impairments == Impairments() else fates,
     )

@@ -72,6 +72,19 @@ class NodeReport(msgspec.Struct, frozen=True):
     max_rss_mib: float | None = None
 
 
+class PaceReport(msgspec.Struct, frozen=True):
+    """How well pass time kept its pace against the wall clock; seconds of the latter."""
+
+    speed: float | None
+    """Pass time over wall time; None without pacing."""
+    ticks: int
+    """Granted."""
+    largest_lateness_s: float
+    """Of a tick after its due time."""
+    mean_lateness_s: float
+    """Over all ticks; those in time count 0."""
+
+
 class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     """One pass, both ends. Times in seconds; see `docs/results.md`."""
 
@@ -184,6 +197,11 @@ def pass_report(
         seed=seed,
         origin=origin,
     )
+
+
+def with_pace(report: PassReport, pace: PaceReport) -> PassReport:
+    """The report with how well the clock's pace was kept among its timings."""
+    return msgspec.structs.replace(report, timings_s=report.timings_s | {"pace": pace})
 
 
 def _both(satellite: tuple[BlockReport, ...], station: tuple[BlockReport, ...]) -> list[BlockReport]:

@@ -33,7 +33,8 @@ from satqkd.mission.emulator import DOWN, UP, LaserLink, LinkEmulator
 from satqkd.mission.fading import Fading
 from satqkd.mission.files import write_node_report
 from satqkd.mission.flown import FlownContact
-from satqkd.mission.report import PassReport, pass_report
+from satqkd.mission.pace import Pace
+from satqkd.mission.report import PassReport, pass_report, with_pace
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
 from satqkd.mission.terminal import TICKS_PER_S
@@ -155,6 +156,7 @@ def step_through(
     satellite: SatelliteTerminal,
     station: StationTerminal,
     progress: Progress | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Advance both terminals tick by tick until both have finished or the laser link ends.
 
@@ -166,6 +168,8 @@ def step_through(
     for tick in link.ticks:
         if tick <= begin_s * TICKS_PER_S:
             continue
+        if pace is not None:
+            pace.wait(tick)
         now_s = tick / TICKS_PER_S
         from_satellite = satellite.step(now_s, link.due(UP, now_s))
         from_station = station.step(now_s, link.due(DOWN, now_s))
@@ -213,6 +217,7 @@ def fly(
     seed: int,
     eve: EveSpec | None = None,
     progress: Progress | None = None,
+    pace: Pace | None = None,
 ) -> PassReport:
     """`run_pass` on a contact already chosen, with the stores of a folder."""
     with open_stores(folder, contact, protocol) as (above, below):
@@ -220,7 +225,14 @@ def fly(
         station, told_by_eve = twin_station(contact, protocol, below, seed=seed, eve=eve)
         link = LinkEmulator(contact, seed=seed)
         return fly_terminals(
-            satellite, station, link, folder, seed=seed, told_by_eve=told_by_eve, progress=progress
+            satellite,
+            station,
+            link,
+            folder,
+            seed=seed,
+            told_by_eve=told_by_eve,
+            progress=progress,
+            pace=pace,
         )
 
 
@@ -234,16 +246,18 @@ def fly_terminals(
     origin: str = TWIN,
     told_by_eve: Callable[[], EveAccount | None] = nobody,
     progress: Progress | None = None,
+    pace: Pace | None = None,
 ) -> PassReport:
     """Step two terminals through their pass; leaves each node's own report in the folder.
 
     told_by_eve: asked when the pass is over.
     """
     started_s = time.monotonic()
-    step_through(link, satellite, station, progress)
+    kept = Pace() if pace is None else pace
+    step_through(link, satellite, station, progress, kept)
     for each in (satellite, station):
         write_node_report(folder, each.report())
-    return pass_report(
+    report = pass_report(
         station.contact,
         satellite.parameters,
         satellite.report(),
@@ -254,6 +268,7 @@ def fly_terminals(
         wall_s=time.monotonic() - started_s,
         eve=told_by_eve(),
     )
+    return with_pace(report, kept.report())
 
 
 @contextmanager

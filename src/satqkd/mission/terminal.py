@@ -95,6 +95,11 @@ class Terminal(ABC):
         """Every block is reported and everything said has arrived; nothing is left of earlier passes."""
         return all(each.finished for each in self._conversations()) and self._link.idle
 
+    @property
+    def backlog_bytes(self) -> int:
+        """Given to the laser link and not yet acknowledged by the peer."""
+        return self._link.backlog_bytes
+
     def step(self, now_s: float, datagrams: list[bytes]) -> list[bytes]:
         """One tick: datagrams that arrived, datagrams to send.
 

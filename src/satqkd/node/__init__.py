@@ -1,11 +1,15 @@
 """A pass in processes: satellite, station, emulator, and the launcher that starts them."""
 
+from satqkd.node.board import NodeStatus
 from satqkd.node.demo import DemoResult, run_demo
+from satqkd.node.faults import Fault
 from satqkd.node.launch import fly_in_processes, free_port
 from satqkd.node.run_config import RunConfig, read_run_config, write_run_config
 
 __all__ = [
     "DemoResult",
+    "Fault",
+    "NodeStatus",
     "RunConfig",
     "fly_in_processes",
     "free_port",

@@ -1,40 +1,31 @@
 """The emulator as a process: time master and laser link between a satellite and a station.
 
-It grants a tick when both nodes have finished the last one and all datagrams due are with them. It looks
-into no datagram and holds no key.
+It grants a tick when both nodes have finished the last one, all datagrams due are with them, and the pace
+lets it. It looks into no datagram and holds no key.
 """
 
 import socket
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, NamedTuple, Self
+from typing import BinaryIO, Self
 
 import msgspec
 
-from satqkd.errors import LinkError
 from satqkd.lasercom import ChannelCounts
-from satqkd.mission import presets
-from satqkd.mission.contact import contact_of
-from satqkd.mission.emulator import DOWN, UP, LinkEmulator
+from satqkd.mission.contact import Contact
+from satqkd.mission.emulator import UP, LinkEmulator
 from satqkd.mission.files import write_whole
+from satqkd.mission.pace import Pace, read_speed
+from satqkd.mission.report import PaceReport
 from satqkd.mission.terminal import TICKS_PER_S
-from satqkd.node.process import REPEAT_S, ROLES, bound_socket, used_resources
+from satqkd.node.event_log import EventLog
+from satqkd.node.faults import cuts
+from satqkd.node.line import bound_socket, used_resources
+from satqkd.node.master import Announce, Master, TickDone
 from satqkd.node.run_config import RunConfig
-from satqkd.node.wire import FLAG_FINISHED, Assembly, Packet, PacketKind, batch, decode
-
-SATELLITE: Final = ROLES["satellite"]
-STATION: Final = ROLES["station"]
-FAREWELLS: Final = 20
-TickDone = Callable[[float, float], None]
-
-
-class Address(NamedTuple):
-    """Where a node was heard from."""
-
-    host: str
-    port: int
+from satqkd.node.stop import Stop, stopping
+from satqkd.node.wire import contact_tag
 
 
 class EmulatorReport(msgspec.Struct, frozen=True):
@@ -43,126 +34,71 @@ class EmulatorReport(msgspec.Struct, frozen=True):
     channels: dict[str, ChannelCounts]
     cpu_s: float
     max_rss_mib: float
+    pace: PaceReport
+    ended_by: str
+    """`finished`: both nodes were; `link`: it set; `stop`: asked to end; or the role that left."""
 
 
-def run_emulator(config: RunConfig, progress: TickDone | None = None) -> None:
-    """Carry one pass; write `emulator.json`. `progress(now_s, end_s)` is called once a second of pass time.
+def run_emulator(
+    config: RunConfig, progress: TickDone | None = None, announce: Announce = lambda what, role: None
+) -> EmulatorReport:
+    """Carry one pass; write `emulator.json`.
 
     Raises ResourceError when the port is taken, LinkError when a node falls silent.
     """
-    contact = contact_of(presets.satellite(config.satellite), presets.station(config.station), config.at_utc)
-    with bound_socket(config.host, config.port) as line, _Recorder(config) as recorder:
-        link = LinkEmulator(contact, seed=config.seed, tap=recorder.keep)
-        _Master(line, link, config.patience_s).run(progress)
-    report = EmulatorReport(link.counts(), *used_resources())
+    with stopping() as stop, bound_socket(config.host, config.port) as line:
+        return carry(config, line, stop, progress=progress, announce=announce)
+
+
+def carry(
+    config: RunConfig,
+    line: socket.socket,
+    stop: Stop,
+    *,
+    progress: TickDone | None = None,
+    announce: Announce = lambda what, role: None,
+    begins_in_s: Callable[[], float] | None = None,
+    over: Iterable[bytes] = (),
+) -> EmulatorReport:
+    """`run_emulator` on a socket that is open; `begins_in_s` and `over` as in `Master`."""
+    contact = config.contact()
+    pass_id = contact.parameters(config.protocol, seed=config.seed).pass_id
+    pace = Pace(read_speed(config.speed))
+    with _Recorder(config) as recorder, _log_of(config, contact) as log:
+        outages = tuple(cuts(config.faults))
+        link = LinkEmulator(contact, seed=config.seed, tap=recorder.keep, outages=outages)
+        master = Master(
+            line,
+            link,
+            contact=contact_tag(pass_id),
+            pace=pace,
+            patience_s=config.patience_s,
+            grace_s=config.grace_s,
+            faults=config.faults,
+            begins_in_s=begins_in_s,
+            over=over,
+            stop=stop,
+            log=log.log,
+            announce=announce,
+        )
+        ended_by = master.run(progress)
+        kept = pace.report()
+        log.log(
+            master.now_s,
+            "pace",
+            "kept",
+            ticks=kept.ticks,
+            largest_lateness_s=round(kept.largest_lateness_s, 6),
+            mean_lateness_s=round(kept.mean_lateness_s, 6),
+        )
+        log.log(master.now_s, "node", "over", ended_by=ended_by)
+    report = EmulatorReport(link.counts(), *used_resources(), kept, ended_by)
     write_whole(config.directory / "emulator.json", msgspec.json.encode(report))
+    return report
 
 
-class _Master:
-    """Grants ticks and waits for both answers."""
-
-    def __init__(self, line: socket.socket, link: LinkEmulator, patience_s: float) -> None:
-        self._line, self._link, self._patience_s = line, link, patience_s
-        self._addresses: dict[int, Address] = {}
-
-    def run(self, progress: TickDone | None) -> None:
-        self._await(lambda: set(self._addresses) == {SATELLITE, STATION}, "hello", lambda: None)
-        ticks = self._link.ticks
-        for tick in ticks:
-            now_s = tick / TICKS_PER_S
-            done = self._grant(tick, now_s)
-            self._link.submit(DOWN, done[SATELLITE].datagrams, now_s)
-            self._link.submit(UP, done[STATION].datagrams, now_s)
-            if progress is not None and tick % TICKS_PER_S == 0:
-                progress(now_s, ticks.stop / TICKS_PER_S)
-            if all(each.flags & FLAG_FINISHED for each in done.values()):
-                break
-        self._end(ticks.stop)
-
-    def _grant(self, tick: int, now_s: float) -> dict[int, Assembly]:
-        grants = {
-            SATELLITE: batch(PacketKind.GRANT, SATELLITE, tick, self._link.due(UP, now_s)),
-            STATION: batch(PacketKind.GRANT, STATION, tick, self._link.due(DOWN, now_s)),
-        }
-        done = {role: Assembly(PacketKind.DONE, tick) for role in grants}
-
-        def say() -> None:
-            """To both: a node that has answered hears that the other is still waited for."""
-            for role, packets in grants.items():
-                self._say(role, packets)
-
-        say()
-        self._await(lambda: all(each.complete for each in done.values()), f"tick {tick}", say, done)
-        return done
-
-    def _await(
-        self,
-        complete: Callable[[], bool],
-        what: str,
-        repeat: Callable[[], None],
-        done: dict[int, Assembly] | None = None,
-    ) -> None:
-        """Until complete; `repeat` every REPEAT_S, and LinkError when who is awaited stays silent."""
-        heard_s = time.monotonic()
-        repeat_s = heard_s + REPEAT_S
-        while not complete():
-            now_s = time.monotonic()
-            if now_s >= repeat_s:
-                repeat()
-                repeat_s = now_s + REPEAT_S
-            if now_s - heard_s > self._patience_s:
-                raise LinkError(
-                    f"{what}: no answer for {self._patience_s:.0f} s from {self._silent(done)}; "
-                    f"the pass is lost"
-                )
-            self._line.settimeout(max(0.001, repeat_s - now_s))
-            try:
-                data, address = self._line.recvfrom(65_536)
-            except TimeoutError:
-                continue
-            packet = decode(data)
-            if packet is not None and self._take(packet, Address(*address), done):
-                heard_s = time.monotonic()
-
-    def _take(self, packet: Packet, address: Address, done: dict[int, Assembly] | None) -> bool:
-        """Whether the packet tells something that was awaited."""
-        if packet.role not in (SATELLITE, STATION):
-            return False
-        if packet.kind is PacketKind.HELLO:
-            fresh = packet.role not in self._addresses
-            self._addresses.setdefault(packet.role, address)
-            return fresh
-        if packet.kind is not PacketKind.DONE or done is None or self._addresses.get(packet.role) != address:
-            return False
-        waiting = not done[packet.role].complete
-        done[packet.role].take(packet)
-        return waiting
-
-    def _silent(self, done: dict[int, Assembly] | None) -> str:
-        names = {number: role for role, number in ROLES.items()}
-        if done is None:
-            return ", ".join(names[role] for role in names if role not in self._addresses)
-        return ", ".join(names[role] for role, each in done.items() if not each.complete)
-
-    def _end(self, tick: int) -> None:
-        """Tell both that the pass is over, until both have said BYE."""
-        missing = {SATELLITE, STATION}
-        self._line.settimeout(REPEAT_S)
-        for _ in range(FAREWELLS):
-            for role in missing:
-                self._say(role, batch(PacketKind.END, role, tick, []))
-            try:
-                while missing:
-                    packet = decode(self._line.recvfrom(65_536)[0])
-                    if packet is not None and packet.kind is PacketKind.BYE:
-                        missing.discard(packet.role)
-                return
-            except TimeoutError:
-                continue
-
-    def _say(self, role: int, packets: list[bytes]) -> None:
-        for data in packets:
-            self._line.sendto(data, self._addresses[role])
+def _log_of(config: RunConfig, contact: Contact) -> EventLog:
+    return EventLog(config.directory / "events.emulator.jsonl", contact.epoch, "emulator")
 
 
 class _Recorder:

@@ -15,10 +15,15 @@ from satqkd.sky import format_utc
 
 
 class EventLog:
-    """Appends events to a file, one line each."""
+    """Appends events to a file, one line each.
 
-    def __init__(self, path: Path, epoch: datetime) -> None:
-        self._epoch = epoch
+    epoch: UTC of pass time 0. node: who writes.
+    """
+
+    def __init__(self, path: Path, epoch: datetime, node: str) -> None:
+        self._epoch, self._node = epoch, node
+        self.begun = path.exists() and path.stat().st_size > 0
+        """The file held events before: an earlier start of this process wrote them."""
         try:
             self._file = path.open("ab")
         except OSError as error:
@@ -31,6 +36,10 @@ class EventLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+    def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
+        """Append an event of this process itself."""
+        self.write({"t_s": round(now_s, 3), "node": self._node, "stage": stage, "event": event, **counts})
 
     def write(self, line: dict[str, Any]) -> None:
         """Add UTC to a line and append it."""
