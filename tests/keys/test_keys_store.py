@@ -560,6 +560,7 @@ def test_migrations_are_recorded(make_store: MakeStore) -> None:
     assert connection.execute("SELECT version, title FROM migrations").fetchall() == [
         (1, "blocks, ledger, relays, audit log"),
         (2, "raw blocks of pools"),
+        (3, "user traffic"),
     ]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
