@@ -89,7 +89,7 @@ class Network:
         """All that can happen: something arrives, or a node begins a connection; it may die meanwhile."""
         net = whole[3]
         for place, node in enumerate(NODES):
-            inputs: list[Said | None] = [None, *(said for said in net if said[1] == node)]
+            inputs: list[Said | None] = [None, *sorted(said for said in net if said[1] == node)]
             for given in inputs:
                 for label, number, said in self.steps(whole[place], (node, given)):
                     after = list(whole[:3])
