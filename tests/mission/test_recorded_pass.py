@@ -188,14 +188,14 @@ def test_blocks_on_another_laser_link_still_get_their_own_coins(tmp_path: Path) 
 def test_a_block_that_the_live_link_cut_off_needs_fresh_coins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The live station hears nothing from 9 s on: no coins for amplification, but the tags are there."""
+    """The live station hears nothing from 8.2 s on: no coins for amplification, but the tags are there."""
     from satqkd.mission.emulator import DOWN, LinkEmulator
 
     due = LinkEmulator.due
     monkeypatch.setattr(
         LinkEmulator,
         "due",
-        lambda link, way, now_s: [] if way == DOWN and now_s > 9 else due(link, way, now_s),
+        lambda link, way, now_s: [] if way == DOWN and now_s > 8.2 else due(link, way, now_s),
     )
     live = recorded(tmp_path)
     assert live.outcome == "no_key" and live.detections > 10_000
