@@ -37,13 +37,17 @@ from satqkd.distill.clicks import Dropped
 from satqkd.distill.outcome import BlockReport, ErrorProfile
 from satqkd.lasercom import ChannelCounts, LinkCounts
 from satqkd.mission import NodeReport, PassReport, contact_of, planning, presets
+from satqkd.mission.contact import Window
 from satqkd.mission.counts_file import CountsFile, key_length_of, read_counts
 from satqkd.mission.eve_report import EveReport
 from satqkd.mission.files import link_budget
 from satqkd.mission.monitors import MonitorReading
-from satqkd.mission.report import BlockAngle
-from satqkd.node import DemoResult, RunConfig, read_run_config
+from satqkd.mission.report import BlockAngle, PaceReport
+from satqkd.node import DemoResult, Fault, NodeStatus, RunConfig, read_run_config
 from satqkd.node.emulator import EmulatorReport
+from satqkd.node.metrics import metrics
+from satqkd.node.schedule import Schedule, ScheduledContact, planned_contacts, read_schedule
+from satqkd.node.unattended import ContactResult, ScheduleSummary
 from satqkd.results import ClassCounts, KeyLength
 from satqkd.security import BOUNDS, ReceiverModel, SourceModel
 from satqkd.security.weights import WeightSet
@@ -100,8 +104,24 @@ class TestSettings:
     def test_every_setting_is_documented_with_its_range_and_default(self, struct: type) -> None:
         assert undocumented_settings(struct, page("settings.md")) == []
 
-    def test_the_run_file_is_documented(self) -> None:
-        assert undocumented_settings(RunConfig, page("run-file.md")) == []
+    @pytest.mark.parametrize("struct", [RunConfig, Window, Fault, ScheduledContact])
+    def test_the_run_file_is_documented(self, struct: type) -> None:
+        assert undocumented_settings(struct, page("run-file.md")) == []
+
+    def test_the_schedule_is_documented_and_its_example_loads(self, tmp_path: Path) -> None:
+        text = section(page("run-file.md"), "## Schedule")
+        assert undocumented_fields(Schedule, text) == []
+        path = tmp_path / "schedule.toml"
+        example = re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)[0]
+        path.write_text(example.replace('"campaign"', f'"{tmp_path}"'), encoding="utf-8")
+        assert [each.station for each in planned_contacts(read_schedule(path))] == ["beijing", "stellenbosch"]
+
+    def test_the_state_of_a_node_and_its_metrics_are_documented(self) -> None:
+        text = page("operators.md")
+        assert undocumented_fields(NodeStatus, section(text, "### NodeStatus")) == []
+        names = [each.name.removeprefix("satqkd_") for each in metrics(NodeStatus(
+            node="a", role="station", state="waiting", utc=""))]  # fmt: skip
+        assert missing(names, text) == []
 
     def test_the_example_of_a_preset_that_is_overridden_loads(self, tmp_path: Path) -> None:
         example = re.findall(r"^```toml\n(.*?)^```$", page("settings.md"), re.M | re.S)[0]
@@ -206,6 +226,9 @@ class TestResults:
             LinkCounts,
             ChannelCounts,
             EmulatorReport,
+            PaceReport,
+            ScheduleSummary,
+            ContactResult,
             DemoResult,
             Row,
         ],

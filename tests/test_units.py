@@ -58,6 +58,8 @@ DIMENSIONLESS = {
     "alpha", "beta", "delay_slope", "drift", "eccentricity", "exponent", "form", "process", "theta",
     # interpolation: whatever the values are
     "d0", "d1", "s0", "s1",
+    # pass time over wall time; metrics' values with their labels
+    "speed", "samples",
     # true or false, as numbers are
     "sunlit",
     # the name is the unit
@@ -138,7 +140,7 @@ def _private(width: float) -> float: ...
 class Lamp:
     power: Positive
     _hidden: float
-    def __init__(self, speed: float | None, when: Callable[[float], None]) -> None: ...
+    def __init__(self, haste: float | None, when: Callable[[float], None]) -> None: ...
 """
-    assert without_unit(source, text_units=False) == {"height", "angle_deg", "power", "speed"}
-    assert without_unit(source, text_units=True) == {"height", "power", "speed"}
+    assert without_unit(source, text_units=False) == {"height", "angle_deg", "power", "haste"}
+    assert without_unit(source, text_units=True) == {"height", "power", "haste"}

@@ -1,7 +1,12 @@
 """The toy pass in three processes: the numbers of memory, one key in two files, nothing left half."""
 
 import secrets
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,8 +14,9 @@ import pytest
 import wiretap
 from satqkd.errors import ConfigError, Error, LinkError, ResourceError
 from satqkd.keys import KeyStore, provision
-from satqkd.mission import PassReport, open_store, presets
-from satqkd.node import RunConfig, fly_in_processes, free_port, read_run_config, write_run_config
+from satqkd.mission import PassReport, ensure_authentication, open_store, presets
+from satqkd.node import Fault, RunConfig, fly_in_processes, free_port, read_run_config, write_run_config
+from satqkd.node.emulator import EmulatorReport
 from satqkd.node.line import bound_socket
 from toy_pass import (
     AT_UTC,
@@ -278,3 +284,63 @@ def test_the_plate_is_turned_alike_in_processes_and_in_memory(tmp_path: Path) ->
     angles = [msgspec.to_builtins(row["polarisation"]) for row in in_processes.blocks]
     assert angles == [msgspec.to_builtins(row["polarisation"]) for row in in_memory.report.blocks]
     assert [angle["plate_deg"] != 0 for angle in angles] == [False, False, True]
+
+
+def test_a_node_that_is_killed_and_one_link_that_is_cut_by_plan_end_in_one_key(tmp_path: Path) -> None:
+    """Killed with signal 9 in the tick in which it would greet; another process of it takes the pass up."""
+    faults = (
+        Fault(at_s=-10.0, what="kill", role="station", down_s=1.0),
+        Fault(at_s=3.0, what="cut", for_s=1.0),
+    )
+    report = fly_in_processes(run_config(tmp_path, faults=faults))
+    assert (report.outcome, report.keys_match) == ("key", True)
+    assert {(each["from_s"], each["to_s"]) for each in report.classical["outages"]} == {(3.0, 4.0)}
+    lines = (tmp_path / "events.emulator.jsonl").read_text(encoding="utf-8").splitlines()
+    told = [(row["t_s"], row["event"]) for row in map(msgspec.json.decode, lines)]
+    assert [each for each in told if each[1] in ("killed", "restarted", "cut", "restored")] == [
+        (-10.0, "killed"), (-9.0, "restarted"), (3.0, "cut"), (4.0, "restored")
+    ]  # fmt: skip
+    for node in ("toy-satellite", "toy-station"):
+        with KeyStore.open(tmp_path / f"{node}.sqlite") as store:
+            assert store.check().balanced
+
+
+def test_a_node_asked_to_end_reports_and_ends_with_code_4_and_the_pass_with_it(tmp_path: Path) -> None:
+    config = run_config(tmp_path, speed="realtime")
+    contact = config.contact()
+    with open_store(tmp_path, "toy-satellite") as one, open_store(tmp_path, "toy-station") as other:
+        ensure_authentication(one, other, contact, PROTOCOL)
+    path = tmp_path / "run.toml"
+    write_run_config(config, path)
+    running = {
+        role: subprocess.Popen(
+            [sys.executable, "-m", "satqkd", role, str(path)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for role in ("emulator", "satellite", "station")
+    }
+    log = tmp_path / "events.satellite.jsonl"
+    while not (log.exists() and "started" in log.read_text(encoding="utf-8")):
+        assert running["satellite"].poll() is None
+        time.sleep(0.05)
+    running["satellite"].send_signal(signal.SIGTERM)
+    said = running["satellite"].communicate()[1].decode()
+    codes = {role: process.wait() for role, process in running.items()}
+    for process in running.values():
+        if process.stderr is not None:
+            process.stderr.close()
+    assert codes == {"emulator": 0, "satellite": 4, "station": 0}
+    assert said.startswith("satqkd: asked to end in mid-pass")
+    assert (tmp_path / "satellite.json").exists() and (tmp_path / "station.json").exists()
+    carried = msgspec.json.decode((tmp_path / "emulator.json").read_bytes(), type=EmulatorReport)
+    assert (carried.ended_by, carried.pace.speed) == ("satellite", 1.0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"what": "kill"}, {"what": "cut", "role": "station", "for_s": 1.0}, {"what": "cut"}],
+)
+def test_a_fault_whose_fields_do_not_go_together_is_refused(words: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="faults at 5 s: expected"):
+        Fault(at_s=5.0, **words)

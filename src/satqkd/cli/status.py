@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 
 def status(
-    config: Annotated[
-        Path | None, typer.Argument(help="Run file or schedule whose local ports are asked.")
-    ] = None,
+    config: Annotated[Path | None, typer.Argument(help="Run file whose local ports are asked.")] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Local port of the node, instead of a file.")
     ] = None,

@@ -61,7 +61,7 @@ class Master:
         self._line, self._link, self._contact, self._pace = line, link, contact, pace
         self._patience_s, self._grace_s, self._faults = patience_s, grace_s, faults
         self._begins_in_s, self._over = begins_in_s, frozenset(over)
-        self._stop, self._log, self._announce = stop or Stop(), log, announce
+        self._stop, self.log, self._announce = stop or Stop(), log, announce
         self._peers = {SATELLITE: Peer("satellite"), STATION: Peer("station")}
         self.now_s = link.ticks.start / TICKS_PER_S
         """Pass time of the tick under way."""
@@ -113,13 +113,13 @@ class Master:
         """The plan's part of a tick, but for who is killed in it."""
         for role in starts(self._faults, tick):
             self._peers[ROLES[role]].down = False
-            self._log(self.now_s, "node", "restarted", role=role)
+            self.log(self.now_s, "node", "restarted", role=role)
             self._announce("start", role)
         for fault in self._faults:
             if fault.what == "cut" and tick == fault.first_tick:
-                self._log(self.now_s, "link", "cut", for_s=fault.for_s)
+                self.log(self.now_s, "link", "cut", for_s=fault.for_s)
             elif fault.what == "cut" and tick == fault.end_tick:
-                self._log(self.now_s, "link", "restored")
+                self.log(self.now_s, "link", "restored")
 
     def _kill(self, role: Victim) -> None:
         """At once, while it works the tick; it is not heard any more."""
@@ -127,7 +127,7 @@ class Master:
         peer = self._peers[ROLES[role]]
         peer.retire()
         peer.down = True
-        self._log(self.now_s, "node", "killed", role=role)
+        self.log(self.now_s, "node", "killed", role=role)
 
     def _await_nodes(self) -> None:
         """Until both have said hello, or the contact begins whoever is there."""
@@ -170,7 +170,7 @@ class Master:
     def _leave_behind(self, silent: list[Peer]) -> None:
         for peer in silent:
             peer.present = False
-            self._log(self.now_s, "node", "absent", role=peer.name)
+            self.log(self.now_s, "node", "absent", role=peer.name)
 
     def _check_patience(self, what: str, silent: list[Peer]) -> None:
         if time.monotonic() - self._heard_s > self._patience_s:
@@ -216,13 +216,13 @@ class Master:
             if packet.line == peer.line and self._begins_in_s is not None:
                 self._say(peer, batch(PacketKind.WAIT, packet.line, packet.tick, []))
             return False
-        self._log(self.now_s, "node", "joined", role=peer.name)
+        self.log(self.now_s, "node", "joined", role=peer.name)
         return True
 
     def _hear(self, peer: Peer, packet: Packet) -> bool:
         if not peer.present:
             peer.present = True
-            self._log(self.now_s, "node", "back", role=peer.name)
+            self.log(self.now_s, "node", "back", role=peer.name)
         return peer.take(packet)
 
     def _answer_other_contact(self, packet: Packet, address: Address) -> None:
