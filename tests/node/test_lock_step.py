@@ -245,35 +245,40 @@ def test_a_node_killed_by_plan_is_gone_for_its_time_and_joins_again_on_a_tick_fi
 
 
 def test_nothing_that_a_retired_start_says_is_taken() -> None:
-    """Its answer to the tick, and another hello, come late; the newcomer's answer counts."""
-    emulation = Emulation(range(2))
+    """Its answer, its farewell and another hello come late, over and over; the newcomer's word counts."""
+    emulation = Emulation(range(4))
     there = emulation.line.getsockname()
+    old = Line(CONTACT, STATION, 1)
     over = threading.Event()
 
-    def both() -> None:
-        old, new = Line(CONTACT, STATION, 1), Line(CONTACT, STATION, 2)
-        with bound_socket("127.0.0.1", 0) as line, bound_socket("127.0.0.1", 0) as later:
-            line.sendto(batch(PacketKind.HELLO, old, 0, [])[0], there)
-            assert line.recv(1000)
-            later.sendto(batch(PacketKind.HELLO, new, 0, [])[0], there)
-            assert later.recv(1000)
-            while not over.wait(0.02):
-                line.sendto(batch(PacketKind.HELLO, old, 0, [])[0], there)
-                line.sendto(batch(PacketKind.DONE, old, 0, [b"old"])[0], there)
-                line.sendto(batch(PacketKind.DONE, new, 0, [b"new"])[0], there)
-                line.sendto(batch(PacketKind.DONE, new, 1, [])[0], there)
-                later.sendto(batch(PacketKind.BYE, new, 2, [])[0], there)
+    def ghost(line: socket.socket) -> None:
+        while not over.wait(0.01):
+            for kind in (PacketKind.HELLO, PacketKind.BYE, PacketKind.DONE):
+                for tick in range(4):
+                    line.sendto(batch(kind, old, tick, [b"old"])[0], there)
 
-    above = Node(emulation.port, SATELLITE, 1, CountingTerminal(b"a")).start()
-    thread = threading.Thread(target=both)
-    thread.start()
-    with emulation.line:
-        emulation.master.run()
+    class Slow(CountingTerminal):
+        def step(self, now_s: float, datagrams: list[bytes]) -> list[bytes]:
+            time.sleep(0.1)
+            return super().step(now_s, datagrams)
+
+    below = Node(emulation.port, STATION, 2, Slow(b"b"))
+    with emulation.line, bound_socket("127.0.0.1", 0) as line:
+        line.sendto(batch(PacketKind.HELLO, old, 0, [])[0], there)
+        emulation.master._receive(1.0)
+        haunting = threading.Thread(target=ghost, args=(line,))
+        above = Node(emulation.port, SATELLITE, 1, CountingTerminal(b"a")).start()
+        below.start()
+        while len(emulation.happened("joined")) < 3:
+            emulation.master._receive(0.1)
+        haunting.start()
+        assert emulation.master.run() == "link"
         over.set()
-        thread.join()
-    above.join()
-    assert b"old" not in above.terminal.heard
-    assert len(emulation.happened("joined")) == 3
+        haunting.join()
+    for node in (above, below):
+        node.join()
+        assert node.terminal.times_s == [tick / 20 for tick in range(4)]
+    assert above.terminal.heard == [b"b%d" % tick for tick in range(3)]
 
 
 def test_at_a_pace_time_goes_on_without_a_dead_node_and_it_joins_at_the_current_tick() -> None:

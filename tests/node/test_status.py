@@ -260,6 +260,12 @@ class TestWatch:
             assert end.finished and end.backlog_bytes == 0
             assert end.goodput_bit_s == pytest.approx(8 * end.link.bytes / 20.0, rel=0.2)
 
+    def test_counts_are_of_finished_blocks_alone(self, watched: Watched) -> None:
+        open_yet = [each for each in watched.seen["satellite"] if each.blocks and not each.blocks[0].outcome]
+        assert open_yet
+        assert {(each.detections, each.sifted_bits, each.qber) for each in open_yet} == {(0, 0, None)}
+        assert watched.seen["satellite"][-1].detections == watched.report.blocks[0].detections
+
     def test_the_store_tells_key_and_what_authentication_lasts_for(self, watched: Watched) -> None:
         (above,), (below,) = watched.keys
         assert (above.peer, below.peer) == ("toy-station", "toy-satellite")
