@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -47,8 +47,7 @@ class Database:
         self.read_only = read_only
         self._pid = os.getpid()
         self._mutex = threading.Lock()
-        self._open: Connection | None = None
-        self._owner: int | None = None
+        self._working = threading.local()
         self._wiped = False
         self._lock_file = None if read_only else _take_lock(path)
         self._engine: Engine | None = None
@@ -63,35 +62,46 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """One durable change: committed when the block ends, rolled back when it raises.
 
-        Within another transaction of this thread, a part of it: durable when that one is.
+        Within `work` of this thread, a part of it: durable when that is, and undone alone where it raises.
         """
+        within = self._work is not None
+        with self.part() as connection, connection.begin_nested() if within else nullcontext():
+            yield connection
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """One durable change made of all parts inside; nothing is begun before the first of them."""
         if self.read_only:
             raise LocalProtocolError(f"{self.path}: opened for reading; open it for writing to change it")
-        if self._is_open:
-            assert self._open is not None
-            with _explained(self.path), self._open.begin_nested():
-                yield self._open
+        if self._work is not None:
+            yield
             return
-        with self._connection() as connection:
-            self._open, self._owner = connection, threading.get_ident()
-            try:
-                yield connection
-            finally:
-                self._open = self._owner = None
+        with ExitStack() as stack:
+            self._working.work = _Work(stack)
+            stack.callback(self._working.__dict__.clear)
+            yield
+
+    @contextmanager
+    def part(self) -> Iterator[Connection]:
+        """A part of `work` of this thread, which is not undone alone: whoever catches its error gives up the
+        whole. Alone it is a work of its own."""
+        with self.work(), _explained(self.path):
+            work = self._work
+            assert work is not None
+            if work.connection is None:
+                work.connection = work.stack.enter_context(self._connection())
+            yield work.connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A consistent view for reading; within a transaction of this thread, of what it has changed."""
-        if self._is_open:
-            assert self._open is not None
-            yield self._open
-            return
-        with self._connection() as connection:
+        """A consistent view for reading; within `work` of this thread, of what it has changed."""
+        with self._connection() if self._work is None else self.part() as connection:
             yield connection
 
     @property
-    def _is_open(self) -> bool:
-        return self._owner == threading.get_ident()
+    def _work(self) -> "_Work | None":
+        """Of this thread."""
+        return getattr(self._working, "work", None)
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -115,7 +125,7 @@ class Database:
 
     def checkpoint_if_wiped(self) -> None:
         """`checkpoint`, if it was asked for within a transaction that is over now."""
-        if self._wiped and self._engine is not None and not self._is_open:
+        if self._wiped and self._engine is not None and self._work is None:
             with self._mutex, _explained(self.path):
                 self._driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._wiped = False
@@ -128,6 +138,14 @@ class Database:
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+
+
+class _Work:
+    """A durable change under way."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.connection: Connection | None = None
 
 
 def raw(connection: Connection) -> sqlite3.Connection:

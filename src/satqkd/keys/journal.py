@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, and_, delete, func, insert, select, update
-from sqlalchemy.sql.expression import TableClause
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from satqkd.errors import KeyAlreadyUsed, KeyNotFound
 from satqkd.keys.database import raw
@@ -30,6 +29,12 @@ INPUT: Final = "input"
 ACCOUNT: Final = "account"
 """What is reported of the pass; no secret."""
 NO_BLOCK: Final = -1
+
+# Straight to the driver, for some of these come with every tick; its errors hold no parameters.
+_REMEMBER: Final = "INSERT OR REPLACE INTO memories (conversation_pk, bytes) VALUES (?, ?)"
+_APPEND: Final = "INSERT INTO journal (conversation_pk, block, sort, bytes) VALUES (?, ?, ?, ?)"
+_PUT: Final = "INSERT INTO unreceipted (conversation_pk, sequence, bytes) VALUES (?, ?, ?)"
+_TAKEN: Final = "DELETE FROM unreceipted WHERE conversation_pk = ? AND sequence < ?"
 
 
 class ConversationRow(msgspec.Struct, frozen=True):
@@ -56,7 +61,7 @@ class Journal:
     def begin(self, pass_id: str, *, parameters: bytes, epoch_utc: str) -> None:
         """A new conversation. Raises KeyAlreadyUsed for a pass that is in the store."""
         row = {"pass_id": check_block_id(pass_id), "peer": self._peer, "state": "open"}
-        with self._store.work() as connection:
+        with self._store.part() as connection:
             if self._row(connection, pass_id) is not None:
                 raise KeyAlreadyUsed(f"pass {pass_id} is in the store {self._store.path} already")
             connection.execute(
@@ -80,11 +85,8 @@ class Journal:
 
     def remember(self, pass_id: str, memory: bytes) -> None:
         """Put new memory in place of the old."""
-        with self._store.work() as connection:
-            pk = self._pk(connection, pass_id)
-            connection.execute(delete(MEMORIES).where(MEMORIES.c.conversation_pk == pk))
-            connection.execute(insert(MEMORIES).values(conversation_pk=pk, bytes=func.zeroblob(len(memory))))
-            _write(connection, "memories", pk, memory)
+        with self._store.part() as connection:
+            raw(connection).execute(_REMEMBER, (self._pk(connection, pass_id), memory))
 
     def memory(self, pass_id: str) -> bytes | None:
         """What was remembered last; None when nothing was, or after the end."""
@@ -95,9 +97,8 @@ class Journal:
 
     def append(self, pass_id: str, block: int, sort: Sort, data: bytes) -> None:
         """One more entry, after all before."""
-        with self._store.work() as connection:
-            row = {"conversation_pk": self._pk(connection, pass_id), "block": block, "sort": sort}
-            _insert(connection, JOURNAL, row, data)
+        with self._store.part() as connection:
+            raw(connection).execute(_APPEND, (self._pk(connection, pass_id), block, sort, data))
 
     def entries(self, pass_id: str, sort: Sort) -> list[bytes]:
         """Entries of a sort in the order in which they came."""
@@ -114,9 +115,8 @@ class Journal:
 
     def put(self, pass_id: str, sequence: int, message: bytes) -> None:
         """A message that is to be said, by its number in the conversation."""
-        with self._store.work() as connection:
-            row = {"conversation_pk": self._pk(connection, pass_id), "sequence": sequence}
-            _insert(connection, UNRECEIPTED, row, message)
+        with self._store.part() as connection:
+            raw(connection).execute(_PUT, (self._pk(connection, pass_id), sequence, message))
 
     def outbox(self, pass_id: str, *, start: int) -> Iterator[tuple[int, bytes]]:
         """Messages from a number on that the peer is not known to have taken, one at a time."""
@@ -126,9 +126,8 @@ class Journal:
 
     def taken(self, pass_id: str, until: int) -> None:
         """The peer has taken all messages before a number."""
-        with self._store.work() as connection:
-            mine = UNRECEIPTED.c.conversation_pk == self._pk(connection, pass_id)
-            connection.execute(delete(UNRECEIPTED).where(and_(mine, UNRECEIPTED.c.sequence < until)))
+        with self._store.part() as connection:
+            raw(connection).execute(_TAKEN, (self._pk(connection, pass_id), until))
 
     def close(self, pass_id: str, *, memory: bytes, reason: str = "") -> None:
         """The end, a failure when there is a reason: inputs and outbox are overwritten, memory replaced."""
@@ -166,22 +165,10 @@ def next_boot(store: KeyStore, *, after: int = 0) -> int:
 
     after: the largest by which a peer has addressed this node; more than was counted where a store went back.
     """
-    with store.work() as connection:
+    with store.part() as connection:
         connection.execute(update(BOOTS).values(starts=func.max(BOOTS.c.starts, after) + 1))
         return int(connection.execute(select(BOOTS.c.starts)).scalar_one())
 
 
 def _told(row: Row[Any]) -> ConversationRow:
     return ConversationRow(row.pass_id, row.peer, row.state, bytes(row.parameters), row.epoch_utc, row.reason)
-
-
-def _insert(connection: Connection, into: TableClause | Table, row: dict[str, Any], data: bytes) -> None:
-    done = connection.execute(insert(into).values(**row, bytes=func.zeroblob(len(data))))
-    _write(connection, into.name, int(done.lastrowid), data)
-
-
-def _write(connection: Connection, name: str, pk: int, data: bytes) -> None:
-    """By blob handle: bytes that are a statement's parameter could end in an error's text."""
-    if data:
-        with raw(connection).blobopen(name, "bytes", pk) as blob:
-            blob.write(data)

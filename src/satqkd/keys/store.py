@@ -94,15 +94,21 @@ class KeyStore:
         self._database.checkpoint()
 
     @contextmanager
-    def work(self) -> Iterator[Connection]:
+    def work(self) -> Iterator[None]:
         """One durable change made of all that is changed inside: all of it or nothing.
 
         What is read and changed inside goes by this thread alone. Key wiped inside is gone from the file
         when this returns; where none was, the file's log is left to grow a while, which is what saves time.
         """
-        with self._database.transaction() as connection:
-            yield connection
+        with self._database.work():
+            yield
         self._database.checkpoint_if_wiped()
+
+    @contextmanager
+    def part(self) -> Iterator[Connection]:
+        """A change that wipes no key, within `work` or alone."""
+        with self._database.part() as connection:
+            yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
