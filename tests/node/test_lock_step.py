@@ -22,6 +22,7 @@ from satqkd.node.wire import Line, Packet, PacketKind, batch, contact_tag, decod
 STATION, SATELLITE = ROLES["station"], ROLES["satellite"]
 CONTACT = contact_tag("the pass")
 HERE = Line(CONTACT, STATION, 1)
+EARLIEST = -(2**31)
 
 
 class CountingTerminal:
@@ -66,7 +67,9 @@ class Node:
         self._line = bound_socket("127.0.0.1", 0)
         self._line.connect(("127.0.0.1", port))
         where = Line(more.pop("contact", CONTACT), role, incarnation)
-        self.follower = Follower(self._line, terminal, where, patience_s=20.0, stop=self.stop, **more)
+        self.follower = Follower(
+            self._line, terminal, where, patience_s=20.0, stop=self.stop, **{"first_tick": EARLIEST, **more}
+        )
         self._thread = threading.Thread(target=self._run)
 
     def start(self) -> "Node":
@@ -122,7 +125,7 @@ def follower(port: int, patience_s: float = 5.0) -> tuple[Follower, CountingTerm
     line = bound_socket("127.0.0.1", 0)
     line.connect(("127.0.0.1", port))
     terminal = CountingTerminal()
-    return Follower(line, terminal, HERE, patience_s=patience_s), terminal, line
+    return Follower(line, terminal, HERE, patience_s=patience_s, first_tick=EARLIEST), terminal, line
 
 
 def test_a_late_grant_is_answered_or_ignored_but_never_worked_again(emulator_line: socket.socket) -> None:

@@ -1,5 +1,6 @@
 """The toy pass in three processes: the numbers of memory, one key in two files, nothing left half."""
 
+import json
 import secrets
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 import wiretap
+from satqkd.distill.authenticate import pass_key_bits
 from satqkd.errors import ConfigError, Error, LinkError, ResourceError
 from satqkd.keys import KeyStore, provision
 from satqkd.mission import PassReport, ensure_authentication, open_store, presets
@@ -284,6 +286,35 @@ def test_the_plate_is_turned_alike_in_processes_and_in_memory(tmp_path: Path) ->
     angles = [msgspec.to_builtins(row["polarisation"]) for row in in_processes.blocks]
     assert angles == [msgspec.to_builtins(row["polarisation"]) for row in in_memory.report.blocks]
     assert [angle["plate_deg"] != 0 for angle in angles] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        [("station", 3.0)],
+        [("satellite", 3.0)],
+        [("station", 8.4)],
+        [("satellite", 8.4)],
+        [("satellite", 2.0), ("station", 2.0), ("station", 5.0), ("satellite", 8.3)],
+    ],
+    ids=lambda kills: " ".join(f"{role}@{at_s}" for role, at_s in kills),
+)
+def test_nodes_killed_by_signal_9_go_on_with_the_pass(tmp_path: Path, kills: list[tuple[Any, float]]) -> None:
+    """While light falls, and while the block is reconciled; the last kills both at once, and each again."""
+    faults = tuple(Fault(at_s=at_s, what="kill", role=role, down_s=0.5) for role, at_s in kills)
+    report = fly_in_processes(run_config(tmp_path, faults=faults))
+    assert (report.outcome, report.keys_match, report.authentication_bits_spent) == (
+        "key", True, pass_key_bits(1)
+    )  # fmt: skip
+    stores = []
+    for node, peer in (("toy-satellite", "toy-station"), ("toy-station", "toy-satellite")):
+        with KeyStore.open(tmp_path / f"{node}.sqlite") as store:
+            stores.append(link_key(store))
+            assert store.auth_position(peer) == pass_key_bits(1)
+            assert store.check().balanced
+    assert stores[0] == stores[1] != ({}, {})
+    lines = [json.loads(line) for line in (tmp_path / "events.emulator.jsonl").read_text().splitlines()]
+    assert [each["role"] for each in lines if each["event"] == "killed"] == [role for role, _ in kills]
 
 
 def test_a_node_that_is_killed_and_one_link_that_is_cut_by_plan_end_in_one_key(tmp_path: Path) -> None:

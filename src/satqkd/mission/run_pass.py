@@ -164,9 +164,9 @@ def step_through(
     in both stores to its end.
     """
     refuse_flown(satellite.store, station.store, satellite.parameters)
-    begin_s = max(satellite.worked_s, station.worked_s)
+    first_tick = max(satellite.first_tick, station.first_tick)
     for tick in link.ticks:
-        if tick <= begin_s * TICKS_PER_S:
+        if tick < first_tick:
             continue
         if pace is not None:
             pace.wait(tick)

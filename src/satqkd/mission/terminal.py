@@ -8,6 +8,7 @@ socket, no pacing: `run_pass` steps two of these in memory, the node room steps 
 """
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -59,6 +60,9 @@ class Terminal(ABC):
         self._connection = 0
         self.conversation = self._converse(parameters, contact.epoch, self._open_session)
         self.earlier = self._earlier_conversations()
+        worked_s = self.conversation.worked_s
+        self.first_tick = math.floor(max(worked_s * TICKS_PER_S + 1.5, contact.link_start_s * TICKS_PER_S))
+        """The first that no earlier process has worked and written down."""
         self._link = Endpoint(
             link_tag=hashlib.sha256(parameters.pass_id.encode()).digest()[:4],
             direction=self.DIRECTION,
@@ -79,11 +83,6 @@ class Terminal(ABC):
     def resumed(self) -> bool:
         """Whether the pass had begun in an earlier process."""
         return self.conversation.resumed
-
-    @property
-    def worked_s(self) -> float:
-        """Pass time of the last tick of an earlier process that changed anything; -inf where none did."""
-        return self.conversation.worked_s
 
     @property
     def reports(self) -> list[BlockReport]:

@@ -58,7 +58,7 @@ class Follower:
         where: Line,
         *,
         patience_s: float,
-        first_tick: int = -(2**31),
+        first_tick: int,
         stop: Stop | None = None,
         each_tick: Callable[[float | None], None] = lambda now_s: None,
     ) -> None:

@@ -99,5 +99,11 @@ def _follow(
     with bound_socket("", 0) as line:
         line.connect((config.host, config.port))
         return Follower(
-            line, terminal, where, patience_s=config.patience_s, stop=stop, each_tick=watch.tick
+            line,
+            terminal,
+            where,
+            patience_s=config.patience_s,
+            first_tick=terminal.first_tick,
+            stop=stop,
+            each_tick=watch.tick,
         ).run()
