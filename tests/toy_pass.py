@@ -18,7 +18,7 @@ from satqkd.keys import KeyStore
 from satqkd.mission import Contact, PassReport, contact_of, ensure_authentication, open_store, presets
 from satqkd.mission.emulator import LinkEmulator
 from satqkd.mission.report import pass_report
-from satqkd.mission.run_pass import TWIN, satellite_terminal, station_terminal, step_through
+from satqkd.mission.run_pass import TWIN, refuse_flown, satellite_terminal, station_terminal, step_through
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
 from satqkd.randomness import stream_bytes
@@ -144,6 +144,7 @@ def fly_toy(
         before(one, other)
         link = LinkEmulator(contact, seed=seed, tap=lambda *datagram: datagrams.append(datagram))
         _let_through(link, on_the_way)
+        refuse_flown(above, below, one.parameters)
         step_through(link, one, other)
         report = pass_report(
             contact,

@@ -26,7 +26,7 @@ from satqkd.mission.planning import LOSS_COLUMNS
         (("pass", "jinan-1", "bejing"), "did you mean beijing"),
         (("pass", "jinan-1", "beijing", "--at", "yesterday"), "ISO 8601"),
         (("pass", "jinan-1", "beijing", "--at", "2024-10-04T03:05:00Z"), "by day"),
-        (("pass", "jinan-1", "beijing", "--speed", "realtime"), "not built yet"),
+        (("pass", "jinan-1", "beijing", "--speed", "fast"), "expected max, realtime or a factor"),
         (("keys", "status", "--store", "nowhere.sqlite"), "no key store here"),
         (("keylength", "nowhere.json"), "no such file"),
         (("satellite", "nowhere.toml"), "no such file"),

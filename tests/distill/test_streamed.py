@@ -16,7 +16,7 @@ import wiretap
 from satqkd.bits import to_bytes
 from satqkd.config import Protocol
 from satqkd.distill import gaps, messages
-from satqkd.distill.outcome import AngleEstimated
+from satqkd.distill.outcome import AngleEstimated, BlockFinished
 from satqkd.distill.parameters import Parameters
 from satqkd.errors import AuthenticationError, ConfigError, RemoteProtocolError
 from session_pair import DOWN, LIGHT_TIME_S, SOURCE, UP, Pair, Table, kind_of, parameters, with_message
@@ -152,7 +152,6 @@ REFUSED: list[tuple[list[Any], str]] = [
     ([announced([3], 0), messages.Bases(0, 1, b"\x03")], "zeros behind"),
     ([announced([3], 0), messages.Ended(0, 1)], "before its last slot is past"),
     ([announced([3], 0), messages.ChooseCodes(0, (0, 0))], "cannot take ChooseCodes"),
-    ([announced([3], 0), messages.Abandon(0, "aborted", "why")], "cannot take Abandon"),
     ([announced([3], 0), messages.Verdicts(0, 0, b"")], "cannot take Verdicts"),
     ([announced([450], 0)], "expected"),
 ]
@@ -167,6 +166,21 @@ def test_a_station_out_of_turn_is_refused_while_light_comes(sayings: list[Any], 
         for message in sayings:
             out_of_turn(pair, UP, message, 400e-6)
     assert {kind_of(data) for data in pair.satellite.data_to_send()} <= {"Sift"}
+
+
+def test_a_block_that_the_station_gives_up_while_light_comes_is_over_without_a_value_told() -> None:
+    pair = Pair(SMALL, Table(SMALL))
+    pair.greet()
+    for message in (announced([3], 0), messages.Bases(0, 1, ONE_BIT), messages.Abandon(0, "aborted", "why")):
+        out_of_turn(pair, UP, message, 400e-6)
+    assert {kind_of(data) for data in pair.satellite.data_to_send()} == {"Sift"}
+    (report,) = [
+        each.report for each in iter(pair.satellite.next_event, None) if isinstance(each, BlockFinished)
+    ]
+    assert (report.outcome, report.reason, report.secret_bits) == ("aborted", "why", 0)
+    for message in (announced([7], 4), messages.Bases(0, 1, ONE_BIT)):
+        with pytest.raises(RemoteProtocolError):
+            out_of_turn(pair, UP, message, 400e-6)
 
 
 @pytest.mark.parametrize(

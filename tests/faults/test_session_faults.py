@@ -316,7 +316,7 @@ def test_an_oversize_message_is_refused(greeted: bool) -> None:
 
 def test_nothing_but_hello_is_taken_first() -> None:
     mine = pair(SMALL)
-    envelope = messages.Envelope(1, SMALL.pass_id, 0, messages.Done(0, True))
+    envelope = messages.Envelope(messages.VERSION, SMALL.pass_id, 0, messages.Done(0, True))
     for session in (mine.satellite, mine.station):
         with pytest.raises(RemoteProtocolError, match="GREETING and cannot take Done"):
             session.receive(messages.encode(envelope) + bytes(16), 0.0)

@@ -9,7 +9,7 @@ import pytest
 
 from documentation import page, section, undocumented_fields
 from satqkd import optimise_source
-from satqkd.config import Protocol, Satellite, Station
+from satqkd.config import Monitors, Protocol, Satellite, Station
 from satqkd.errors import ConfigError, NoPassError
 from satqkd.mission import choose_pass, expected_key, make_contact, optimum, presets
 from satqkd.mission.contact import PLANNING_GRID_S
@@ -58,7 +58,10 @@ class TestChannelOfAContact:
             (("micius", "xinglong"), {}),
             (("jinan-1", "stellenbosch"), {}),
             (("cubesat-6u", "graz"), {"basis_choice": "active", "basis_z_probability": 0.8}),
-            (("jinan-1", "stellenbosch"), {"basis_choice": "active", "basis_z_probability": 0.3}),
+            (
+                ("jinan-1", "stellenbosch"),
+                {"basis_choice": "active", "basis_z_probability": 0.3, "monitors": Monitors()},
+            ),
         ],
     )
     @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def test_a_pass_in_memory_steps_at_the_pace() -> None:
 
     class Terminal:
         finished = False
+        first_tick = -20
 
         def step(self, now_s: float, datagrams: list[bytes]) -> list[bytes]:
             seen.append((now_s, clock.now_s))

@@ -99,11 +99,11 @@ def test_a_blocks_key_is_confirmed_while_the_next_block_flies(
     """Under load: deferred, all bases share the uplink with the slots of the next block."""
     protocol = replaced(rules, blocks=3, block_policy=policy, first_key_bits=1000)
     flight = fly_toy(tmp_path, station=STATION, protocol=protocol)
-    agreed, confirmed_s = flight.satellite.parameters, flight.satellite.confirmed_s
+    agreed, confirmed_s = flight.satellite.parameters, flight.satellite.report().confirmed_s
     assert set(confirmed_s) == {0, 1, 2}
     for block in range(2):
         assert agreed.end_s(block) < confirmed_s[block] < agreed.end_s(block + 1)
-        last_s = flight.station.confirmed_s[block]
+        last_s = flight.station.report().confirmed_s[block]
         assert last_s < agreed.end_s(block + 1)
     said, told_rules = told(flight)
     wiretap.check_order(said, told_rules)

@@ -160,10 +160,8 @@ def step_through(
 ) -> None:
     """Advance both terminals tick by tick until both have finished or the laser link ends.
 
-    A pass that was broken off goes on at the time at which it was. Raises KeyAlreadyUsed for one that is
-    in both stores to its end.
+    A pass that was broken off goes on at the time at which it was.
     """
-    refuse_flown(satellite.store, station.store, satellite.parameters)
     first_tick = max(satellite.first_tick, station.first_tick)
     for tick in link.ticks:
         if tick < first_tick:
@@ -250,8 +248,10 @@ def fly_terminals(
 ) -> PassReport:
     """Step two terminals through their pass; leaves each node's own report in the folder.
 
-    told_by_eve: asked when the pass is over.
+    told_by_eve: asked when the pass is over. Raises KeyAlreadyUsed for a pass that is in both stores to its
+    end.
     """
+    refuse_flown(satellite.store, station.store, satellite.parameters)
     started_s = time.monotonic()
     kept = Pace() if pace is None else pace
     step_through(link, satellite, station, progress, kept)

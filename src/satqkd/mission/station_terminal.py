@@ -69,6 +69,9 @@ class StationTerminal(Terminal):
         self._acceptance = Acceptance(*edges_ps, tie_bits, label_swap=settings.label_swap == "random")
         self._monitors = StationMonitors(settings, parameters, receiver)
         self._readings: list[MonitorReading] = []
+        self._alarms: dict[int, str] = {}
+        """By block whose clicks are all in: why it must not be opened, empty where it may."""
+        self._light_over = False
         self.overheard: Overheard = lambda slots, bases: None
         """Told every announcement: its slots, and the bases that are public when their block is over."""
         self._begun = False
@@ -134,11 +137,13 @@ class StationTerminal(Terminal):
             self._end_light(each, now_s)
         if self.conversation.closed or self._next_block == self.parameters.protocol.blocks:
             return
-        self._clock.feed(self._receiver.read(now_s - self.parameters.maximum_light_time_s))
+        if not self._light_over:
+            self._clock.feed(self._receiver.read(now_s - self.parameters.maximum_light_time_s))
         if self._station_session.state is not SessionState.RUNNING:
             return
         self._report_lock(now_s)
-        if now_s > self._next_announcement_s - TICK_S / 2:  # a tick is not missed for its last digit
+        due = now_s > self._next_announcement_s - TICK_S / 2  # a tick is not missed for its last digit
+        if due and not self._light_over:
             self._next_announcement_s = now_s + self.parameters.protocol.announce_interval_s
             self._announce(self._acceptance.accept(self._watched(self._clock.resolved())), now_s)
         if now_s >= self._block_end_s:
@@ -152,17 +157,25 @@ class StationTerminal(Terminal):
         return past_s + self._clock.delay_s + TICK_S
 
     def _close_block(self, now_s: float) -> None:
+        """End the block or refuse it. The session may put the end off: then this is asked again."""
+        block = self._next_block
+        if block not in self._alarms:
+            self._take_last(now_s)
+            self._alarms[block] = self._alarm(now_s)
+        if self._alarms[block]:
+            self._station_session.refuse_block(block, self._alarms[block])
+        else:
+            self._station_session.end_block(block, now_s)
+
+    def _take_last(self, now_s: float) -> None:
+        """The last clicks of the block under way, and of the pass."""
         self._announce(self._acceptance.accept(self._watched(self._clock.resolved())), now_s)
         if self._next_block == self.parameters.protocol.blocks - 1:
             self._announce(self._acceptance.accept(self._watched(self._clock.flush())), now_s)
             self._announce(self._acceptance.flush(), now_s)
+            self._light_over = True
             self.log(now_s, "sift", "clicks", **self._acceptance.counts.to_dict())
             log_clock(self, now_s, self._clock.report())
-        alarm = self._alarm(now_s)
-        if alarm:
-            self._station_session.refuse_block(self._next_block, alarm)
-        else:
-            self._station_session.end_block(self._next_block, now_s)
 
     def _watched(self, clicks: Resolved) -> Resolved:
         self._monitors.feed(clicks)
