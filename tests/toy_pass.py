@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from satqkd.config import Detector, Polarisation, Protocol, Satellite, Station, Tagger
+from satqkd.config import Detector, Polarisation, Protocol, Satellite, Station, Tagger, Traffic
 from satqkd.devices import Receiver
 from satqkd.keys import KeyStore
 from satqkd.mission import Contact, PassReport, contact_of, ensure_authentication, open_store, presets
@@ -21,6 +21,7 @@ from satqkd.mission.report import pass_report
 from satqkd.mission.run_pass import TWIN, refuse_flown, satellite_terminal, station_terminal, step_through
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
+from satqkd.mission.terminal import NO_TRAFFIC
 from satqkd.randomness import stream_bytes
 
 AT_UTC = "2016-12-19T16:52:13Z"
@@ -117,6 +118,7 @@ def fly_toy(
     randbytes: Callable[[int], bytes] = secrets.token_bytes,
     before: Callable[[SatelliteTerminal, StationTerminal], None] = lambda one, other: None,
     lines: list[dict[str, Any]] | None = None,
+    traffic: Traffic = NO_TRAFFIC,
     on_the_way: Callable[[str, float, bytes], bytes | None] = lambda direction, now_s, data: data,
 ) -> Flight:
     """Fly; `before` may change the terminals first, `lines` takes both event logs.
@@ -130,7 +132,9 @@ def fly_toy(
     log: list[dict[str, Any]] = [] if lines is None else lines
     with open_store(folder, craft.name) as above, open_store(folder, ground.name) as below:
         ensure_authentication(above, below, contact, protocol)
-        one = satellite_terminal(contact, protocol, above, seed=seed, randbytes=randbytes, log=log.append)
+        one = satellite_terminal(
+            contact, protocol, above, seed=seed, randbytes=randbytes, traffic=traffic, log=log.append
+        )
         light = None if receiver is None else receiver(contact)
         other = station_terminal(
             contact,
@@ -139,6 +143,7 @@ def fly_toy(
             seed=seed,
             receiver=light,
             tie_bits=stream_bytes(seed, "station", "ties"),
+            traffic=traffic,
             log=log.append,
         )
         before(one, other)

@@ -18,6 +18,7 @@ from satqkd.lasercom.frames import (
     encode,
 )
 from satqkd.lasercom.framing import BARE, Framing, SpacePackets, framing_of
+from satqkd.lasercom.streams import wire_bytes
 
 __all__ = [
     "BARE",
@@ -38,4 +39,5 @@ __all__ = [
     "decode",
     "encode",
     "framing_of",
+    "wire_bytes",
 ]

@@ -13,7 +13,7 @@ What each can do, right or forged, stands in `docs/traffic.md`.
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from satqkd.config import Traffic
 from satqkd.errors import ResourceError
@@ -26,6 +26,10 @@ from satqkd.mission.courier_outgo import Outgo, Room
 from satqkd.mission.courier_policy import make_due_grant, make_due_relays
 from satqkd.sky import format_utc, parse_utc
 
+LOOK_CALLS: Final = 20
+"""Of `to_send` between two looks into the store of a courier whom nothing has stirred: what another contact's
+courier left there is found so."""
+
 
 class Courier:
     """One end of the traffic with one neighbour."""
@@ -37,6 +41,7 @@ class Courier:
         self._notes = Notes()
         self._rejected = 0
         self._spool_told = False
+        self._calls = 0
         self.connected()
 
     def connected(self) -> None:
@@ -46,10 +51,18 @@ class Courier:
         )
         self._outgo = Outgo(self._store, self._peer, self._notes, carrier=self._carrier)
         self._begun = False
+        self._stirred = True
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is to be said, and no answer or parcel waited for, in this connection."""
+        busy = self._stirred or self._intake.answers or self._intake.coming
+        return self._begun and not busy and self._outgo.settled
 
     def receive(self, priority: int, data: bytes, now_utc: str) -> None:
         """Take a message; bytes that are none are counted and dropped, whatever stream they came by."""
         message = decode(data)
+        self._stirred = True
         match message:
             case Offer():
                 self._intake.offer(message, now_utc)
@@ -75,6 +88,9 @@ class Courier:
             self._begun = True
             self._expire(now_utc)
             self.key_changed(now_utc)
+        self._calls += 1
+        if not self._stirred and self._calls % LOOK_CALLS:
+            return []
         full: set[int] = set()
         answers, self._intake.answers = self._intake.answers, []
         going: list[tuple[int, bytes]] = []
@@ -85,11 +101,13 @@ class Courier:
             else:
                 full.add(priority)
                 self._intake.answers.append((priority, message))
-        return going + self._outgo.to_send(room)
+        going += self._outgo.to_send(room)
+        self._stirred = bool(full) or self._outgo.waits_for_room
+        return going
 
     def key_changed(self, now_utc: str) -> None:
         """Use new key: relays and grants at the satellite; open what waited for key, seal what waits."""
-        self._intake.new_key = False
+        self._intake.new_key, self._stirred = False, True
         if self._carrier:
             self._make_records(now_utc)
         self._intake.retry(now_utc)
@@ -112,6 +130,7 @@ class Courier:
         for message_id in queued:
             self._notes.log(now_utc, "traffic", "queued", message=message_id)
         if queued:
+            self._stirred = True
             self._seal(now_utc)
 
     def events(self) -> list[dict[str, Any]]:

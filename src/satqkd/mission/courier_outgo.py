@@ -55,6 +55,13 @@ class Outgo:
         self._store, self._peer, self._notes, self._carrier = store, peer, notes, carrier
         self.said: dict[int, Sending] = {}
         """By row of the parcel."""
+        self.waits_for_room = False
+        """Of the link, for something that would be said at once."""
+
+    @property
+    def settled(self) -> bool:
+        """The peer has answered every offer, and taken all that it wanted."""
+        return all(each.finished for each in self.said.values())
 
     def to_send(self, room: Room) -> list[tuple[int, bytes]]:
         """What there is room for, in order; each message goes once in a connection."""
@@ -72,6 +79,7 @@ class Outgo:
                         self._mark(row, message)
                     else:
                         full.add(priority)
+        self.waits_for_room = bool(full)
         return going
 
     def _next(self, connection: Connection, row: ParcelRow) -> AnyCourierMessage | None:

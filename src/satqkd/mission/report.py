@@ -67,6 +67,9 @@ class NodeReport(msgspec.Struct, frozen=True):
     """What the station's clock followed and lost; None at the satellite."""
     monitors: tuple[MonitorReading, ...] = ()
     """Of the station: every reading of every block it closed."""
+    traffic: dict[str, int] = {}
+    """How often each thing happened to messages of users at this end, by event; since its process took the
+    contact up."""
     cpu_s: float | None = None
     """Of the node's own process; None where both ends share one."""
     max_rss_mib: float | None = None
@@ -120,6 +123,7 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     timings_s: dict[str, Any]
     classical: dict[str, Any]
+    traffic: dict[str, dict[str, int]]
     processes: dict[str, Any]
     monitors: tuple[MonitorReading, ...]
     eve: EveReport | None
@@ -186,6 +190,7 @@ def pass_report(
         reason=reason,
         timings_s=_timings(parameters, satellite, station, wall_s),
         classical=_classical(satellite, station, channels, wall_s),
+        traffic={node.node: node.traffic for node in (satellite, station)},
         processes={
             node.node: {"cpu_s": node.cpu_s, "max_rss_mib": node.max_rss_mib}
             for node in (satellite, station)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from satqkd.config import Protocol, Satellite, Station
+from satqkd.config import Protocol, Satellite, Station, Traffic
 from satqkd.devices import (
     EveAccount,
     EveSpec,
@@ -37,7 +37,7 @@ from satqkd.mission.pace import Pace
 from satqkd.mission.report import PassReport, pass_report, with_pace
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
-from satqkd.mission.terminal import TICKS_PER_S
+from satqkd.mission.terminal import NO_TRAFFIC, TICKS_PER_S
 from satqkd.randomness import RandBytes, key_words, stream_bytes
 from satqkd.sky import format_utc
 
@@ -79,6 +79,7 @@ def satellite_terminal(
     transmitter: Transmitter | None = None,
     origin: str = TWIN,
     randbytes: RandBytes = secrets.token_bytes,
+    traffic: Traffic = NO_TRAFFIC,
     log: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> SatelliteTerminal:
     """A satellite whose source is the twin, or another transmitter with its own `origin`."""
@@ -89,6 +90,7 @@ def satellite_terminal(
         store=store,
         origin=origin,
         randbytes=randbytes,
+        traffic=traffic,
         log=log,
     )
 
@@ -102,6 +104,7 @@ def station_terminal(
     receiver: Receiver | None = None,
     origin: str = TWIN,
     tie_bits: RandBytes | None = None,
+    traffic: Traffic = NO_TRAFFIC,
     log: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> StationTerminal:
     """A station behind the twin's light, or behind any other receiver.
@@ -119,6 +122,7 @@ def station_terminal(
         store=store,
         origin=origin,
         tie_bits=stream_bytes(seed, "station", "ties") if tie_bits is None else tie_bits,
+        traffic=traffic,
         log=log,
     )
 
@@ -135,6 +139,7 @@ def twin_station(
     *,
     seed: int,
     eve: EveSpec | None = None,
+    traffic: Traffic = NO_TRAFFIC,
     log: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> tuple[StationTerminal, Callable[[], EveAccount | None]]:
     """A station behind the twin's light, and what tells of the attacker when the pass is over.
@@ -142,7 +147,9 @@ def twin_station(
     She hears what is announced, as anybody on the link; the station knows nothing of her.
     """
     receiver, ties = twin_receiver(contact, seed, eve), stream_bytes(seed, "station", "ties")
-    station = station_terminal(contact, protocol, store, seed=seed, receiver=receiver, tie_bits=ties, log=log)
+    station = station_terminal(
+        contact, protocol, store, seed=seed, receiver=receiver, tie_bits=ties, traffic=traffic, log=log
+    )
     eavesdropper = receiver.eavesdropper
     if eavesdropper is None:
         return station, nobody
@@ -188,12 +195,14 @@ def run_pass(
     protocol: Protocol | None = None,
     folder: Path | None = None,
     eve: str | None = None,
+    traffic: Traffic = NO_TRAFFIC,
     progress: Progress | None = None,
 ) -> PassReport:
     """Fly one pass with the digital twin and distil its key at both ends.
 
     satellite, station: presets' names, TOML paths, or settings. folder: where the stores are made or
-    opened; None keeps them for the run only. eve: who attacks the light (`docs/eavesdroppers.md`).
+    opened; None keeps them for the run only. eve: who attacks the light (`docs/eavesdroppers.md`). traffic:
+    what both ends do for messages of users (`docs/traffic.md`).
     Raises ConfigError, NoPassError, KeyStoreError.
     """
     craft = presets.satellite(satellite) if isinstance(satellite, str) else satellite
@@ -202,9 +211,9 @@ def run_pass(
     spec = None if eve is None else parse_eve(eve)
     contact = contact_of(craft, ground, at_utc)
     if folder is not None:
-        return fly(contact, rules, folder, seed=seed, eve=spec, progress=progress)
+        return fly(contact, rules, folder, seed=seed, eve=spec, traffic=traffic, progress=progress)
     with TemporaryDirectory(prefix="satqkd-") as scratch:
-        return fly(contact, rules, Path(scratch), seed=seed, eve=spec, progress=progress)
+        return fly(contact, rules, Path(scratch), seed=seed, eve=spec, traffic=traffic, progress=progress)
 
 
 def fly(
@@ -214,13 +223,14 @@ def fly(
     *,
     seed: int,
     eve: EveSpec | None = None,
+    traffic: Traffic = NO_TRAFFIC,
     progress: Progress | None = None,
     pace: Pace | None = None,
 ) -> PassReport:
     """`run_pass` on a contact already chosen, with the stores of a folder."""
     with open_stores(folder, contact, protocol) as (above, below):
-        satellite = satellite_terminal(contact, protocol, above, seed=seed)
-        station, told_by_eve = twin_station(contact, protocol, below, seed=seed, eve=eve)
+        satellite = satellite_terminal(contact, protocol, above, seed=seed, traffic=traffic)
+        station, told_by_eve = twin_station(contact, protocol, below, seed=seed, eve=eve, traffic=traffic)
         link = LinkEmulator(contact, seed=seed)
         return fly_terminals(
             satellite,

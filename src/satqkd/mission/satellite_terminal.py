@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.config import Traffic
 from satqkd.devices import Transmitter
 from satqkd.distill.memory import Remembered
 from satqkd.distill.outcome import Event
@@ -14,7 +15,7 @@ from satqkd.lasercom import Direction
 from satqkd.mission.clock import KeyedSlots
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
-from satqkd.mission.terminal import LogEvent, Terminal
+from satqkd.mission.terminal import NO_TRAFFIC, LogEvent, Terminal
 from satqkd.randomness import RandBytes
 from satqkd.records import Settings
 
@@ -46,12 +47,15 @@ class SatelliteTerminal(Terminal):
         store: KeyStore,
         origin: str,
         randbytes: RandBytes,
+        traffic: Traffic = NO_TRAFFIC,
         log: LogEvent = lambda line: None,
     ) -> None:
         header = parameters.header
         self._transmitter = transmitter if header is None else KeyedSlots(transmitter, header)
         self._randbytes = randbytes
-        super().__init__(contact, parameters, peer=parameters.station, store=store, origin=origin, log=log)
+        super().__init__(
+            contact, parameters, peer=parameters.station, store=store, origin=origin, traffic=traffic, log=log
+        )
 
     def _open_session(
         self, parameters: Parameters, kept: KeptBlocks, remembered: Remembered | None

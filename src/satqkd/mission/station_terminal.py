@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits
+from satqkd.config import Traffic
 from satqkd.constants import PS_PER_S
 from satqkd.devices import Receiver, Skips, TurnsPlate
 from satqkd.distill.clicks import Acceptance, Detections
@@ -32,7 +33,7 @@ from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
 from satqkd.mission.monitors import MonitorReading, StationMonitors, alarm_reason
 from satqkd.mission.report import BlockAngle, NodeReport
-from satqkd.mission.terminal import TICK_S, LogEvent, Terminal
+from satqkd.mission.terminal import NO_TRAFFIC, TICK_S, LogEvent, Terminal
 from satqkd.randomness import RandBytes
 
 Overheard = Callable[[NDArray[np.int64], Bits], None]
@@ -57,10 +58,19 @@ class StationTerminal(Terminal):
         store: KeyStore,
         origin: str,
         tie_bits: RandBytes,
+        traffic: Traffic = NO_TRAFFIC,
         log: LogEvent = lambda line: None,
     ) -> None:
         warm_up(parameters.protocol)
-        super().__init__(contact, parameters, peer=parameters.satellite, store=store, origin=origin, log=log)
+        super().__init__(
+            contact,
+            parameters,
+            peer=parameters.satellite,
+            store=store,
+            origin=origin,
+            traffic=traffic,
+            log=log,
+        )
         settings = contact.station.receiver
         self._receiver = receiver
         self._clock = clock_recovery(parameters, end_s=contact.link_end_s)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
+from satqkd.config import Traffic
 from satqkd.distill.memory import Remembered
 from satqkd.distill.messages import MAXIMUM_MESSAGE_BYTES, address_of
 from satqkd.distill.outcome import BlockReport, Event
@@ -26,6 +27,7 @@ from satqkd.mission.conversation import Conversation, MakeSession, stored_epoch,
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
 from satqkd.mission.report import UNFINISHED, NodeReport, ResumedBlock
+from satqkd.mission.user_traffic import STREAMS, UserTraffic
 
 TICKS_PER_S: Final = 20
 TICK_S: Final = 1 / TICKS_PER_S
@@ -34,6 +36,8 @@ MAXIMUM_UNPROVEN: Final = 20
 do not are forged, and cost time alone: each starts the link anew, and the true one is said again."""
 RETENTION: Final = timedelta(days=30)
 """An unfinished pass is gone on with for so long."""
+NO_TRAFFIC: Final = Traffic()
+"""Messages are carried as they come; no key is relayed or granted for them."""
 LogEvent = Callable[[dict[str, Any]], None]
 
 
@@ -51,6 +55,7 @@ class Terminal(ABC):
         peer: str,
         store: KeyStore,
         origin: str,
+        traffic: Traffic,
         log: LogEvent,
     ) -> None:
         self.contact, self.parameters, self.peer = contact, parameters, peer
@@ -60,6 +65,15 @@ class Terminal(ABC):
         self._connection = 0
         self.conversation = self._converse(parameters, contact.epoch, self._open_session)
         self.earlier = self._earlier_conversations()
+        self.traffic = UserTraffic(
+            store,
+            peer,
+            traffic,
+            carrier=self.DIRECTION is Direction.FROM_SATELLITE,
+            origin=origin,
+            epoch=contact.epoch,
+            add_line=self._add_line,
+        )
         worked_s = self.conversation.worked_s
         self.first_tick = math.floor(max(worked_s * TICKS_PER_S + 1.5, contact.link_start_s * TICKS_PER_S))
         """The first that no earlier process has worked and written down."""
@@ -91,8 +105,10 @@ class Terminal(ABC):
 
     @property
     def finished(self) -> bool:
-        """Every block is reported and everything said has arrived; nothing is left of earlier passes."""
-        return all(each.finished for each in self._conversations()) and self._link.idle
+        """Every block is reported and everything said has arrived; nothing is left of earlier passes, and
+        nothing of users' that can go on in this contact."""
+        done = all(each.finished for each in self._conversations())
+        return done and self.traffic.idle and self._link.idle
 
     @property
     def backlog_bytes(self) -> int:
@@ -112,12 +128,15 @@ class Terminal(ABC):
                 self._settle(self.conversation, now_s)
                 for each in self._conversations():
                     each.write_down(now_s)
+                confirmed = sum(len(each.account.confirmed_s) for each in self._conversations())
+                self.traffic.work(now_s, confirmed)
         self._tell_log()
         if failure is not None:
             raise failure
         if self._connection:
             for each in self._conversations():
                 each.speak(self._link, now_s)
+            self.traffic.speak(self._link, now_s)
         return self._link.data_to_send(now_s)
 
     def report(self) -> NodeReport:
@@ -143,6 +162,7 @@ class Terminal(ABC):
                 for each in self.earlier
                 for report in each.account.reports[each.reported_before :]
             ),
+            traffic=dict(self.traffic.counts),
         )
 
     def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
@@ -216,6 +236,8 @@ class Terminal(ABC):
             self._connect(now_s)
         while (arrived := self._link.next_message()) is not None:
             priority, data = arrived
+            if priority in STREAMS:
+                self.traffic.receive(priority, data, now_s)
             failure = self._route(data, now_s) if priority == Priority.DISTILLATION else None
             if failure is not None:
                 return failure
@@ -227,6 +249,7 @@ class Terminal(ABC):
         self.log(now_s, "link", "connected", connection=self._connection)
         for each in self._conversations():
             each.reconnected()
+        self.traffic.connected()
 
     def _route(self, data: bytes, now_s: float) -> RemoteProtocolError | None:
         """Give a message to its pass; an error that ends this contact's pass, or None."""

@@ -72,12 +72,23 @@ def take_part(
         with watch.failures():
             if role == "satellite":
                 terminal = satellite_terminal(
-                    contact, config.protocol, store, seed=config.seed, log=watch.write
+                    contact,
+                    config.protocol,
+                    store,
+                    seed=config.seed,
+                    traffic=config.traffic,
+                    log=watch.write,
                 )
             else:
                 eve = None if config.eve is None else parse_eve(config.eve)
                 terminal, told_by_eve = twin_station(
-                    contact, config.protocol, store, seed=config.seed, eve=eve, log=watch.write
+                    contact,
+                    config.protocol,
+                    store,
+                    seed=config.seed,
+                    eve=eve,
+                    traffic=config.traffic,
+                    log=watch.write,
                 )
             watch.follow(terminal)
             ending = _follow(config, contact, terminal, role, stop, watch)

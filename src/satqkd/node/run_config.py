@@ -7,7 +7,7 @@ import msgspec
 import tomli_w
 from msgspec import Meta
 
-from satqkd.config import Protocol, load, read_toml
+from satqkd.config import Protocol, Traffic, load, read_toml
 from satqkd.errors import ConfigError, ResourceError
 from satqkd.mission import presets
 from satqkd.mission.contact import Contact, Window, contact_of
@@ -42,6 +42,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     eve: str | None = None
     """Who attacks the light, as `--eve` says it; told to the twin in the station's process alone."""
     protocol: Protocol = Protocol()
+    traffic: Traffic = Traffic()
+    """What both nodes do for messages of users."""
     speed: str = UNPACED
     """Pass time against wall time: `max`, `realtime` or a factor."""
     grace_s: Annotated[float, Meta(gt=0)] = 2.0

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from satqkd.config import Protocol, load, read_toml
+from satqkd.config import Protocol, Traffic, load, read_toml
 from satqkd.errors import ConfigError
 from satqkd.mission import presets
 from satqkd.mission.contact import ACQUISITION_S, Window, choose_pass, windows_of
@@ -52,6 +52,8 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     contacts: Annotated[tuple[ScheduledContact, ...], Meta(min_length=1)]
     seed: Annotated[int, Meta(ge=0, lt=2**53)] = 1
     protocol: Protocol = Protocol()
+    traffic: Traffic = Traffic()
+    """What the nodes do for messages of users."""
     speed: str = UNPACED
     """Pass time against wall time: `max`, `realtime` or a factor."""
     clock: Clock = "start"
@@ -238,6 +240,7 @@ def _planned(found: _Found, schedule: Schedule) -> PlannedContact:
         patience_s=schedule.patience_s,
         grace_s=schedule.grace_s,
         protocol=schedule.protocol if asked.protocol is None else asked.protocol,
+        traffic=schedule.traffic,
         speed=schedule.speed,
         window=found.window,
     )
