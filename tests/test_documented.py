@@ -43,6 +43,7 @@ from satqkd.mission.eve_report import EveReport
 from satqkd.mission.files import link_budget
 from satqkd.mission.monitors import MonitorReading
 from satqkd.mission.report import BlockAngle, PaceReport
+from satqkd.mission.telemetry import Telemetry
 from satqkd.node import DemoResult, Fault, NodeStatus, RunConfig, read_run_config
 from satqkd.node.emulator import EmulatorReport
 from satqkd.node.metrics import metrics
@@ -218,6 +219,7 @@ class TestResults:
         [
             PassReport,
             NodeReport,
+            Telemetry,
             BlockReport,
             ErrorProfile,
             BlockAngle,

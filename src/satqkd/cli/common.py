@@ -92,6 +92,10 @@ def tell_pass(report: "PassReport", *, json: bool, **more: Any) -> None:
             say(f"with {report.pooled_bits} raw bits of its pool, which all counts but detections hold")
         if report.raw_left_out:
             say(f"left out, for one end does not hold it: {', '.join(report.raw_left_out)}")
+        for node, counts in report.traffic.items():
+            if counts:
+                told = ", ".join(f"{number} {event}" for event, number in sorted(counts.items()))
+                say(f"traffic at the {node}: {told}")
         if report.reason:
             say(f"{report.outcome}: {report.reason}")
         if report.verdict:

@@ -41,14 +41,18 @@ def fly_pass(
         typer.Option(help="Who attacks the light, such as intercept-resend:0.2; see docs/eavesdroppers.md."),
     ] = None,
     protocol: ProtocolFile = None,
+    traffic: Annotated[
+        Path | None,
+        typer.Option(help="TOML of settings of user traffic: pairs, relays, grants; see docs/traffic.md."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Fly one pass with the digital twin: detections, distillation, equal keys in both stores."""
     if out is not None:
-        _fly(satellite, station, at, seed, made_folder(out), in_memory, speed, eve, protocol, json)
+        _fly(satellite, station, at, seed, made_folder(out), in_memory, speed, eve, protocol, traffic, json)
         return
     with TemporaryDirectory(prefix="satqkd-") as scratch:
-        _fly(satellite, station, at, seed, Path(scratch), in_memory, speed, eve, protocol, json)
+        _fly(satellite, station, at, seed, Path(scratch), in_memory, speed, eve, protocol, traffic, json)
 
 
 def _fly(
@@ -61,21 +65,23 @@ def _fly(
     speed: str,
     eve: str | None,
     protocol: Path | None,
+    traffic: Path | None,
     json: bool,
 ) -> None:
     from satqkd.devices import parse_eve
-    from satqkd.mission import contact_of, fly, presets, read_protocol, write_pass_folder
+    from satqkd.mission import contact_of, fly, presets, read_protocol, read_traffic, write_pass_folder
     from satqkd.mission.pace import Pace, read_speed
     from satqkd.node import RunConfig, fly_in_processes, free_port
 
     pace = Pace(read_speed(speed))
     spec, rules = None if eve is None else parse_eve(eve), read_protocol(protocol)
+    mail = read_traffic(traffic)
     contact = contact_of(presets.satellite(satellite), presets.station(station), at)
     say(f"{satellite} over {station}, seed {seed}, {'in memory' if in_memory else 'three processes'}")
     tell_old_elements(contact.satellite, contact.epoch)
     progress = ProgressLine("pass time")
     if in_memory:
-        report = fly(contact, rules, folder, seed=seed, eve=spec, progress=progress, pace=pace)
+        report = fly(contact, rules, folder, seed=seed, eve=spec, traffic=mail, progress=progress, pace=pace)
     else:
         config = RunConfig(
             satellite=satellite,
@@ -86,6 +92,7 @@ def _fly(
             port=free_port(),
             eve=eve,
             protocol=rules,
+            traffic=mail,
             speed=speed,
         )
         report = fly_in_processes(config, progress)

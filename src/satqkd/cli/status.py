@@ -48,6 +48,7 @@ def _tell(status: "NodeStatus") -> None:
         ("link: lost, resent, rejected (frames)", _three(status)),
         ("link: goodput (bit/s)", round(status.goodput_bit_s)),
         ("link: backlog (bytes)", status.backlog_bytes),
+        ("peer: blocks finished, key (bit), backlog (bytes)", _peer(status)),
         ("memory (MiB)", status.rss_mib),
         ("CPU (s)", status.cpu_s),
         ("next pass", status.next_pass_utc),
@@ -74,6 +75,11 @@ def _tell(status: "NodeStatus") -> None:
 
 def _three(status: "NodeStatus") -> str:
     return f"{status.link.lost}, {status.link.resent}, {status.link.rejected}"
+
+
+def _peer(status: "NodeStatus") -> str | None:
+    told = status.peer_telemetry
+    return None if told is None else f"{told.blocks_finished}, {told.secret_bits}, {told.backlog_bytes}"
 
 
 def _yes_no(value: bool | None) -> str | None:

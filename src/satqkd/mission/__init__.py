@@ -3,7 +3,7 @@
 from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contact
 from satqkd.mission.course import course_of, site_of
 from satqkd.mission.fading import Fading
-from satqkd.mission.files import evidence_rows, read_protocol, write_pass_folder, write_whole
+from satqkd.mission.files import evidence_rows, read_protocol, read_traffic, write_pass_folder, write_whole
 from satqkd.mission.foretold import expected_key
 from satqkd.mission.gain import PassCounts, PoolingGain, expected_pooling_gain, pooling_gain
 from satqkd.mission.planning import link_budget
@@ -41,6 +41,7 @@ __all__ = [
     "open_store",
     "pooling_gain",
     "read_protocol",
+    "read_traffic",
     "record_pass",
     "run_pass",
     "site_of",

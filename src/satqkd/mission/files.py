@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from satqkd.config import Evidence, Protocol, Satellite, Station, load, read_toml
+from satqkd.config import Evidence, Protocol, Satellite, Station, Traffic, load, read_toml
 from satqkd.mission.contact import Contact
 from satqkd.mission.planning import link_budget
 from satqkd.mission.presets import load_preset, names
@@ -89,3 +89,8 @@ def _value_at(settings: Any, path: str) -> Any:
 def read_protocol(path: Path | None) -> Protocol:
     """Protocol settings of a TOML file; the defaults for None. Raises ConfigError."""
     return Protocol() if path is None else load(read_toml(path), Protocol, str(path)).value
+
+
+def read_traffic(path: Path | None) -> Traffic:
+    """Settings of user traffic of a TOML file; the defaults for None. Raises ConfigError."""
+    return Traffic() if path is None else load(read_toml(path), Traffic, str(path)).value

@@ -16,6 +16,7 @@ from satqkd.lasercom import ChannelCounts, LinkCounts
 from satqkd.mission.eve_report import EveReport, eve_report, verdict
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.monitors import MonitorReading
+from satqkd.mission.telemetry import Telemetry
 from satqkd.results import ClassCounts
 from satqkd.security.tails import shannon_bits
 from satqkd.sky import format_utc
@@ -70,6 +71,8 @@ class NodeReport(msgspec.Struct, frozen=True):
     traffic: dict[str, int] = {}
     """How often each thing happened to messages of users at this end, by event; since its process took the
     contact up."""
+    telemetry: Telemetry | None = None
+    """What the peer last told of itself."""
     cpu_s: float | None = None
     """Of the node's own process; None where both ends share one."""
     max_rss_mib: float | None = None

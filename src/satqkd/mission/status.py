@@ -12,6 +12,7 @@ from satqkd.distill.authenticate import pass_key_bits
 from satqkd.keys import KeyStore
 from satqkd.lasercom import LinkCounts
 from satqkd.mission.report import NodeReport
+from satqkd.mission.telemetry import Telemetry
 from satqkd.mission.terminal import Terminal
 
 
@@ -62,6 +63,8 @@ class TerminalStatus(msgspec.Struct, frozen=True):
     """Bits of frames sent, repeated ones left out, over the time that the link has been up."""
     backlog_bytes: int
     """Given to the laser link and not yet acknowledged."""
+    peer_telemetry: Telemetry | None
+    """What the peer last told of itself; nobody vouches for it."""
 
 
 def terminal_status(terminal: Terminal, now_s: float) -> TerminalStatus:
@@ -83,6 +86,7 @@ def terminal_status(terminal: Terminal, now_s: float) -> TerminalStatus:
         link=report.link,
         goodput_bit_s=_goodput_bit_s(report.link, now_s - terminal.contact.link_start_s),
         backlog_bytes=terminal.backlog_bytes,
+        peer_telemetry=terminal.telemetry.heard,
     )
 
 

@@ -27,6 +27,7 @@ from satqkd.mission.conversation import Conversation, MakeSession, stored_epoch,
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
 from satqkd.mission.report import UNFINISHED, NodeReport, ResumedBlock
+from satqkd.mission.telemetry import Telemetry, TelemetryLine
 from satqkd.mission.user_traffic import STREAMS, UserTraffic
 
 TICKS_PER_S: Final = 20
@@ -74,6 +75,7 @@ class Terminal(ABC):
             epoch=contact.epoch,
             add_line=self._add_line,
         )
+        self.telemetry = TelemetryLine()
         worked_s = self.conversation.worked_s
         self.first_tick = math.floor(max(worked_s * TICKS_PER_S + 1.5, contact.link_start_s * TICKS_PER_S))
         """The first that no earlier process has worked and written down."""
@@ -107,8 +109,11 @@ class Terminal(ABC):
     def finished(self) -> bool:
         """Every block is reported and everything said has arrived; nothing is left of earlier passes, and
         nothing of users' that can go on in this contact."""
-        done = all(each.finished for each in self._conversations())
-        return done and self.traffic.idle and self._link.idle
+        return self._done and self.traffic.idle and self._link.idle
+
+    @property
+    def _done(self) -> bool:
+        return all(each.finished for each in self._conversations())
 
     @property
     def backlog_bytes(self) -> int:
@@ -136,6 +141,8 @@ class Terminal(ABC):
         if self._connection:
             for each in self._conversations():
                 each.speak(self._link, now_s)
+            if not self._done:
+                self.telemetry.speak(self._link, self._telemetry(now_s))
             self.traffic.speak(self._link, now_s)
         return self._link.data_to_send(now_s)
 
@@ -163,6 +170,17 @@ class Terminal(ABC):
                 for report in each.account.reports[each.reported_before :]
             ),
             traffic=dict(self.traffic.counts),
+            telemetry=self.telemetry.heard,
+        )
+
+    def _telemetry(self, now_s: float) -> Telemetry:
+        reports = self.reports
+        return Telemetry(
+            t_s=now_s,
+            blocks_finished=len(reports),
+            secret_bits=sum(each.secret_bits for each in reports),
+            backlog_bytes=self.backlog_bytes,
+            waiting_messages=sum(each.backlog for each in self._conversations()),
         )
 
     def log(self, now_s: float, stage: str, event: str, **counts: Any) -> None:
@@ -236,10 +254,11 @@ class Terminal(ABC):
             self._connect(now_s)
         while (arrived := self._link.next_message()) is not None:
             priority, data = arrived
-            if priority in STREAMS:
+            if priority == Priority.TELEMETRY:
+                self.telemetry.receive(data)
+            elif priority in STREAMS:
                 self.traffic.receive(priority, data, now_s)
-            failure = self._route(data, now_s) if priority == Priority.DISTILLATION else None
-            if failure is not None:
+            elif (failure := self._route(data, now_s)) is not None:
                 return failure
         return None
 

@@ -10,6 +10,7 @@ import msgspec
 
 from satqkd.lasercom import LinkCounts
 from satqkd.mission.status import BlockStatus, KeyStatus
+from satqkd.mission.telemetry import Telemetry
 
 State = Literal["starting", "waiting", "in_pass", "finished", "stopped", "failed"]
 
@@ -41,6 +42,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     link: LinkCounts = LinkCounts()
     goodput_bit_s: float = 0.0
     backlog_bytes: int = 0
+    peer_telemetry: Telemetry | None = None
+    """What the peer last told of itself."""
     rss_mib: float = 0.0
     """Memory of the process now."""
     cpu_s: float = 0.0
