@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -76,6 +77,36 @@ def photons(rng: np.random.Generator, mean: float, shares: Any = (0.25,) * 4) ->
 def only(found: StationMonitors, block: int = 0) -> MonitorReading:
     (reading,) = found.judge(block)
     return reading
+
+
+def test_a_block_is_judged_by_all_of_its_light_though_the_process_died_in_the_middle() -> None:
+    """Cut anywhere, also within a second: the readings are those of an unbroken watch."""
+    limits = {
+        "bias_current_limit_a": 5e-6,
+        "detector_share_false_alarm": 1e-6,
+        "coincidence_false_alarm": 1e-6,
+    }
+    rng = stream(5, "cut")
+    light = photons(rng, 0.02)
+    rows = BiasReadings(np.arange(1, 11) * 0.2, rng.uniform(0, 4e-6, (10, 4)))
+    whole = monitors(limits, rows=rows)
+    whole.feed(light)
+    expected = whole.judge(0)
+    at = np.searchsorted(light.slot, 700_321)  # between two slots
+    names = [field.name for field in msgspec.structs.fields(Resolved)]
+    first, second = (
+        Resolved(**{name: getattr(light, name)[part] for name in names}) for part in (np.s_[:at], np.s_[at:])
+    )
+    broken = monitors(limits, rows=rows)
+    broken.feed(first)
+    broken.read_currents(0.9)
+    kept = broken.news()
+    assert set(kept) == {0} and broken.news() == {}
+    resumed = StationMonitors(
+        watched(Monitors(**limits)).receiver, PARAMETERS, broken._receiver, earlier=kept
+    )
+    resumed.feed(second)
+    assert resumed.judge(0) == expected
 
 
 def test_a_station_without_monitors_judges_nothing() -> None:
@@ -206,10 +237,24 @@ class TestBiasCurrent:
         assert told == pytest.approx(40 * 0.00135, rel=0.01)
         assert alarms / 400 < told + 4 * (told / 400) ** 0.5 and alarms > 5
 
-    def test_a_receiver_without_currents_is_told_and_not_taken_for_quiet(self) -> None:
-        reading = only(monitors(self.LIMITS))
-        assert (reading.reading, reading.false_alarm, reading.alarm) == (None, None, False)
+    @pytest.mark.parametrize("live", [True, False], ids=["live", "recorded"])
+    def test_a_receiver_without_currents_is_not_taken_for_quiet(self, live: bool) -> None:
+        """An alarm, where light comes now; of a recording it is told."""
+        settings = watched(Monitors(**self.LIMITS)).receiver
+        reading = only(StationMonitors(settings, PARAMETERS, Mute(), tells_currents=live))
+        assert (reading.reading, reading.false_alarm, reading.alarm) == (None, None, live)
         assert reading.told == "the receiver gives no readings"
+
+    def test_a_meter_that_falls_silent_for_a_block_is_an_alarm_in_it(self) -> None:
+        rows = BiasReadings(np.arange(1, 6) * 0.2, np.full((5, 4), 1e-6))
+        found = monitors(self.LIMITS, rows=rows)
+        assert [only(found, block).alarm for block in range(2)] == [False, True]
+
+    def test_a_reading_counts_for_the_block_in_whose_light_it_ended(self) -> None:
+        rows = BiasReadings(np.array([1.9, 2.0, 2.1]), np.array([[1e-6] * 4, [9e-5] * 4, [1e-6] * 4]))
+        found = monitors(self.LIMITS, rows=rows)
+        found.read_currents(4.0)
+        assert [only(found, block).alarm for block in range(2)] == [True, False]
 
     def test_a_limit_needs_to_know_what_a_current_shows(self) -> None:
         with pytest.raises(ConfigError, match="expected bright_light with it"):

@@ -7,7 +7,9 @@ of a pass whose process died is that of an unbroken one.
 import msgspec
 
 from satqkd.distill.outcome import BlockReport, ErrorProfile
+from satqkd.mission.monitors import MonitorReading
 from satqkd.mission.report import BlockAngle
+from satqkd.mission.watched import Watched
 
 
 class Note(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -24,6 +26,10 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     """Nothing more is said about it."""
     profile: ErrorProfile | None = None
     angle: BlockAngle | None = None
+    watched: Watched | None = None
+    """The next stretch of what the monitors saw of it."""
+    readings: tuple[MonitorReading, ...] = ()
+    """By which it was judged."""
     plate_rad: float | None = None
     """The plate turns the light back by so much from this block on."""
     left_out: tuple[str, ...] = ()
@@ -43,6 +49,9 @@ class Account:
         self.angles: list[BlockAngle] = []
         self.plate: list[tuple[int, float]] = [(0, 0.0)]
         """Settings beyond prediction: first block, angle in rad."""
+        self.watched: dict[int, Watched] = {}
+        """By block that is not judged yet."""
+        self.readings: list[MonitorReading] = []
         self.confirmed_s: dict[int, float] = {}
         self.stage_s: dict[str, float] = {}
         self.left_out: tuple[str, ...] = ()
@@ -51,6 +60,7 @@ class Account:
     def add(self, note: Note) -> None:
         """Take one note, once."""
         self.left_out += note.left_out
+        self.readings += note.readings
         self.spent_bits += note.spent_bits
         self.epsilon += note.epsilon
         if note.stage:
@@ -59,6 +69,10 @@ class Account:
             self.confirmed_s[note.block] = note.t_s
         if note.plate_rad is not None:
             self.plate.append((note.block, note.plate_rad))
+        if note.watched is not None:
+            self.watched[note.block] = self.watched.get(note.block, Watched()).plus(note.watched)
+        if note.readings:
+            self.watched.pop(note.block, None)
         if note.report is not None:
             self.reports.append(note.report)
         if note.profile is not None:

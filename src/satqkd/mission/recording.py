@@ -190,6 +190,7 @@ def distill_recording(
             receiver=recording.station.receiver(),
             origin=origin,
             tie_bits=tossed[1] or secrets.token_bytes,
+            live=False,
         )
         # What the live link did to frames is not on record: key does not depend on it.
         whole = FrameLoss.constant(0.0)

@@ -31,7 +31,7 @@ from satqkd.mission.clock import clock_recovery, log_clock, never_locked, withou
 from satqkd.mission.conversation import Conversation
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
-from satqkd.mission.monitors import MonitorReading, StationMonitors, alarm_reason
+from satqkd.mission.monitors import StationMonitors, alarm_reason
 from satqkd.mission.report import BlockAngle, NodeReport
 from satqkd.mission.terminal import NO_TRAFFIC, TICK_S, LogEvent, Terminal
 from satqkd.randomness import RandBytes
@@ -59,8 +59,10 @@ class StationTerminal(Terminal):
         origin: str,
         tie_bits: RandBytes,
         traffic: Traffic = NO_TRAFFIC,
+        live: bool = True,
         log: LogEvent = lambda line: None,
     ) -> None:
+        """live: light comes now; a recording has no bias currents for the monitors to miss."""
         warm_up(parameters.protocol)
         super().__init__(
             contact,
@@ -77,8 +79,13 @@ class StationTerminal(Terminal):
         self._header = parameters.header
         edges_ps = settings.gate_s * PS_PER_S, settings.exclusion_s * PS_PER_S
         self._acceptance = Acceptance(*edges_ps, tie_bits, label_swap=settings.label_swap == "random")
-        self._monitors = StationMonitors(settings, parameters, receiver)
-        self._readings: list[MonitorReading] = []
+        self._monitors = StationMonitors(
+            settings,
+            parameters,
+            receiver,
+            earlier=self.conversation.account.watched,
+            tells_currents=live,
+        )
         self._alarms: dict[int, str] = {}
         """By block whose clicks are all in: why it must not be opened, empty where it may."""
         self._light_over = False
@@ -91,7 +98,9 @@ class StationTerminal(Terminal):
     def report(self) -> NodeReport:
         """What this end accounts for; without a lock of the clock its blocks say so."""
         clock = self._clock.report()
-        report = msgspec.structs.replace(super().report(), clock=clock, monitors=tuple(self._readings))
+        report = msgspec.structs.replace(
+            super().report(), clock=clock, monitors=tuple(self.conversation.account.readings)
+        )
         if self._clock.ever_locked:
             return report
         told = never_locked(clock)
@@ -156,6 +165,8 @@ class StationTerminal(Terminal):
         if due and not self._light_over:
             self._next_announcement_s = now_s + self.parameters.protocol.announce_interval_s
             self._announce(self._acceptance.accept(self._watched(self._clock.resolved())), now_s)
+            self._monitors.read_currents(now_s - self.parameters.maximum_light_time_s)
+            self._note_watched(now_s)
         if now_s >= self._block_end_s:
             self._close_block(now_s)
 
@@ -191,10 +202,18 @@ class StationTerminal(Terminal):
         self._monitors.feed(clicks)
         return clicks
 
+    def _note_watched(self, now_s: float) -> None:
+        for block, watched in self._monitors.news().items():
+            self.conversation.note(Note(now_s, block, watched=watched))
+
     def _alarm(self, now_s: float) -> str:
         """Why the block under way must not be opened, by the station's monitors; empty where it may."""
-        readings = self._monitors.judge(self._next_block)
-        self._readings += readings
+        block, account = self._next_block, self.conversation.account
+        earlier = [each for each in account.readings if each.block == block]
+        if earlier:
+            return alarm_reason(earlier)
+        readings = self._monitors.judge(block)
+        self.conversation.note(Note(now_s, block, readings=readings))
         for each in readings:
             self.log(
                 now_s,
