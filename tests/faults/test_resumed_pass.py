@@ -13,18 +13,32 @@ from typing import Any
 import msgspec
 import pytest
 
-from satqkd.config import Protocol, Satellite
+from satqkd.config import Protocol, Satellite, Traffic
 from satqkd.keys import Journal, KeyStore
+from satqkd.keys.traffic import Draft, incoming, outgoing, queue
 from satqkd.mission import Contact, contact_of, ensure_authentication, open_store
 from satqkd.mission.emulator import DOWN, UP, LinkEmulator
 from satqkd.mission.run_pass import satellite_terminal, station_terminal
-from satqkd.mission.terminal import TICKS_PER_S, Terminal
+from satqkd.mission.terminal import NO_TRAFFIC, TICKS_PER_S, Terminal
 from satqkd.randomness import stream_bytes
 from toy_pass import AT_UTC, PROTOCOL, link_key, replaced, toy_satellite, toy_station
 
 
 class Crash(BaseException):
     """The process is gone."""
+
+
+def text_for(receiver: str, text: str) -> Draft:
+    """A short message, by the twin's key."""
+    return Draft(
+        receiver=receiver,
+        name="",
+        is_text=True,
+        urgent=False,
+        policy="wait",
+        demo=True,
+        content=text.encode(),
+    )
 
 
 class Mortal:
@@ -84,8 +98,12 @@ class MortalPass:
         seed: int = 1,
         days_later: int = 0,
         satellite: Satellite | None = None,
+        traffic: Traffic = NO_TRAFFIC,
+        messages: int = 0,
+        down_s: float = 0.3,
     ) -> None:
-        """days_later: the same geometry again, for a later pass."""
+        """days_later: the same geometry again, for a later pass. messages: of each end to the other."""
+        self.traffic, self.down_s = traffic, down_s
         contact = contact_of(satellite or toy_satellite(), toy_station(), AT_UTC)
         later = contact.epoch + timedelta(days=days_later)
         self.contact: Contact = msgspec.structs.replace(contact, epoch=later)
@@ -98,15 +116,22 @@ class MortalPass:
             "station": Mortal(self._station, self.below),
         }
         self.link = LinkEmulator(self.contact, seed=seed)
+        for store, peer in ((self.above, self.below), (self.below, self.above)):
+            for number in range(messages):
+                queue(store, text_for(peer.node_id, f"text {number}"), now_utc=AT_UTC)
 
     def _satellite(self) -> Terminal:
-        return satellite_terminal(self.contact, self.protocol, self.above, seed=self.seed)
+        return satellite_terminal(
+            self.contact, self.protocol, self.above, seed=self.seed, traffic=self.traffic
+        )
 
     def _station(self) -> Terminal:
         ties = stream_bytes(self.seed, "station", "ties")
-        return station_terminal(self.contact, self.protocol, self.below, seed=self.seed, tie_bits=ties)
+        return station_terminal(
+            self.contact, self.protocol, self.below, seed=self.seed, tie_bits=ties, traffic=self.traffic
+        )
 
-    def fly(self, deaths: dict[float, tuple[str, str]], *, down_s: float = 0.3, until_s: float = 1e9) -> None:
+    def fly(self, deaths: dict[float, tuple[str, str]], *, until_s: float = 1e9) -> None:
         """deaths: pass time to (end, before or after)."""
         left = dict(deaths)
         for tick in self.link.ticks:
@@ -116,8 +141,8 @@ class MortalPass:
                 self.ends[end].crash = when
             if now_s >= until_s:
                 return
-            down = self.ends["satellite"].step(now_s, self.arrived(UP, now_s), down_s)
-            up = self.ends["station"].step(now_s, self.arrived(DOWN, now_s), down_s)
+            down = self.ends["satellite"].step(now_s, self.arrived(UP, now_s), self.down_s)
+            up = self.ends["station"].step(now_s, self.arrived(DOWN, now_s), self.down_s)
             self.link.submit(DOWN, down, now_s)
             self.link.submit(UP, up, now_s)
             alive = [each.terminal for each in self.ends.values()]
@@ -173,22 +198,58 @@ def flown(tmp_path: Path) -> Iterator[Callable[..., MortalPass]]:
 
 
 Flown = Callable[..., MortalPass]
-STATION_STAGES = {"in hello": -9.9, "in light": 4.02, "bases told": 8.85, "closed": 9.55, "confirming": 9.65}
-SATELLITE_STAGES = {"in hello": -9.95, "in light": 4.02, "sifted": 8.9, "amplified": 9.6, "confirming": 9.7}
+PLAIN_BYTES = 6 + len(b"text 0")
+"""A short text with its name and flags in MessagePack."""
+IN_HELLO_S, IN_LIGHT_S = -9.9, 4.02
+STATION_STAGES = ("announced", "chosen", "reconciled", "closed", "confirming", "finished")
+SATELLITE_STAGES = ("opened", "sifted", "reconciling", "verifying", "amplified", "confirming", "finished")
+
+
+@pytest.fixture(scope="module")
+def entered_s(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+    """By end, pass time at which an unbroken pass enters each stage."""
+    flight = MortalPass(tmp_path_factory.mktemp("unbroken"))
+    flight.fly({})
+    reports = {end: each.terminal.report() for end, each in flight.ends.items() if each.terminal}
+    flight.close()
+    return {
+        end: {place.removeprefix("0."): at_s for place, at_s in report.stage_s.items()}
+        | {"in hello": IN_HELLO_S, "in light": IN_LIGHT_S}
+        for end, report in reports.items()
+    }
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(
-    ("end", "at_s"),
-    [("station", at_s) for at_s in STATION_STAGES.values()]
-    + [("satellite", at_s) for at_s in SATELLITE_STAGES.values()],
+    ("end", "stage"),
+    [("station", stage) for stage in ("in hello", "in light", *STATION_STAGES)]
+    + [("satellite", stage) for stage in ("in hello", "in light", *SATELLITE_STAGES)],
 )
-def test_a_node_that_dies_at_any_stage_is_taken_up_and_the_keys_agree(
-    flown: Flown, end: str, at_s: float, when: str
+def test_a_node_that_dies_in_the_tick_of_any_stage_is_taken_up_and_the_keys_agree(
+    flown: Flown, entered_s: dict[str, dict[str, float]], end: str, stage: str, when: str
 ) -> None:
-    flight = flown({at_s: (end, when)})
+    assert set(entered_s["station"]) >= set(STATION_STAGES)
+    assert set(entered_s["satellite"]) >= set(SATELLITE_STAGES)
+    flight = flown({entered_s[end][stage]: (end, when)})
     assert flight.ends[end].deaths == 1
     assert len(flight.checked()) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("end", ["satellite", "station"])
+def test_messages_of_users_survive_every_death_after_the_key_is_there(
+    flown: Flown, entered_s: dict[str, dict[str, float]], end: str, when: str
+) -> None:
+    """An end dies in tick after tick while messages cross: each is opened once, and paid for once."""
+    from_s = entered_s["satellite"]["finished"]
+    deaths = {from_s + 0.05 * k: (end, when) for k in range(12)}
+    flight = flown(deaths, down_s=0.0, traffic=Traffic(grant_bits=8192), messages=2)
+    assert flight.ends[end].deaths >= 8
+    flight.checked()
+    for store, other in ((flight.above, flight.below), (flight.below, flight.above)):
+        assert [row.state for row in outgoing(store)] == ["delivered"] * 2
+        assert [row.key_bits for row in outgoing(store)] == [8 * PLAIN_BYTES + 384] * 2
+        assert len(incoming(other)) == 2
 
 
 def test_a_satellite_that_dies_loses_no_detection(flown: Flown) -> None:
