@@ -20,6 +20,8 @@ from satqkd.distill.cascade import CascadeSchedule
 from satqkd.distill.codes import LEAK_FRACTIONS
 
 HEAD = struct.Struct("<2sBB4sIII")
+TELEMETRY = 2
+"""Stream of the laser link."""
 STREAMED = ("Announce", "Bases", "Sift")
 """All that may be said of a block before its last slot is past, where its announcement is streamed."""
 TALK = ("Hello", "BeaconSchedule", "LockReport")
@@ -128,6 +130,16 @@ def require(condition: object, what: str) -> None:
         raise Violation(what)
 
 
+def require_telemetry(data: bytes) -> None:
+    """A time and four counts, nothing besides."""
+    told = msgspec.msgpack.decode(data)
+    require(len(data) <= 64 and isinstance(told, list), "telemetry is a short array")
+    require(
+        [type(each) for each in told] == [float, int, int, int, int], "telemetry is a time and four counts"
+    )
+    require(told[0] % 0.05 < 1e-6 or told[0] % 0.05 > 0.05 - 1e-6, "its time is a tick's")
+
+
 def reassembled(datagrams: Iterable[tuple[str, float, bytes]]) -> list[tuple[str, float, float, bytes]]:
     """Whole messages of stream 1: direction, first and last time of its frames' first sending, bytes."""
     frames: dict[tuple[str, int], tuple[float, int, bytes]] = {}
@@ -140,7 +152,11 @@ def reassembled(datagrams: Iterable[tuple[str, float, bytes]]) -> list[tuple[str
         require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "CRC")
         if kind != 0:
             continue
-        require(stream == 1, "nothing but distillation flies here")
+        if stream == TELEMETRY:
+            require(ends & 3 == 3, "telemetry is one frame a message")
+            require_telemetry(data[HEAD.size : -4])
+            continue
+        require(stream == 1, "nothing but distillation and telemetry flies here")
         boots.add((direction, boot, peer_boot))
         piece = (ends, data[HEAD.size : -4])
         known = frames.setdefault((direction, sequence), (now_s, *piece))
