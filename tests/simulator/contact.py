@@ -70,7 +70,7 @@ def _satellite() -> Satellite:
         source__pulse_rate_hz=RATE_HZ,
         source__intensities=(0.8, 0.1, 0.0),
         source__probabilities=(0.7, 0.2, 0.1),
-        beacon__rate_hz=1e3,
+        beacon__rate_hz=2e3,
         lasercom__frame_loss=0.0,
     )
     return replaced(craft, source__basis_z_probability=0.5)
@@ -78,7 +78,7 @@ def _satellite() -> Satellite:
 
 @lru_cache(maxsize=8)
 def _station(name: str) -> Station:
-    return toy_station(name=name)
+    return toy_station(name=name, receiver__basis_choice="active")
 
 
 def contact_of_flight(flight: Flight, *, days: float) -> TableContact:

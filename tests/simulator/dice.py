@@ -11,8 +11,8 @@ from satqkd.config import Impairments, Protocol
 from satqkd.config.lasercom import Outage
 from satqkd.randomness import stream
 
-RATE_HZ = 6e3
-"""Of the source: few slots, and a tick of pass time holds 300."""
+RATE_HZ = 12e3
+"""Of the source: few slots, and a tick of pass time holds 600."""
 LINK_BEFORE_S = 0.3
 STATIONS = ("graz", "jinan")
 
@@ -69,9 +69,7 @@ def plan_of(seed: int) -> Plan:
     stations = STATIONS[: 1 + int(rng.random() < 0.3)]
     protocol, pool = _protocol(rng)
     contacts = int(rng.integers(1, 4))
-    flights = [
-        _flight(rng, number, str(rng.choice(stations)), protocol, pool) for number in range(contacts)
-    ]
+    flights = [_flight(rng, number, str(rng.choice(stations)), protocol, pool) for number in range(contacts)]
     flown = [name for name in stations if any(flight.station == name for flight in flights)]
     flights += [_calm(contacts + place, name, protocol, pool) for place, name in enumerate(flown)]
     return Plan(seed, tuple(flights))
@@ -96,7 +94,7 @@ def _protocol(rng: np.random.Generator) -> tuple[Protocol, str]:
 
 
 def _flight(rng: np.random.Generator, number: int, station: str, protocol: Protocol, pool: str) -> Flight:
-    slots = int(rng.integers(2000, 4500)) * protocol.blocks
+    slots = int(rng.integers(1500, 9000)) * protocol.blocks
     light_s = slots / RATE_HZ
     # Cut off in the light, just behind it, in the midst of the last block's dialogue, or not at all.
     over_s = light_s + float(rng.choice([-0.3 * light_s, 0.2, 0.5, 0.8, 1.2, 4.0]))
@@ -124,8 +122,8 @@ def _calm(number: int, station: str, protocol: Protocol, pool: str) -> Flight:
         station=station,
         protocol=protocol,
         pool=pool,
-        slots=3000 * protocol.blocks,
-        link_end_s=3000 * protocol.blocks / RATE_HZ + 30.0,
+        slots=6000 * protocol.blocks,
+        link_end_s=6000 * protocol.blocks / RATE_HZ + 30.0,
         frame_loss=0.0,
         impairments=Impairments(),
         falls=(),

@@ -13,7 +13,8 @@ class Event(NamedTuple):
 
     node: str
     kind: str
-    """At the store's door: add, confirm, discard, use. On the wire: said, taken. Else: start, crash, failed."""
+    """At the store's door: add, confirm, discard, use. On the wire: said, taken. Of nodes: start, crash,
+    failed."""
     what: dict[str, Any]
 
     def __str__(self) -> str:

@@ -138,9 +138,7 @@ class WatchedStore(KeyStore):
     def _used(self, spent: Spent, purpose: str, reference: str) -> Spent:
         ranges = tuple((piece.block_id, piece.offset_bits, piece.end_bits) for piece in spent.ranges)
         key = bytes(spent.key.expose())
-        self.history.within(
-            self.node_id, "use", ranges=ranges, purpose=purpose, reference=reference, key=key
-        )
+        self.history.within(self.node_id, "use", ranges=ranges, purpose=purpose, reference=reference, key=key)
         return spent
 
 

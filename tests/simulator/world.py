@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import satqkd.distill.block as block_module
 from satqkd.errors import KeyExhausted, KeyNotFound, RemoteProtocolError
-from satqkd.keys import AuthenticationPool, KeyStore, provision
+from satqkd.keys import KeyStore, provision
 from satqkd.lasercom import FrameLoss
 from satqkd.mission.emulator import DOWN, UP, LaserLink
 from satqkd.mission.satellite_terminal import SatelliteTerminal
@@ -23,10 +23,10 @@ from satqkd.mission.terminal import TICKS_PER_S, Terminal
 from satqkd.randomness import stream_bytes
 from satqkd.results import KeyLength
 from simulator.contact import TableContact, contact_of_flight
-from simulator.dice import Fall, Flight, Plan
+from simulator.dice import Flight, Plan
 from simulator.history import History
 from simulator.light import Light, TableClock
-from simulator.stores import Crash, DyingDatabase, WatchedStore, dying_store
+from simulator.stores import Crash, WatchedStore, dying_store
 from simulator.wire import watch
 
 NOW = "2026-01-02T03:04:05Z"
@@ -54,13 +54,13 @@ class TableStation(StationTerminal):
         self._clock = TableClock(contact.satellite.source.pulse_rate_hz)  # type: ignore[assignment]
 
 
-def simple_length(counts: Any, *_: Any, leaked_bits: dict[str, int], **settings: Any) -> KeyLength:
-    """Signal bits less the leak and 16: no bound, and the same at both ends."""
-    found = {
-        basis: sum(row.detections for row in counts if row.basis == basis and row.class_name == "signal")
-        for basis in settings["keyed_bases"]
-    }
-    bases = {basis: {"secret_bits": max(0, n - leaked_bits[basis] - 16)} for basis, n in found.items()}
+def simple_length(counts: Any, *_: Any, keyed_bases: tuple[str, ...], **__: Any) -> KeyLength:
+    """A quarter of the signal bits beyond a hundred: no bound, and the same at both ends."""
+    signal = dict.fromkeys(keyed_bases, 0)
+    for row in counts:
+        if row.class_name == "signal" and row.basis in signal:
+            signal[row.basis] += row.detections
+    bases = {basis: {"secret_bits": max(0, bits - 100) // 4} for basis, bits in signal.items()}
     return KeyLength(sum(row["secret_bits"] for row in bases.values()), "simulator", {"bases": bases})
 
 
@@ -89,6 +89,8 @@ class World:
     def __init__(self, plan: Plan, *, guests: Sequence[Guest] = ()) -> None:
         self.plan, self.guests = plan, guests
         self.history = History()
+        self.dead_ways: dict[int, str] = {}
+        """By contact: "down" or "up" where nothing comes through that way."""
         names = ["sat", *dict.fromkeys(flight.station for flight in plan.flights)]
         self.nodes = {name: Node(name, self.history) for name in names}
         for name in names[1:]:
@@ -131,9 +133,7 @@ class Contact:
         seed = 1000 * world.plan.seed + flight.number
         self.contact = contact_of_flight(flight, days=float(flight.number))
         self.parameters = self.contact.parameters(flight.protocol, seed=seed)
-        self.light = Light(
-            self.parameters, seed=seed, qber=flight.qber, horizon_slots=flight.horizon_slots
-        )
+        self.light = Light(self.parameters, seed=seed, qber=flight.qber, horizon_slots=flight.horizon_slots)
         self.randbytes = stream_bytes(seed, "simulator", "satellite")
         loss = FrameLoss.constant(flight.frame_loss)
         self.link = LaserLink(self.contact, loss, loss, seed=seed)
@@ -153,7 +153,8 @@ class Contact:
                 for node, way in zip(self.ends, (UP, DOWN), strict=True)
             ]
             for way, datagrams in zip((DOWN, UP), said, strict=True):
-                self.link.submit(way, datagrams, now_s)
+                if way != self.world.dead_ways.get(self.flight.number):
+                    self.link.submit(way, datagrams, now_s)
             if not self.falls and all(each.over or self._done(each) for each in self.ends):
                 break
         self._account()
@@ -229,7 +230,7 @@ class Contact:
 
     def _account(self) -> None:
         for node in self.ends:
-            node.terminal = None
+            node.terminal, node.database.crash = None, None
 
 
 NOTED = ("session failed", "session given_up", "link forged", "pool kept")

@@ -9,7 +9,7 @@ Which block closes follows from predictions, fixed in hello, and from which raw 
 count of a block enters. Knows no store: raw blocks lie on a shelf that gives each out once.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NoReturn, Protocol
 
 import msgspec
@@ -115,6 +115,11 @@ class Pools:
             pool = self._parameters.planned[block].pool
             self._waiting[pool] = self._waiting[pool][len(joining) :]
         return joining
+
+    def promised(self, blocks: Iterable[int]) -> set[str]:
+        """Raw blocks that these blocks, which have not ended, may take with them."""
+        pools = {self._parameters.planned[block].pool for block in blocks if self._closing[block]}
+        return {claim.block_id for pool in pools for claim in self._waiting[pool]}
 
     def _joining(self, block: int) -> list[RawClaim]:
         """As many as fit, oldest first; what does not fit waits on."""

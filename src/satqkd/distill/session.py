@@ -92,6 +92,18 @@ class Session:
         """Whether every block of the pass has been reported."""
         return len(self._finished) == self.parameters.protocol.blocks
 
+    @property
+    def spoken_for(self) -> set[str]:
+        """Raw blocks on the shelf whose fate this pass decides: it may still take them or throw them away,
+        and no other pass may claim them meanwhile."""
+        if self.state is SessionState.GREETING:
+            return {each.claim.block_id for each in self._shelved}
+        if not self.parameters.planned:
+            return set()
+        blocks = range(self.parameters.protocol.blocks)
+        promised = self._pools.promised(block for block in blocks if block not in self._finished)
+        return promised.union(self._pools.left_out)
+
     def interrupted(self, reason: str) -> list[BlockReport]:
         """Accounts of the blocks that are open and will not be closed any more."""
         return [block.interrupted(reason) for block in self._blocks.values()]

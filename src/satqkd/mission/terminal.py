@@ -10,7 +10,7 @@ socket, no pacing: `run_pass` steps two of these in memory, the node room steps 
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -58,8 +58,9 @@ class Terminal(ABC):
         self._lines: list[dict[str, Any]] = []
         self._forged = 0
         self._connection = 0
-        self.conversation = self._converse(parameters, contact.epoch, self._open_session)
         self.earlier = self._earlier_conversations()
+        spoken_for = {name for each in self.earlier for name in each.session.spoken_for}
+        self.conversation = self._converse(parameters, contact.epoch, self._open_session, spoken_for)
         worked_s = self.conversation.worked_s
         self.first_tick = math.floor(max(worked_s * TICKS_PER_S + 1.5, contact.link_start_s * TICKS_PER_S))
         """The first that no earlier process has worked and written down."""
@@ -181,7 +182,13 @@ class Terminal(ABC):
     def _conversations(self) -> list[Conversation]:
         return [self.conversation, *self.earlier]
 
-    def _converse(self, parameters: Parameters, epoch: datetime, make: MakeSession) -> Conversation:
+    def _converse(
+        self,
+        parameters: Parameters,
+        epoch: datetime,
+        make: MakeSession,
+        spoken_for: Collection[str] = (),
+    ) -> Conversation:
         pass_id = parameters.pass_id
 
         def log(then_s: float, stage: str, event: str, **counts: Any) -> None:
@@ -190,7 +197,14 @@ class Terminal(ABC):
             self._add_line(then_s - self._since_s(epoch), stage, event, counts)
 
         return Conversation(
-            parameters, make, store=self.store, peer=self.peer, epoch=epoch, origin=self._origin, log=log
+            parameters,
+            make,
+            store=self.store,
+            peer=self.peer,
+            epoch=epoch,
+            origin=self._origin,
+            log=log,
+            spoken_for=spoken_for,
         )
 
     def _earlier_conversations(self) -> list[Conversation]:
