@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from satqkd.config import Impairments, Protocol
 from satqkd.keys import Journal
 from simulator.dice import RATE_HZ, Fall, Flight, Plan
@@ -67,6 +69,36 @@ def confirmed(world: World) -> list[set[str]]:
         }
         for node in ("sat", "graz")
     ]
+
+
+def one_way(end: str) -> tuple[Fall, ...]:
+    """One end is dead for the whole contact."""
+    return tuple(Fall(-0.3 + 0.01 * n, end, "before", 0, 99.0) for n in range(4))
+
+
+def test_a_pass_whose_laser_link_never_came_up_does_not_stop_the_next_one() -> None:
+    """Both ends have said hello for it, with the position of the key that the next pass draws."""
+    world = flown(flight(0, frame_loss=1.0), flight(1, frame_loss=1.0), flight(2))
+    assert passes(world) == [{"sat.graz.0": "failed", "sat.graz.1": "failed", "sat.graz.2": "closed"}] * 2
+    assert confirmed(world) == [{"sat.graz.2.block0"}] * 2
+
+
+@pytest.mark.parametrize("end", ["sat", "graz"])
+def test_a_pass_of_which_one_end_knows_nothing_does_not_stop_the_next_one(end: str) -> None:
+    world = flown(flight(0, falls=one_way(end)), flight(1))
+    here, there = passes(world) if end == "graz" else passes(world)[::-1]
+    assert (here, there) == ({"sat.graz.0": "failed", "sat.graz.1": "closed"}, {"sat.graz.1": "closed"})
+    assert confirmed(world) == [{"sat.graz.1.block0"}] * 2
+
+
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_a_pass_that_one_end_alone_heard_is_given_up_by_both(way: str) -> None:
+    """The one that heard has drawn key for it; where the other's key stands at the next hello tells it."""
+    world = World(Plan(1, (flight(0), flight(1))))
+    world.dead_ways[0] = way
+    world.run()
+    assert passes(world) == [{"sat.graz.0": "failed", "sat.graz.1": "closed"}] * 2
+    assert confirmed(world) == [{"sat.graz.1.block0"}] * 2
 
 
 def test_raw_blocks_that_a_broken_pass_may_still_take_are_not_claimed_by_the_next_one() -> None:

@@ -119,6 +119,11 @@ class Conversation:
         return self.closed or (self.session.finished and self._taken == self.session.sent)
 
     @property
+    def answered(self) -> bool:
+        """Whether the peer is known to have taken anything of it."""
+        return self._taken > 0
+
+    @property
     def backlog(self) -> int:
         """Messages that the peer is not known to have taken."""
         return self.session.sent - self._taken

@@ -18,7 +18,7 @@ from satqkd.distill.memory import Remembered
 from satqkd.distill.messages import MAXIMUM_MESSAGE_BYTES, address_of
 from satqkd.distill.outcome import BlockReport, Event
 from satqkd.distill.parameters import Parameters
-from satqkd.distill.session import Session
+from satqkd.distill.session import Session, SessionState
 from satqkd.errors import ForgedMessage, RemoteProtocolError
 from satqkd.keys import Journal, KeyStore, next_boot
 from satqkd.lasercom import MAXIMUM_BOOT, Direction, Endpoint, Priority, framing_of
@@ -208,15 +208,22 @@ class Terminal(ABC):
         )
 
     def _earlier_conversations(self) -> list[Conversation]:
-        """Passes to be gone on with; what is too old is given up."""
+        """Passes to be gone on with; what is too old is given up, and so is a pass whose peer was not heard
+        in its own contact: no detection of it is known to both ends, and the authentication key that it
+        would draw is this contact's by now."""
         found = []
         for row in Journal(self.store, self.peer).unfinished():
             if row.pass_id == self.parameters.pass_id:
                 continue
             each = self._converse(stored_parameters(row), stored_epoch(row), self._open_earlier)
+            reason = ""
             if self.contact.epoch - each.epoch > RETENTION:
+                reason = f"not finished within {RETENTION.days} days"
+            elif each.session.state is SessionState.GREETING:
+                reason = "the peer was not heard in its contact"
+            if reason:
                 with self.store.work():
-                    each.give_up(f"not finished within {RETENTION.days} days", 0.0)
+                    each.give_up(reason, 0.0)
             else:
                 found.append(each)
         return found
@@ -285,6 +292,15 @@ class Terminal(ABC):
         for event in conversation.handle_events(then_s):
             if conversation is self.conversation:
                 self._handle(event, then_s)
+        if conversation is self.conversation and conversation.session.proven:
+            self._drop_unanswered(then_s)
+
+    def _drop_unanswered(self, now_s: float) -> None:
+        """Passes that the peer never took up, by where its authentication key stood at its hello for this
+        one. A hello that anybody could have said is not enough: the peer is proven by now."""
+        for each in self.earlier:
+            if not (each.closed or each.answered) and each.session.is_unknown_to(self.session):
+                each.give_up("the peer did not hear it in its contact", now_s + self._since_s(each.epoch))
 
     def _tell_log(self) -> None:
         for line in self._lines:
