@@ -8,6 +8,7 @@ from satqkd.config import Impairments, Protocol
 from satqkd.keys import Journal
 from simulator.dice import RATE_HZ, Fall, Flight, Plan
 from simulator.world import World
+from toy_pass import replaced
 
 PROTOCOL = Protocol(
     frame_bits=8192, blocks=1, polarisation_sample=64, epsilon_correctness=1e-9, keyed_bases=("Z",)
@@ -108,3 +109,16 @@ def test_raw_blocks_that_a_broken_pass_may_still_take_are_not_claimed_by_the_nex
     raw = [world.nodes[node].store.list_raw_blocks() for node in ("sat", "graz")]
     assert {row.block_id for row in raw[0]} == {row.block_id for row in raw[1]}
     assert confirmed(world) == [{"sat.graz.3.block0"}] * 2
+
+
+def test_a_block_that_closed_its_pool_is_rebuilt_with_the_raw_blocks_that_it_took() -> None:
+    """Block 1 is under way with block 0, and block 2 is kept already, when both ends die."""
+    protocol = replaced(POOLED, blocks=3)
+    for tick in range(10):
+        both = tuple(Fall(0.8 + 0.05 * tick, node, "after", 0, 0.0) for node in ("sat", "graz"))
+        world = flown(flight(0, protocol, slots=int(0.9 * RATE_HZ), falls=both))
+        assert world.history.of("failed") == []
+        assert confirmed(world) == [{"sat.graz.0.block1"}] * 2
+        raw = [world.nodes[node].store.list_raw_blocks() for node in ("sat", "graz")]
+        states = [{row.block_id: row.state for row in rows} for rows in raw]
+        assert states == [{"sat.graz.0.block0": "used", "sat.graz.0.block2": "confirmed"}] * 2
