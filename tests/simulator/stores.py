@@ -135,6 +135,13 @@ class WatchedStore(KeyStore):
             )
             return self._used(spent, purpose, f"position {position_bits}")
 
+    def skip_auth_to(self, peer: str, position_bits: int, *, now_utc: str | None = None) -> int:
+        """As the store's."""
+        with self.work():
+            bits = super().skip_auth_to(peer, position_bits, now_utc=now_utc)
+            self.history.within(self.node_id, "skip", bits=bits)
+            return bits
+
     def _used(self, spent: Spent, purpose: str, reference: str) -> Spent:
         ranges = tuple((piece.block_id, piece.offset_bits, piece.end_bits) for piece in spent.ranges)
         key = bytes(spent.key.expose())

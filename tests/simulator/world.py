@@ -79,6 +79,8 @@ class Node:
         self.store, self.database = dying_store(name, history)
         self.terminal: Terminal | None = None
         self.down_until_s = -math.inf
+        self.audits: list[list[dict[str, Any]]] = []
+        """The audit log at the end of each contact."""
         self.over = False
         """Its process ended in this contact for good: the pass failed."""
 
@@ -231,6 +233,7 @@ class Contact:
     def _account(self) -> None:
         for node in self.ends:
             node.terminal, node.database.crash = None, None
+            node.audits.append(node.store.audit_entries())
 
 
 NOTED = ("session failed", "session given_up", "link forged", "pool kept")
