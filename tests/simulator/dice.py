@@ -68,7 +68,7 @@ def plan_of(seed: int) -> Plan:
     rng = stream(seed, "simulator")
     stations = STATIONS[: 1 + int(rng.random() < 0.3)]
     protocol, pool = _protocol(rng)
-    contacts = int(rng.integers(1, 4))
+    contacts = int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))
     flights = [_flight(rng, number, str(rng.choice(stations)), protocol, pool) for number in range(contacts)]
     flown = [name for name in stations if any(flight.station == name for flight in flights)]
     flights += [_calm(contacts + place, name, protocol, pool) for place, name in enumerate(flown)]
@@ -79,7 +79,7 @@ def _protocol(rng: np.random.Generator) -> tuple[Protocol, str]:
     way = str(rng.choice(["deferred", "streamed", "pooled"], p=[0.6, 0.15, 0.25]))
     settings = {
         "frame_bits": 8192,
-        "blocks": int(rng.integers(1, 4)),
+        "blocks": int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2])),
         "keyed_bases": ("Z", "X") if rng.random() < 0.5 else ("Z",),
         "keyed_classes": ("signal",) if rng.random() < 0.8 else ("signal", "decoy"),
         "further_rounds": int(rng.choice([0, 5])),
@@ -97,7 +97,7 @@ def _flight(rng: np.random.Generator, number: int, station: str, protocol: Proto
     slots = int(rng.integers(1500, 9000)) * protocol.blocks
     light_s = slots / RATE_HZ
     # Cut off in the light, just behind it, in the midst of the last block's dialogue, or not at all.
-    over_s = light_s + float(rng.choice([-0.3 * light_s, 0.2, 0.5, 0.8, 1.2, 4.0]))
+    over_s = light_s + float(rng.choice([-0.3 * light_s, 0.2, 0.5, 0.8, 1.2, 2.5]))
     worst = float(rng.choice([0.0, 0.05, 0.3]))
     return Flight(
         number=number,
@@ -123,7 +123,7 @@ def _calm(number: int, station: str, protocol: Protocol, pool: str) -> Flight:
         protocol=protocol,
         pool=pool,
         slots=6000 * protocol.blocks,
-        link_end_s=6000 * protocol.blocks / RATE_HZ + 30.0,
+        link_end_s=6000 * protocol.blocks / RATE_HZ + 4.0,
         frame_loss=0.0,
         impairments=Impairments(),
         falls=(),

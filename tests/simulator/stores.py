@@ -8,7 +8,7 @@ and whoever was at work is dropped.
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class DyingDatabase(Database):
         """The next change is the last, `before` or `after` its commit."""
         self.crash_after_changes = 0
         """So many changes before that one."""
+        self.on_commit: Callable[[], None] = lambda: None
         self._pid = os.getpid()
         self._mutex, self._working, self._wiped = threading.Lock(), threading.local(), False
         self._lock_file = None
@@ -62,6 +63,7 @@ class DyingDatabase(Database):
             raise
         self.history.committed(self.node)
         if changes:
+            self.on_commit()
             self._die("after")
             self.crash_after_changes -= self.crash is not None
 
@@ -149,10 +151,20 @@ class WatchedStore(KeyStore):
         return spent
 
 
+_EMPTY: dict[str, tuple[DyingDatabase, bytes]] = {}
+"""One a node and process: what SQLAlchemy learns about statements is of the engine, and a fifth of a run."""
+
+
 def dying_store(node: str, history: History) -> tuple[WatchedStore, DyingDatabase]:
-    """An empty store in memory, and the database below it."""
-    database = DyingDatabase(node, history)
-    migrate(database)
-    with database.transaction() as connection:
-        connection.execute(insert(META).values(name="node_id", value=node))
+    """An empty store in memory, and the database below it; the one made before for this node is gone."""
+    if node not in _EMPTY:
+        database = DyingDatabase(node, history)
+        migrate(database)
+        with database.transaction() as connection:
+            connection.execute(insert(META).values(name="node_id", value=node))
+        _EMPTY[node] = database, database.copy()
+    database, empty = _EMPTY[node]
+    database.put_back(empty)
+    database.history, database.crash, database.crash_after_changes = history, None, 0
+    database.on_commit = lambda: None
     return WatchedStore(database, node, history), database
