@@ -3,9 +3,9 @@
 A node's state is its store, copied: every step takes the real conversation up from the store, as after a
 kill, lets it hear one thing, commits, and lets it say all that it has to say. The network is the set of all
 that was ever said: any of it may arrive at any time, any number of times, or never. Messages arrive in their
-order, a receipt whenever it likes: that is what the link keeps to (`tests/lasercom`). A node that is killed before a
-commit has drawn other random bytes when it hears the same again, so the satellite takes each step with two
-kinds of them.
+order, a receipt whenever it likes: that is what the link keeps to (`tests/lasercom`). A node that is killed
+before a commit has drawn other random bytes when it hears the same again, so the satellite takes each step
+with two kinds of them.
 """
 
 from collections.abc import Callable, Iterator
