@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satqkd.config import Impairments
-from satqkd.lasercom import Channel, Direction, Endpoint, Fates, FrameLoss, Priority
+from satqkd.lasercom import Channel, Direction, Endpoint, Fates, Frame, FrameLoss, Kind, Priority, encode
+from satqkd.lasercom.connection import MAXIMUM_STARTS_LOST
 
 TICK_S = 0.05
 LIGHT_TIME_S = 0.004
@@ -266,6 +267,17 @@ def test_a_boot_beyond_its_own_is_seen_by_the_end_that_was_left_behind(endpoint)
     behind.reset(boot=behind.addressed_boot + 1)
     exchange(satellite, behind)
     assert satellite.boots == (1, 10) and behind.boots == (10, 1) and satellite.connection == 2
+
+
+@pytest.mark.parametrize("boot", [2**32 - 1, 2**32 - 2, 1 + MAXIMUM_STARTS_LOST + 1])
+def test_a_frame_that_names_a_start_that_cannot_have_been_is_not_believed(endpoint, boot: int) -> None:
+    """Anybody can make it up; followed, it would use up all boots, and the end could never start again."""
+    satellite = endpoint(Direction.FROM_SATELLITE)
+    satellite.receive(encode(Frame(Kind.OPEN, b"pass", Direction.FROM_STATION, 1, boot)), 1.0)
+    assert satellite.addressed_boot == 0
+    last = Frame(Kind.OPEN, b"pass", Direction.FROM_STATION, 1, 1 + MAXIMUM_STARTS_LOST)
+    satellite.receive(encode(last), 1.0)
+    assert satellite.addressed_boot == 1 + MAXIMUM_STARTS_LOST
 
 
 def exchange(satellite: Endpoint, station: Endpoint, *, ticks: int = 4) -> None:

@@ -9,8 +9,8 @@ Which block closes follows from predictions, fixed in hello, and from which raw 
 count of a block enters. Knows no store: raw blocks lie on a shelf that gives each out once.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Final, NoReturn, Protocol
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
@@ -28,6 +28,14 @@ class HeldBlock(msgspec.Struct, frozen=True):
     claim: RawClaim
     confirmed: bool
     """The peer's one-time tag showed that it holds the same detections."""
+
+
+class _Waiting(NamedTuple):
+    """A raw block that waits for its pool to close."""
+
+    block: int
+    """Of this pass; -1 from an earlier one."""
+    claim: RawClaim
 
 
 class Shelf(Protocol):
@@ -71,16 +79,16 @@ class Pools:
         self.left_out = tuple(each.claim.block_id for each in held if each.claim.block_id not in names)
         """Raw blocks of this end's shelf that the other end does not hold confirmed, or this one does not."""
         self._parameters, self._shelf = parameters, shelf
-        self._waiting: dict[str, list[RawClaim]] = {name: [] for name in parameters.pool_names}
+        self._waiting: dict[str, list[_Waiting]] = {name: [] for name in parameters.pool_names}
         for claim in agreed:
             if claim.pool in self._waiting:
-                self._waiting[claim.pool].append(claim)
+                self._waiting[claim.pool].append(_Waiting(-1, claim))
         self._closing = self._fixed_beforehand()
 
     def _fixed_beforehand(self) -> list[bool]:
         """By block: whether the bits predicted for its pool so far reach what a pool needs."""
         needed = self._parameters.protocol.pool_sifted_bits
-        total = {name: sum(claim.sifted_bits for claim in claims) for name, claims in self._waiting.items()}
+        total = {name: sum(each.claim.sifted_bits for each in all_) for name, all_ in self._waiting.items()}
         closing = []
         for planned in self._parameters.planned:
             total[planned.pool] += planned.sifted_bits
@@ -97,7 +105,7 @@ class Pools:
         """A block of this pass joins those that wait."""
         planned = self._parameters.planned[block]
         claim = RawClaim(self._parameters.block_id(block), planned.pool, planned.sifted_bits, detections)
-        self._waiting[planned.pool].append(claim)
+        self._waiting[planned.pool].append(_Waiting(block, claim))
 
     def joining_detections(self, block: int) -> int:
         """Detections of the raw blocks that the block would take with it now."""
@@ -113,8 +121,14 @@ class Pools:
         joining = self._joining(block)
         if joining:
             pool = self._parameters.planned[block].pool
-            self._waiting[pool] = self._waiting[pool][len(joining) :]
+            self._waiting[pool] = [each for each in self._waiting[pool] if each.claim not in joining]
         return joining
+
+    def promised(self, blocks: Iterable[int]) -> set[str]:
+        """Raw blocks that wait and that these blocks may yet take with them."""
+        return {
+            each.claim.block_id for block in blocks if self._closing[block] for each in self._before(block)
+        }
 
     def _joining(self, block: int) -> list[RawClaim]:
         """As many as fit, oldest first; what does not fit waits on."""
@@ -122,12 +136,18 @@ class Pools:
             return []
         joining: list[RawClaim] = []
         room = MAXIMUM_KEPT_DETECTIONS
-        for claim in self._waiting[self._parameters.planned[block].pool]:
-            room -= claim.detections
+        for each in self._before(block):
+            room -= each.claim.detections
             if room < 0:
                 break
-            joining.append(claim)
+            joining.append(each.claim)
         return joining
+
+    def _before(self, block: int) -> list["_Waiting"]:
+        """What waits of earlier blocks. Of later ones something waits only where a session is taken up again:
+        they were kept while this one was under way."""
+        waiting = self._waiting[self._parameters.planned[block].pool]
+        return [each for each in waiting if each.block < block]
 
 
 def claimed(held: Sequence[HeldBlock]) -> tuple[RawClaim, ...]:

@@ -73,6 +73,7 @@ class Session:
         self._finished: dict[int, FinishedBlock] = {}
         self._shelf = EmptyShelf() if shelf is None else shelf
         self._peer_hello = b""
+        self._peer_position_bits = 0
         self.proven = False
         """Whether the peer has shown, to this process, that it holds the same key."""
         if remembered is None:
@@ -91,6 +92,25 @@ class Session:
     def finished(self) -> bool:
         """Whether every block of the pass has been reported."""
         return len(self._finished) == self.parameters.protocol.blocks
+
+    def is_unknown_to(self, later: "Session") -> bool:
+        """Whether the peer had not drawn this pass's authentication key when it said hello for a later one:
+        it never took this pass up, and will not any more. Of two sessions whose hellos agree."""
+        drawn = pass_key_bits(self.parameters.protocol.blocks)
+        position = max(self._hello.authentication_position_bits, self._peer_position_bits)
+        return not self.proven and later._peer_position_bits < position + drawn
+
+    @property
+    def spoken_for(self) -> set[str]:
+        """Raw blocks on the shelf whose fate this pass decides: it may still take them or throw them away,
+        and no other pass may claim them meanwhile."""
+        if self.state is SessionState.GREETING:
+            return {each.claim.block_id for each in self._shelved}
+        if not self.parameters.planned:
+            return set()
+        blocks = range(self.parameters.protocol.blocks)
+        promised = self._pools.promised(block for block in blocks if block not in self._finished)
+        return promised.union(self._pools.left_out)
 
     def interrupted(self, reason: str) -> list[BlockReport]:
         """Accounts of the blocks that are open and will not be closed any more."""
@@ -246,6 +266,11 @@ class Session:
         position = agreed_position(
             self._hello.authentication_position_bits, hello.authentication_position_bits, blocks
         )
+        if position < self._store.position_bits:
+            raise RemoteProtocolError(
+                f"both hellos agree on authentication key from bit {position} on, which is used here up to "
+                f"bit {self._store.position_bits}: a later pass overtook this one, which cannot go on"
+            )
         self._keys = PassKeys(self._store.draw(position, pass_key_bits(blocks)), blocks)
         self._agree(hello, data)
         self._on_running()
@@ -269,7 +294,7 @@ class Session:
         satellite, station = (claims[node] for node in (self.parameters.satellite, self.parameters.station))
         self._pools = Pools(self.parameters, self._shelf, self._shelved, satellite=satellite, station=station)
         self._opening = b"".join(map(messages.encode_one, hellos)) + self.parameters.pass_id.encode()
-        self._peer_hello = data
+        self._peer_hello, self._peer_position_bits = data, hello.authentication_position_bits
         self.state = SessionState.RUNNING
 
     def _on_running(self) -> None:

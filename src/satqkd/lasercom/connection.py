@@ -20,6 +20,9 @@ from satqkd.errors import ConfigError, LocalProtocolError
 from satqkd.lasercom.frames import MAXIMUM_BOOT, Direction, Frame, Kind, encode
 
 UNKNOWN_BOOT: Final = 0
+MAXIMUM_STARTS_LOST: Final = 1000
+"""An end whose count went back is told by the peer's frames how far; anybody can make such frames up, so more
+than this is not believed. Boots would run out otherwise, and the end could never start again."""
 
 
 class Peering:
@@ -39,7 +42,7 @@ class Peering:
         self.connection = 0
         """How many connections there have been, this one included; 0 before the first."""
         self.addressed_boot = UNKNOWN_BOOT
-        """Largest boot of this end that the peer has named."""
+        """Largest boot of this end that the peer has named and that may be true."""
 
     def hear(self, frame: Frame) -> bool:
         """Take in the boots of a frame; whether its contents are of the connection as it is now."""
@@ -47,7 +50,8 @@ class Peering:
             return False
         if frame.boot > self.peer_boot:
             self._begin(frame.boot)
-        self.addressed_boot = max(self.addressed_boot, frame.peer_boot)
+        if frame.peer_boot <= self.boot + MAXIMUM_STARTS_LOST:
+            self.addressed_boot = max(self.addressed_boot, frame.peer_boot)
         named = frame.peer_boot == self.boot
         self._mutual |= named
         return named

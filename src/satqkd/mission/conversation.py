@@ -8,7 +8,7 @@ again. At a later contact with the same peer an unfinished pass goes on in the s
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -49,7 +49,7 @@ class Conversation:
     """What one end does and knows of one pass.
 
     open_session: makes the session, anew or from what was remembered. Raises ConfigError where the pass
-    began with other parameters.
+    began with other parameters. spoken_for: raw blocks that unfinished passes before this one decide about.
     """
 
     def __init__(
@@ -62,13 +62,14 @@ class Conversation:
         epoch: datetime,
         origin: str,
         log: LogLine,
+        spoken_for: Collection[str] = (),
     ) -> None:
         self.parameters, self.epoch = parameters, epoch
         self.account = Account()
         self.log = log
         self._store, self._peer, self._origin = store, peer, origin
         self._journal = Journal(store, peer)
-        self._kept = KeptBlocks(store, peer, origin=origin)
+        self._kept = KeptBlocks(store, peer, origin=origin, spoken_for=spoken_for)
         self._notes: list[Note] = []
         self._fresh: deque[tuple[int, bytes]] = deque()
         self._offered = self._taken = 0
@@ -116,6 +117,11 @@ class Conversation:
     def finished(self) -> bool:
         """Every block is reported, and the peer has taken all that was said."""
         return self.closed or (self.session.finished and self._taken == self.session.sent)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the peer is known to have taken anything of it."""
+        return self._taken > 0
 
     @property
     def backlog(self) -> int:

@@ -28,8 +28,10 @@ class Node(Interface):
 class KeptBlocks:
     """The shelf of a session: raw blocks of one peer and one origin."""
 
-    def __init__(self, store: KeyStore, peer: str, *, origin: str) -> None:
+    def __init__(self, store: KeyStore, peer: str, *, origin: str, spoken_for: Collection[str] = ()) -> None:
+        """spoken_for: raw blocks whose fate another pass decides; they are not held here."""
         self._shelf = RawShelf(store, peer, origin=origin)
+        self._spoken_for = frozenset(spoken_for)
 
     def held(self, pools: Collection[str]) -> Sequence[HeldBlock]:
         """What waits in some pools, oldest first."""
@@ -39,6 +41,7 @@ class KeptBlocks:
                 confirmed=row.state == "confirmed",
             )
             for row in self._shelf.held(pools)
+            if row.block_id not in self._spoken_for
         ]
 
     def take(self, block_ids: Sequence[str], *, reference: str) -> Sequence[bytes]:

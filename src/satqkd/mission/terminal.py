@@ -10,7 +10,7 @@ socket, no pacing: `run_pass` steps two of these in memory, the node room steps 
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -19,7 +19,7 @@ from satqkd.distill.memory import Remembered
 from satqkd.distill.messages import MAXIMUM_MESSAGE_BYTES, address_of
 from satqkd.distill.outcome import BlockReport, Event
 from satqkd.distill.parameters import Parameters
-from satqkd.distill.session import Session
+from satqkd.distill.session import Session, SessionState
 from satqkd.errors import ForgedMessage, RemoteProtocolError
 from satqkd.keys import Journal, KeyStore, next_boot
 from satqkd.lasercom import MAXIMUM_BOOT, Direction, Endpoint, Priority, framing_of
@@ -64,8 +64,9 @@ class Terminal(ABC):
         self._lines: list[dict[str, Any]] = []
         self._forged = 0
         self._connection = 0
-        self.conversation = self._converse(parameters, contact.epoch, self._open_session)
         self.earlier = self._earlier_conversations()
+        spoken_for = {name for each in self.earlier for name in each.session.spoken_for}
+        self.conversation = self._converse(parameters, contact.epoch, self._open_session, spoken_for)
         self.traffic = UserTraffic(
             store,
             peer,
@@ -219,7 +220,13 @@ class Terminal(ABC):
     def _conversations(self) -> list[Conversation]:
         return [self.conversation, *self.earlier]
 
-    def _converse(self, parameters: Parameters, epoch: datetime, make: MakeSession) -> Conversation:
+    def _converse(
+        self,
+        parameters: Parameters,
+        epoch: datetime,
+        make: MakeSession,
+        spoken_for: Collection[str] = (),
+    ) -> Conversation:
         pass_id = parameters.pass_id
 
         def log(then_s: float, stage: str, event: str, **counts: Any) -> None:
@@ -228,19 +235,33 @@ class Terminal(ABC):
             self._add_line(then_s - self._since_s(epoch), stage, event, counts)
 
         return Conversation(
-            parameters, make, store=self.store, peer=self.peer, epoch=epoch, origin=self._origin, log=log
+            parameters,
+            make,
+            store=self.store,
+            peer=self.peer,
+            epoch=epoch,
+            origin=self._origin,
+            log=log,
+            spoken_for=spoken_for,
         )
 
     def _earlier_conversations(self) -> list[Conversation]:
-        """Passes to be gone on with; what is too old is given up."""
+        """Passes to be gone on with; what is too old is given up, and so is a pass whose peer was not heard
+        in its own contact: no detection of it is known to both ends, and the authentication key that it
+        would draw is this contact's by now."""
         found = []
         for row in Journal(self.store, self.peer).unfinished():
             if row.pass_id == self.parameters.pass_id:
                 continue
             each = self._converse(stored_parameters(row), stored_epoch(row), self._open_earlier)
+            reason = ""
             if self.contact.epoch - each.epoch > RETENTION:
+                reason = f"not finished within {RETENTION.days} days"
+            elif each.session.state is SessionState.GREETING:
+                reason = "the peer was not heard in its contact"
+            if reason:
                 with self.store.work():
-                    each.give_up(f"not finished within {RETENTION.days} days", 0.0)
+                    each.give_up(reason, 0.0)
             else:
                 found.append(each)
         return found
@@ -313,6 +334,15 @@ class Terminal(ABC):
         for event in conversation.handle_events(then_s):
             if conversation is self.conversation:
                 self._handle(event, then_s)
+        if conversation is self.conversation and conversation.session.proven:
+            self._drop_unanswered(then_s)
+
+    def _drop_unanswered(self, now_s: float) -> None:
+        """Passes that the peer never took up, by where its authentication key stood at its hello for this
+        one. A hello that anybody could have said is not enough: the peer is proven by now."""
+        for each in self.earlier:
+            if not (each.closed or each.answered) and each.session.is_unknown_to(self.session):
+                each.give_up("the peer did not hear it in its contact", now_s + self._since_s(each.epoch))
 
     def _tell_log(self) -> None:
         for line in self._lines:

@@ -1,0 +1,78 @@
+"""Seeds one after the other, what they injected and reached, and how to see a failing one again."""
+
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from simulator.checker import violations
+from simulator.dice import Plan, plan_of
+from simulator.reached import reached_by_all
+from simulator.world import World
+
+REPLAY = "PYTHONPATH=tests python -m simulator {seed}"
+
+
+class Total(NamedTuple):
+    """Of all seeds so far."""
+
+    seeds: list[int]
+    passes: list[int]
+    faults: Counter[str]
+    reached: Counter[str]
+    failed: list[str]
+
+    def table(self, wall_s: float, cpu_s: float) -> str:
+        """The report of a run."""
+        lines = [
+            f"{len(self.seeds)} seeds, {sum(self.passes)} passes in {wall_s:.0f} s: "
+            f"{60 * len(self.seeds) / wall_s:.0f} seeds a minute, "
+            f"{cpu_s / max(sum(self.passes), 1):.3f} s of one core a pass",
+            "",
+            "injected",
+            *(f"  {count:8d}  {name}" for name, count in sorted(self.faults.items())),
+            "reached",
+            *(f"  {count:8d}  {name}" for name, count in sorted(self.reached.items()) if count),
+        ]
+        return "\n".join([*lines, "", *self.failed])
+
+
+def new_total() -> Total:
+    """Nothing yet."""
+    return Total([], [], Counter(), Counter(), [])
+
+
+def faults_of(plan: Plan) -> tuple[World, list[str]]:
+    """The world of a plan when all is over, and what does not hold of it."""
+    world = World(plan)
+    try:
+        world.run()
+    except Exception as error:
+        where = "".join(traceback.format_tb(error.__traceback__)[-4:])
+        return world, [f"{type(error).__name__}: {error}\n{where}"]
+    return world, violations(world)
+
+
+def run_seed(seed: int, total: Total) -> list[str]:
+    """One seed; what does not hold, with the command that shows it again."""
+    plan = plan_of(seed)
+    world, found = faults_of(plan)
+    reached_by_all(world.history, {name: node.store for name, node in world.nodes.items()}, plan.flights)
+    total.seeds.append(seed)
+    total.passes.append(len(plan.flights))
+    total.faults.update(world.history.faults)
+    total.reached.update(world.history.reached)
+    if found:
+        total.failed.append(f"seed {seed}, replay with: {REPLAY.format(seed=seed)}\n  " + "\n  ".join(found))
+    return found
+
+
+def run_for(seconds: float, seeds: Iterable[int], total: Total) -> str:
+    """Seeds until the time is over; the report."""
+    began_s, cpu_s = time.monotonic(), time.process_time()
+    for seed in seeds:
+        run_seed(seed, total)
+        if time.monotonic() - began_s > seconds:
+            break
+    return total.table(time.monotonic() - began_s, time.process_time() - cpu_s)
