@@ -1,5 +1,6 @@
 """The store itself: who opens it, what it gives out, what stays on the disk, what it says."""
 
+import fcntl
 import hashlib
 import os
 import pickle
@@ -123,6 +124,31 @@ def test_one_writer_many_readers(tmp_path: Path) -> None:
             with pytest.raises(LocalProtocolError, match="opened for reading"):
                 take(reader, 8)
     KeyStore.open(path).close()
+
+
+def test_the_lock_file_is_gone_when_the_store_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "node.db"
+    with KeyStore.create(path, "node"):
+        assert Path(f"{path}.lock").exists()
+    assert [each.name for each in tmp_path.iterdir()] == ["node.db"]
+
+
+def test_a_lock_on_a_file_that_its_owner_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened before the other closed, locked after: the next to come would lock a new file of that name."""
+    path = tmp_path / "node.db"
+    KeyStore.create(path, "node").close()
+    true, removed = fcntl.flock, []
+
+    def late(descriptor: int, operation: int) -> None:
+        if not removed:
+            removed.append(Path(f"{path}.lock").unlink())
+        true(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with KeyStore.open(path), pytest.raises(ResourceError, match="another process"):
+        KeyStore.open(path)
 
 
 def test_a_forked_child_cannot_use_the_store(make_store: MakeStore) -> None:

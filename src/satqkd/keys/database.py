@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -136,6 +136,9 @@ class Database:
             self._engine.dispose()
             self._engine = None
         if self._lock_file is not None:
+            if os.getpid() == self._pid:  # a forked child shares the lock, and must leave it in place
+                with suppress(OSError):  # one left behind in a folder turned read-only does no harm
+                    Path(f"{self.path}.lock").unlink()
             os.close(self._lock_file)
             self._lock_file = None
 
@@ -261,18 +264,35 @@ def _version(connection: Connection) -> int:
 
 
 def _take_lock(path: Path) -> int:
-    try:
-        descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ResourceError(f"{path}.lock: cannot create the lock file: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    """An exclusive lock on the file beside the store, which is there only while the store is open.
+
+    Whoever gives the lock back removes the file first; so a lock on a file that is no longer the one of that
+    name is none, and the next file is tried.
+    """
+    name = f"{path}.lock"
+    while True:
+        try:
+            descriptor = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ResourceError(f"{name}: cannot create the lock file: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise ResourceError(
+                f"{path}: another process has this store open for writing; stop it, or open for reading only"
+            ) from None
+        if _is_file(descriptor, name):
+            return descriptor
         os.close(descriptor)
-        raise ResourceError(
-            f"{path}: another process has this store open for writing; stop it, or open for reading only"
-        ) from None
-    return descriptor
+
+
+def _is_file(descriptor: int, name: str) -> bool:
+    """Whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), Path(name).stat())
+    except FileNotFoundError:
+        return False
 
 
 def _engine(driver: sqlite3.Connection, *, read_only: bool) -> Engine:
