@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from satqkd.config import Protocol, Satellite
+from satqkd.config import Protocol, Satellite, Station
 from satqkd.keys import Journal, KeyStore
 from satqkd.mission import Contact, contact_of, ensure_authentication, open_store
 from satqkd.mission.emulator import DOWN, UP, LinkEmulator
@@ -84,9 +84,10 @@ class MortalPass:
         seed: int = 1,
         days_later: int = 0,
         satellite: Satellite | None = None,
+        station: Station | None = None,
     ) -> None:
         """days_later: the same geometry again, for a later pass."""
-        contact = contact_of(satellite or toy_satellite(), toy_station(), AT_UTC)
+        contact = contact_of(satellite or toy_satellite(), station or toy_station(), AT_UTC)
         later = contact.epoch + timedelta(days=days_later)
         self.contact: Contact = msgspec.structs.replace(contact, epoch=later)
         self.lost: Callable[[str, float, bytes], bool] = lambda way, now_s, data: False

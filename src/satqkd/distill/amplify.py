@@ -32,7 +32,7 @@ Method = Literal["auto", "fft", "clmul", "portable"]
 _METHODS: Final = get_args(Method)
 _ROUNDING_GUARD: Final = 0.05
 _SMALLEST_BLOCK: Final = 1 << 16
-_LARGEST_BLOCK: Final = 1 << 17
+_LARGEST_BLOCK: Final = 1 << 18
 _MOST_PARTS: Final = 16
 """Of an input that is longer than so many of the largest blocks: their number squared is the work, their size
 the memory."""
@@ -72,7 +72,7 @@ def amplify(bits: Bits, secret_bits: int, seed: bytes, *, method: Method = "auto
     method: `auto` is `clmul` once `warm_up` has run, else `fft`: the kernel was the faster at every size
     measured, so size does not enter. `clmul` uses the CPU's carry-less multiplication, or on a CPU without,
     integer multiplications; `portable` uses the latter everywhere.
-    Memory besides the arguments, with m = secret_bits: FFT about 2 n + m + 56 N bytes, N about 2^18, or n / 8
+    Memory besides the arguments, with m = secret_bits: FFT about 2 n + m + 56 N bytes, N about 2^19, or n / 8
     where that is longer, the length of one transform; kernel at most 2 n + 2 m + 65 536 bytes.
     Raises LocalProtocolError on wrong sizes, and, with no output, when rounding cannot be trusted.
     """
