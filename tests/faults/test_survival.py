@@ -61,8 +61,7 @@ def test_a_link_cut_for_a_minute_in_mid_pass_costs_time_and_no_key(tmp_path: Pat
     assert 0.0 < report.confirmed_s[0] - MINUTE[1] < 5.0, "as soon as the link is back"
     assert 0.0 < report.confirmed_s[1] - MINUTE[1] < 5.0
     assert report.confirmed_s[2] - ends_s[2] < 3.0
-    latencies = [at_s - ends_s[block] for block, stage, at_s in report.stage_s if stage == "finished"]
-    assert len(latencies) == 3 and latencies[0] > 35.0, "and the report tells what it cost"
+    assert report.stage_s["0.finished"] - ends_s[0] > 35.0, "and the report tells what it cost"
     flight.close()
 
 
@@ -128,8 +127,8 @@ class Trouble(MortalPass):
 
 
 MOMENTS = sorted(random.Random(7).uniform(-9.9, 9.8) for _ in range(4))
-STAGES = (8.9, 9.2, 9.5)
-"""Bases, parities, seeds of the toy pass; the words after them fit the pages that there are."""
+STAGES = (8.9, 9.1, 9.2)
+"""Bases, parities and seeds of the toy pass; the words after them fit the pages that there are."""
 
 
 @pytest.mark.parametrize("end", ["satellite", "station"])

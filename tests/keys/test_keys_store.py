@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 
@@ -591,3 +592,37 @@ def test_migrations_are_recorded(make_store: MakeStore) -> None:
     ]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+def full(store: KeyStore) -> None:
+    """The file may have no page more."""
+    (pages,) = store._database._driver.execute("PRAGMA page_count").fetchone()
+    store._database._driver.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk_is_told_as_such_from_inside_a_part_of_a_change(make_store: MakeStore) -> None:
+    """SQLite undoes the whole change by itself then; that the part cannot be undone any more is no news."""
+    store = make_store("node")
+    full(store)
+    with pytest.raises(ResourceError, match="disk is full; check disk space"), store.work():
+        add(store, "small", key_bytes(8, "small"))
+        add(store, "large", key_bytes(1 << 20, "large"))
+    assert store.list_blocks() == []
+    assert store.check().balanced
+
+
+def test_nobody_goes_on_with_what_sqlite_undid(make_store: MakeStore) -> None:
+    """Else what comes after the error passed over would be a change of its own, and the first half gone."""
+    store = make_store("node")
+    full(store)
+    with pytest.raises(ResourceError, match="undone by SQLite; nothing of it is kept"), store.work():
+        add(store, "first", key_bytes(8, "first"))
+        with suppress(ResourceError):
+            add(store, "large", key_bytes(1 << 20, "large"))
+        add(store, "last", key_bytes(8, "last"))
+    assert store.list_blocks() == []
+    with pytest.raises(ResourceError, match="undone by SQLite"), store.work():
+        add(store, "first", key_bytes(8, "first"))
+        with suppress(ResourceError):
+            add(store, "large", key_bytes(1 << 20, "large"))
+    assert store.list_blocks() == []

@@ -65,7 +65,7 @@ class Database:
         Within `work` of this thread, a part of it: durable when that is, and undone alone where it raises.
         """
         within = self._work is not None
-        with self.part() as connection, connection.begin_nested() if within else nullcontext():
+        with self.part() as connection, _undone_alone(connection) if within else nullcontext():
             yield connection
 
     @contextmanager
@@ -80,6 +80,7 @@ class Database:
             self._working.work = _Work(stack)
             stack.callback(self._working.__dict__.clear)
             yield
+            self._require_under_way()
 
     @contextmanager
     def part(self) -> Iterator[Connection]:
@@ -90,7 +91,17 @@ class Database:
             assert work is not None
             if work.connection is None:
                 work.connection = work.stack.enter_context(self._connection())
+            self._require_under_way()
             yield work.connection
+
+    def _require_under_way(self) -> None:
+        """SQLite undoes a whole change by itself where the disk fails it; whoever passed over that error must
+        not go on with what is left of it."""
+        work = self._work
+        if work is not None and work.connection is not None and not raw(work.connection).in_transaction:
+            raise ResourceError(
+                f"{self.path}: the change under way was undone by SQLite; nothing of it is kept"
+            )
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -149,6 +160,19 @@ class _Work:
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack
         self.connection: Connection | None = None
+
+
+@contextmanager
+def _undone_alone(connection: Connection) -> Iterator[None]:
+    """A part of a change that is undone alone where it raises, unless SQLite has undone the whole."""
+    savepoint = connection.begin_nested()
+    try:
+        yield
+    except BaseException:
+        if raw(connection).in_transaction:
+            savepoint.rollback()
+        raise
+    savepoint.commit()
 
 
 def raw(connection: Connection) -> sqlite3.Connection:
