@@ -154,7 +154,7 @@ def plot(told: dict[str, Row], path: Path) -> None:
         heading(
             figure,
             "What a cut of the laser link costs",
-            "Jinan-1 over Stellenbosch above 50 degrees at 62.5 MHz, two blocks; the source remembers all",
+            "Jinan-1 over Stellenbosch above 50 degrees, 62.5 MHz, two blocks; filled: a source that remembers",
         )
         for moment, memory_s in (*((each, None) for each in MOMENTS), ("in the light", MEMORY_S)):
             mine = [row for row in told.values() if (row["moment"], row["memory_s"]) == (moment, memory_s)]
@@ -170,10 +170,15 @@ def plot(told: dict[str, Row], path: Path) -> None:
         late.plot(LENGTHS_S, LENGTHS_S, "--", color=MUTED, linewidth=1, label="length of the cut")
         late.set(xscale="log", yscale="log", xlabel="length of the cut, s", title="Key of the block it met")
         late.set_ylabel("end of its light to confirmed key, s")
+        late.set_ylim(0.8, 900)
+        late.set_yticks([1, 3, 10, 30, 60], ["1", "3", "10", "30", "60"])
         kept.set(xscale="log", xlabel="length of the cut, s", title="Key of the pass")
         kept.set_ylabel("of a pass without a cut, %")
         kept.set_ylim(0, 105)
-        late.legend(fontsize=7.5, frameon=False)
+        for axes in (late, kept):
+            axes.set_xticks(LENGTHS_S, [f"{each:g}" for each in LENGTHS_S])
+            axes.minorticks_off()
+        late.legend(fontsize=7.5, frameon=False, loc="upper left")
 
     write_png(path, draw)
 

@@ -8,6 +8,7 @@ import ast
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from satqkd.keys import Journal, KeyStore
 from satqkd.mission.emulator import DOWN, UP, LinkEmulator
 from satqkd.mission.terminal import TICKS_PER_S
 from satqkd.node import watch
+from satqkd.node.event_log import EventLog
 from session_pair import kind_of
 from toy_pass import PROTOCOL, fly_toy, repeatable, replaced, toy_satellite, toy_station
 
@@ -224,3 +226,10 @@ def test_who_looks_at_the_time_of_day() -> None:
             ):
                 found.add(str(path.relative_to(SOURCE)))
     assert {name for name in found if not name.startswith("cli/")} == {"node/watch.py", "node/unattended.py"}
+
+
+def test_an_event_log_that_the_disk_does_not_take_is_told_by_its_name() -> None:
+    """`/dev/full` is a disk without room."""
+    log = EventLog(Path("/dev/full"), datetime(2030, 1, 1, tzinfo=UTC), "satellite")
+    with log, pytest.raises(ResourceError, match=r"/dev/full: cannot be written \(No space left on device\)"):
+        log.log(0.0, "node", "started")
