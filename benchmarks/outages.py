@@ -154,7 +154,7 @@ def plot(told: dict[str, Row], path: Path) -> None:
         heading(
             figure,
             "What a cut of the laser link costs",
-            "Jinan-1 over Stellenbosch above 50 degrees, 62.5 MHz, two blocks; filled: a source that remembers",
+            "Jinan-1 over Stellenbosch above 50 degrees, two blocks; filled: a source that remembers all",
         )
         for moment, memory_s in (*((each, None) for each in MOMENTS), ("in the light", MEMORY_S)):
             mine = [row for row in told.values() if (row["moment"], row["memory_s"]) == (moment, memory_s)]
