@@ -41,7 +41,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/cascade.py --sizes 131072 --frames 8
 	$(BIN)/python benchmarks/chain.py
 	mkdir -p $(PICTURES)
+	$(BIN)/python benchmarks/link.py --seconds 4
+	$(BIN)/python benchmarks/latency.py --first 3
+	$(BIN)/python benchmarks/outages.py --lengths 3 30
 	$(BIN)/python benchmarks/reconciliation.py --plot $(PICTURES)/reconciliation.png
+	$(BIN)/python benchmarks/satellite.py --satellite jinan-1 --station stellenbosch
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

@@ -5,7 +5,7 @@ The load: the part of Jinan-1 over Stellenbosch, above 39.5 degrees, that gives 
 first row is what key is lost against. Two rows more fly from 15 degrees on. Times are pass time, which
 ticks of 50 ms grain; what the machine itself takes is told apart (`cpu_s`).
 
-    python benchmarks/latency.py [--json FILE] [--plot FILE] [--jobs N]
+    python benchmarks/latency.py [--json FILE] [--plot FILE] [--jobs N] [--first N]
 
 With --json, rows that the file holds already are not flown again.
 """
@@ -25,7 +25,8 @@ import msgspec
 from satqkd.config import Protocol, Station
 from satqkd.mission import Contact, contact_of, presets
 from satqkd.mission.emulator import LinkEmulator
-from satqkd.mission.run_pass import fly_terminals, open_stores, satellite_terminal, station_terminal
+from satqkd.mission.run_pass import fly_terminals, open_stores, station_terminal
+from satqkd.mission.satellite_end import satellite_terminal
 
 LIGHT_TIME_S: Final = 0.005
 LOAD_ELEVATION_DEG: Final = 39.5
@@ -134,18 +135,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--first", type=int, help="rows of the table to fly; all by default")
     options = parser.parse_args()
+    asked_rows = dict(list(rows().items())[: options.first])
     done: dict[str, Any] = {}
     if options.json is not None and options.json.exists():
         done = json.loads(options.json.read_text())
-    waiting = {name: asked for name, asked in rows().items() if name not in done}
+    waiting = {name: asked for name, asked in asked_rows.items() if name not in done}
     with ProcessPoolExecutor(max_workers=options.jobs) as pool:
         flights = {pool.submit(fly, asked): name for name, asked in waiting.items()}
         for flight in as_completed(flights):
             done[flights[flight]] = flight.result()
             if options.json is not None:
                 options.json.write_text(json.dumps(done, indent=1))
-    told = [(name, done[name]) for name in rows()]
+    told = [(name, done[name]) for name in asked_rows]
     print_table(told)
     if options.plot is not None:
         plot(told, options.plot)

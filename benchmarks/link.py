@@ -17,10 +17,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from link_quic import QuicPair
 
 from satqkd.config import Impairments
 from satqkd.lasercom import Channel, Direction, Endpoint, Fates, FrameLoss, Priority
+
+try:
+    from link_quic import QuicPair
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"benchmarks/link.py: {missing.name} is missing, the QUIC that the link is compared with; "
+        'install the tools for developers: pip install "satqkd[dev]"'
+    ) from None
 
 TICK_S = 0.05
 START_S = 2.0

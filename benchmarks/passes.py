@@ -12,11 +12,18 @@ import time
 from datetime import datetime, timedelta
 
 import numpy as np
-from skyfield.api import EarthSatellite, load, wgs84
 
 import satqkd
 from satqkd.config import Orbit
 from satqkd.sky import Constellation, OrbitModel, Site, find_passes_of_sites, orbit_of, parse_utc
+
+try:
+    from skyfield.api import EarthSatellite, load, wgs84
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"benchmarks/passes.py: {missing.name} is missing, which passes are compared with; install the tools "
+        'for developers: pip install "satqkd[dev]"'
+    ) from None
 
 START = parse_utc("2024-10-01T00:00:00Z")
 MASK_DEG = 15.0

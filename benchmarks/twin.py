@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from skyfield.api import EarthSatellite, load, wgs84
 
 from satqkd.config import Satellite, Source, Station, Tagger
 from satqkd.devices import TwinReceiver
@@ -28,6 +27,14 @@ from satqkd.optics import gaussian_process, scintillation_factor
 from satqkd.randomness import stream
 from satqkd.records import BEACON_CHANNEL, LinkSeries
 from satqkd.sky import orbit_of
+
+try:
+    from skyfield.api import EarthSatellite, load, wgs84
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"benchmarks/twin.py: {missing.name} is missing, the budget's reference; install the tools for "
+        'developers: pip install "satqkd[dev]"'
+    ) from None
 
 DURATION_S, STEP_S, FADING_STEP_S = 400.0, 0.05, 1e-3
 PLAIN_S = 4.0

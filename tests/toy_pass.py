@@ -18,7 +18,8 @@ from satqkd.keys import KeyStore
 from satqkd.mission import Contact, PassReport, contact_of, ensure_authentication, open_store, presets
 from satqkd.mission.emulator import LinkEmulator
 from satqkd.mission.report import pass_report
-from satqkd.mission.run_pass import TWIN, refuse_flown, satellite_terminal, station_terminal, step_through
+from satqkd.mission.run_pass import refuse_flown, station_terminal, step_through
+from satqkd.mission.satellite_end import TWIN, satellite_terminal
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
 from satqkd.mission.terminal import NO_TRAFFIC

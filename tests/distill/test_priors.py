@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from satqkd.distill.priors import Lesson, prior_of
-from satqkd.distill.sift import Rounds
+from satqkd.distill.sift import Rounds, rounds_of
 from satqkd.randomness import stream
 from session_pair import SOURCE, parameters
 
@@ -24,7 +24,7 @@ def block(*, eta, background, error, slots=1_000_000, seed=1, keyed_classes=("si
     mine = classes[seen]
     keyed = np.isin(mine, [("signal", "decoy").index(name) for name in keyed_classes])
     basis = rng.integers(0, 2, seen.size, dtype=np.uint8)
-    return Rounds(basis, mine, np.zeros(seen.size, np.uint8), keyed), seen, wrong
+    return rounds_of(basis, mine, np.zeros(seen.size, np.uint8), keyed), seen, wrong
 
 
 def keyed_of(rounds, basis=0):

@@ -16,6 +16,7 @@ from satqkd.distill.polarisation import sampled
 from satqkd.distill.sift import (
     class_counts,
     crossed_at_station,
+    rounds_of,
     sift_at_satellite,
     sift_at_station,
     tabulate,
@@ -132,3 +133,20 @@ def test_the_sample_changes_nothing_of_keyed_rounds_and_holds_none_of_them() -> 
     for flipped, same in ((c["b"] == c["bases"], True), (c["b"] != c["bases"], False)):
         other = Settings(c["k"], c["b"], c["bit"] ^ flipped.astype(np.uint8))
         assert (sample(other, agreed)[1] == crossed) == same
+
+
+@given(st.lists(st.tuples(*map(st.integers, (0, 0, 0), (1, 2, 1)), st.booleans()), max_size=30))
+def test_rounds_keep_every_column_in_a_byte(rows):
+    basis, classes, bit = (np.array([row[k] for row in rows], np.uint8) for k in range(3))
+    keyed = np.array([row[3] for row in rows], np.bool_)
+    rounds = rounds_of(basis, classes, bit, keyed)
+    assert rounds.codes.nbytes == len(rows)
+    for got, sent in (
+        (rounds.basis, basis),
+        (rounds.intensity_class, classes),
+        (rounds.bit, bit),
+        (rounds.keyed, keyed),
+        *((rounds.keyed_bits(b), bit[keyed & (basis == b)]) for b in range(2)),
+    ):
+        np.testing.assert_array_equal(got, sent)
+        assert got.dtype == sent.dtype

@@ -15,7 +15,8 @@ from satqkd.errors import KeyExhausted, RemoteProtocolError
 from satqkd.keys import KeyStore, provision
 from satqkd.mission import contact_of, open_store
 from satqkd.mission.emulator import LinkEmulator
-from satqkd.mission.run_pass import satellite_terminal, station_terminal, step_through
+from satqkd.mission.run_pass import station_terminal, step_through
+from satqkd.mission.satellite_end import satellite_terminal
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
 from satqkd.randomness import stream_bytes

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from satqkd.config import Protocol, Satellite, Traffic
+from satqkd.config import Protocol, Satellite, Station, Traffic
 from satqkd.keys import Journal, KeyStore
 from satqkd.keys.traffic import Draft, incoming, outgoing, queue
 from satqkd.mission import Contact, contact_of, ensure_authentication, open_store
 from satqkd.mission.emulator import DOWN, UP, LinkEmulator
-from satqkd.mission.run_pass import satellite_terminal, station_terminal
+from satqkd.mission.run_pass import station_terminal
+from satqkd.mission.satellite_end import satellite_terminal
 from satqkd.mission.terminal import NO_TRAFFIC, TICKS_PER_S, Terminal
 from satqkd.randomness import stream_bytes
 from toy_pass import AT_UTC, PROTOCOL, link_key, replaced, toy_satellite, toy_station
@@ -98,13 +99,14 @@ class MortalPass:
         seed: int = 1,
         days_later: int = 0,
         satellite: Satellite | None = None,
+        station: Station | None = None,
         traffic: Traffic = NO_TRAFFIC,
         messages: int = 0,
         down_s: float = 0.3,
     ) -> None:
         """days_later: the same geometry again, for a later pass. messages: of each end to the other."""
         self.traffic, self.down_s = traffic, down_s
-        contact = contact_of(satellite or toy_satellite(), toy_station(), AT_UTC)
+        contact = contact_of(satellite or toy_satellite(), station or toy_station(), AT_UTC)
         later = contact.epoch + timedelta(days=days_later)
         self.contact: Contact = msgspec.structs.replace(contact, epoch=later)
         self.lost: Callable[[str, float, bytes], bool] = lambda way, now_s, data: False

@@ -1,5 +1,6 @@
 """The store itself: who opens it, what it gives out, what stays on the disk, what it says."""
 
+import fcntl
 import hashlib
 import os
 import pickle
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 
@@ -123,6 +125,31 @@ def test_one_writer_many_readers(tmp_path: Path) -> None:
             with pytest.raises(LocalProtocolError, match="opened for reading"):
                 take(reader, 8)
     KeyStore.open(path).close()
+
+
+def test_the_lock_file_is_gone_when_the_store_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "node.db"
+    with KeyStore.create(path, "node"):
+        assert Path(f"{path}.lock").exists()
+    assert [each.name for each in tmp_path.iterdir()] == ["node.db"]
+
+
+def test_a_lock_on_a_file_that_its_owner_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened before the other closed, locked after: the next to come would lock a new file of that name."""
+    path = tmp_path / "node.db"
+    KeyStore.create(path, "node").close()
+    true, removed = fcntl.flock, []
+
+    def late(descriptor: int, operation: int) -> None:
+        if not removed:
+            removed.append(Path(f"{path}.lock").unlink())
+        true(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with KeyStore.open(path), pytest.raises(ResourceError, match="another process"):
+        KeyStore.open(path)
 
 
 def test_a_forked_child_cannot_use_the_store(make_store: MakeStore) -> None:
@@ -565,3 +592,37 @@ def test_migrations_are_recorded(make_store: MakeStore) -> None:
     ]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+def full(store: KeyStore) -> None:
+    """The file may have no page more."""
+    (pages,) = store._database._driver.execute("PRAGMA page_count").fetchone()
+    store._database._driver.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk_is_told_as_such_from_inside_a_part_of_a_change(make_store: MakeStore) -> None:
+    """SQLite undoes the whole change by itself then; that the part cannot be undone any more is no news."""
+    store = make_store("node")
+    full(store)
+    with pytest.raises(ResourceError, match="disk is full; check disk space"), store.work():
+        add(store, "small", key_bytes(8, "small"))
+        add(store, "large", key_bytes(1 << 20, "large"))
+    assert store.list_blocks() == []
+    assert store.check().balanced
+
+
+def test_nobody_goes_on_with_what_sqlite_undid(make_store: MakeStore) -> None:
+    """Else what comes after the error passed over would be a change of its own, and the first half gone."""
+    store = make_store("node")
+    full(store)
+    with pytest.raises(ResourceError, match="undone by SQLite; nothing of it is kept"), store.work():
+        add(store, "first", key_bytes(8, "first"))
+        with suppress(ResourceError):
+            add(store, "large", key_bytes(1 << 20, "large"))
+        add(store, "last", key_bytes(8, "last"))
+    assert store.list_blocks() == []
+    with pytest.raises(ResourceError, match="undone by SQLite"), store.work():
+        add(store, "first", key_bytes(8, "first"))
+        with suppress(ResourceError):
+            add(store, "large", key_bytes(1 << 20, "large"))
+    assert store.list_blocks() == []

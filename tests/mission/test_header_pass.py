@@ -12,7 +12,7 @@ from satqkd.header import is_public
 from satqkd.mission import contact_of, distill_recording, equals_live, open_recording, presets, record_pass
 from satqkd.mission.clock import KeyedSlots
 from satqkd.mission.flown import unkeyed_slots
-from satqkd.mission.run_pass import twin_transmitter
+from satqkd.mission.satellite_end import twin_transmitter
 from toy_pass import AT_UTC, PROTOCOL, Flight, fly_toy, replaced, toy_satellite, toy_station
 
 HEADER = Header(duration_s=0.5, interval_s=4.0)

@@ -7,7 +7,8 @@ import pytest
 
 from satqkd.config import Orbit, Satellite, Station
 from satqkd.errors import ConfigError, DataFormatError, NoPassError
-from satqkd.mission import contact_of, evidence_rows, presets, read_protocol, run_pass, write_pass_folder
+from satqkd.mission import contact_of, evidence_rows, presets, read_protocol, write_pass_folder
+from satqkd.mission.run_pass import run_pass
 from satqkd.sky import orbit_of, read_elements
 from toy_pass import AT_UTC, PROTOCOL, fly_toy, toy_satellite, toy_station
 

@@ -21,9 +21,8 @@ from satqkd.mission import (
     ensure_authentication,
     fly,
     open_store,
-    run_pass,
 )
-from satqkd.mission.run_pass import station_terminal, twin_receiver
+from satqkd.mission.run_pass import run_pass, station_terminal, twin_receiver
 from satqkd.mission.terminal import TICKS_PER_S
 from satqkd.randomness import stream_bytes
 from satqkd.records import BEACON_CHANNEL, Tags

@@ -12,7 +12,8 @@ from satqkd.distill import gaps
 from satqkd.errors import ConfigError
 from satqkd.mission import contact_of, presets
 from satqkd.mission.emulator import LinkEmulator
-from satqkd.mission.run_pass import open_stores, satellite_terminal, station_terminal, step_through
+from satqkd.mission.run_pass import open_stores, station_terminal, step_through
+from satqkd.mission.satellite_end import satellite_terminal
 from toy_pass import PROTOCOL, Flight, fly_toy, replaced, toy_satellite, toy_station
 
 STATION = toy_station(receiver__limits__basis_spread=1e-3)

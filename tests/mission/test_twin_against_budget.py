@@ -20,7 +20,8 @@ from satqkd.distill.clicks import Acceptance
 from satqkd.distill.sync import ClockRecovery
 from satqkd.mission import Contact, choose_pass, course_of, presets
 from satqkd.mission.fading import Fading
-from satqkd.mission.run_pass import twin_receiver, twin_transmitter
+from satqkd.mission.run_pass import twin_receiver
+from satqkd.mission.satellite_end import twin_transmitter
 from satqkd.optics import LinkLosses, expected_rates
 from satqkd.randomness import stream_bytes
 from satqkd.sky import orbit_of, parse_utc

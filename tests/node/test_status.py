@@ -15,7 +15,8 @@ from satqkd.keys import KeyStore
 from satqkd.lasercom import LinkCounts
 from satqkd.mission import contact_of, ensure_authentication, open_store
 from satqkd.mission.emulator import LinkEmulator
-from satqkd.mission.run_pass import satellite_terminal, station_terminal, step_through
+from satqkd.mission.run_pass import station_terminal, step_through
+from satqkd.mission.satellite_end import satellite_terminal
 from satqkd.mission.status import BlockStatus, KeyStatus, key_status, terminal_status
 from satqkd.node.ask import ask_status
 from satqkd.node.board import Board, NodeStatus

@@ -48,10 +48,12 @@ def emulator(config: Config) -> None:
 
 
 def _node(config: Path, role: Literal["satellite", "station"], name: str | None) -> None:
+    from satqkd.node.memory import map_large_memory
     from satqkd.node.process import run_node
     from satqkd.node.run_config import read_run_config
     from satqkd.node.schedule import is_schedule, read_schedule
 
+    map_large_memory()
     if is_schedule(config):
         from satqkd.node.unattended import run_node_schedule
 

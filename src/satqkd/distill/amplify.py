@@ -31,8 +31,11 @@ MAXIMUM_BITS: Final = 100_000_000
 Method = Literal["auto", "fft", "clmul", "portable"]
 _METHODS: Final = get_args(Method)
 _ROUNDING_GUARD: Final = 0.05
-_LARGEST_BLOCK: Final = 1 << 24
 _SMALLEST_BLOCK: Final = 1 << 16
+_LARGEST_BLOCK: Final = 1 << 18
+_MOST_PARTS: Final = 16
+"""Of an input that is longer than so many of the largest blocks: their number squared is the work, their size
+the memory."""
 _kernel_is_ready = False
 
 
@@ -69,8 +72,8 @@ def amplify(bits: Bits, secret_bits: int, seed: bytes, *, method: Method = "auto
     method: `auto` is `clmul` once `warm_up` has run, else `fft`: the kernel was the faster at every size
     measured, so size does not enter. `clmul` uses the CPU's carry-less multiplication, or on a CPU without,
     integer multiplications; `portable` uses the latter everywhere.
-    Memory besides the arguments, with m = secret_bits: FFT about 2 n + m + 56 N bytes, N <= min(n + 65 536,
-    2^25) the length of one transform; kernel at most 2 n + 2 m + 65 536 bytes.
+    Memory besides the arguments, with m = secret_bits: FFT about 2 n + m + 56 N bytes, N about 2^19, or n / 8
+    where that is longer, the length of one transform; kernel at most 2 n + 2 m + 65 536 bytes.
     Raises LocalProtocolError on wrong sizes, and, with no output, when rounding cannot be trusted.
     """
     needed = seed_bits_needed(bits.size, secret_bits)
@@ -107,8 +110,9 @@ def _rows_by_kernel(seed: bytes, tail: Bits, n_rows: int, method: Method) -> Bit
 
 def _rows_by_fft(diagonal: Bits, tail: Bits, n_rows: int) -> Bits:
     rows = np.empty(n_rows, np.uint8)
-    for start in range(0, n_rows, _LARGEST_BLOCK):
-        part = rows[start : start + _LARGEST_BLOCK]
+    largest = max(_LARGEST_BLOCK, (n_rows + tail.size) // _MOST_PARTS)
+    for start in range(0, n_rows, largest):
+        part = rows[start : start + largest]
         part[:] = _toeplitz_rows(diagonal[start:], tail, part.size)
     return rows
 
@@ -116,7 +120,7 @@ def _rows_by_fft(diagonal: Bits, tail: Bits, n_rows: int) -> Bits:
 def _toeplitz_rows(diagonal: Bits, tail: Bits, n_rows: int) -> Bits:
     """The first `n_rows` bits of T v, T_ij = diagonal[i - j + v.size - 1]: cyclic convolutions of blocks
     of v, whose wrap-around falls outside the rows wanted, summed before one inverse transform."""
-    block = min(tail.size, max(n_rows, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+    block = min(tail.size, max(n_rows, _SMALLEST_BLOCK))
     size = fft.next_fast_len(n_rows + block - 1, real=True)
     spectrum = np.zeros(size // 2 + 1, dtype=np.complex128)
     for start in range(0, tail.size, block):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.bits import Bits
-from satqkd.distill.frames import frame_sizes, interleaved_order
+from satqkd.distill.frames import frame_sizes, interleaved, interleaved_order
 from satqkd.errors import RemoteProtocolError
 
 
@@ -52,8 +52,12 @@ class Dialogue(ABC):
     def __init__(self, bits: Bits, frame_bits: int) -> None:
         """bits: uint8 (n,), in order of slot; cut into frames of at most frame_bits."""
         self.lengths = frame_sizes(bits.size, frame_bits=frame_bits)
-        self.order: NDArray[np.int64] = interleaved_order(self.lengths)
-        self.bits: Bits = bits[self.order]
+        self.bits: Bits = interleaved(bits, self.lengths)
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """(n,) made anew each time: it takes eight times the memory of the bits."""
+        return interleaved_order(self.lengths)
 
     @property
     @abstractmethod

@@ -37,14 +37,37 @@ def interleaved_order(sizes: list[int]) -> NDArray[np.int64]:
     The error rate drifts along a pass; one class serves all frames of a string, so all should see its mean.
     Returns a permutation of (sum(sizes),): `bits[order]`, cut by sizes in turn, gives the frames.
     """
-    moments = np.empty(sum(sizes))
-    for size, end in zip(sizes, np.cumsum(sizes), strict=True):
-        moments[end - size : end] = (np.arange(size) + 0.5) / size
-    ranks = np.argsort(moments, kind="stable")
-    del moments
-    order = np.empty(ranks.size, np.int64)
-    order[ranks] = np.arange(ranks.size)
-    return order
+    return np.concatenate([np.empty(0, np.int64), *(_places(sizes, index) for index in range(len(sizes)))])
+
+
+def interleaved(values: NDArray[Item], sizes: list[int]) -> NDArray[Item]:
+    """`values[interleaved_order(sizes)]`, frame by frame: an order takes eight bytes a bit."""
+    frames = np.empty(values.shape, values.dtype)
+    for index, frame in enumerate(split(frames, sizes)):
+        frame[:] = values[_places(sizes, index)]
+    return frames
+
+
+def _places(sizes: list[int], index: int) -> NDArray[np.int64]:
+    """Where in the string the bits of one frame are, int64 (size,), increasing.
+
+    Bit j of a frame of n bits has the moment (2 j + 1) / 2 n; the string is in order of moments, of equal
+    ones that of the earlier frame comes first. Moments are compared as fractions: (2 i + 1) n < (2 j + 1) m.
+    """
+    n = sizes[index]
+    odd = 2 * np.arange(n) + 1
+    places = np.zeros(n, np.int64)
+    for m in set(sizes):
+        earlier, later = sizes[:index].count(m), sizes[index + 1 :].count(m)
+        if m == n:
+            places += (earlier + 1 + later) * (odd >> 1) + earlier
+            continue
+        ahead = odd * m - n
+        if earlier:
+            places += earlier * (ahead // (2 * n) + 1)
+        if later:
+            places -= later * (-ahead // (2 * n))
+    return places
 
 
 def split(values: NDArray[Item], lengths: list[int]) -> list[NDArray[Item]]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from satqkd.bits import Bits
 from satqkd.distill import codes
 from satqkd.distill.dialogue import Account, Correction, Dialogue, Reference, require_bits
-from satqkd.distill.frames import joined, split
+from satqkd.distill.frames import interleaved, joined, split
 from satqkd.distill.reconcile import (
     QUICK,
     THOROUGH,
@@ -126,8 +126,9 @@ class LdpcCorrection(_Half, Correction):
         self, bits: Bits, leak_class: int, crossover: ArrayLike, *, frame_bits: int, further_rounds: int
     ) -> None:
         super().__init__(bits, leak_class, frame_bits=frame_bits, further_rounds=further_rounds)
-        rates = np.broadcast_to(np.asarray(crossover, np.float64), bits.shape)
-        self._rates = rates[self.order]
+        self._rates = interleaved(
+            np.broadcast_to(np.asarray(crossover, np.float64), bits.shape), self.lengths
+        )
         self._attempts: list[Attempt] = []
         self.parities_awaited = int(self._frames.said.sum())
 

@@ -15,7 +15,7 @@ from satqkd.bits import Bits, to_bytes
 from satqkd.distill.messages import MAXIMUM_ANNOUNCED, Bases, Crossed, Sift
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.polarisation import sampled
-from satqkd.distill.sift import Mask, Rounds, joined_rounds, sift_at_satellite, sift_at_station
+from satqkd.distill.sift import Mask, Rounds, joined_rounds, rounds_of, sift_at_satellite, sift_at_station
 from satqkd.errors import RemoteProtocolError
 from satqkd.records import Settings
 
@@ -91,9 +91,9 @@ class Answered:
 
     def __init__(self, block: int, parameters: Parameters) -> None:
         self._block, self._parameters = block, parameters
-        self._settings = {name: bytearray() for name in Settings.__struct_fields__}
-        self._rounds: list[Rounds] = []
-        self._crossed: list[Bits] = [np.empty(0, np.uint8)]
+        self._waiting = bytearray()
+        self._kept = bytearray()
+        self._crossed = bytearray()
 
     def __repr__(self) -> str:
         return f"Answered({self.waiting} detections without bases)"
@@ -101,37 +101,40 @@ class Answered:
     @property
     def waiting(self) -> int:
         """Detections whose bases have not come."""
-        return len(self._settings["bit"])
+        return len(self._waiting)
 
     def add(self, settings: Settings) -> None:
         """Settings of detections after all before."""
-        for name, column in self._settings.items():
-            column += getattr(settings, name).tobytes()
+        self._waiting += _codes(settings)
 
     def put_before(self, settings: Settings) -> None:
         """Settings of raw blocks' detections, before all whose bases have not come."""
-        for name, column in self._settings.items():
-            column[:0] = getattr(settings, name).tobytes()
+        self._waiting[:0] = _codes(settings)
 
     def take(self, n_detections: int) -> Settings:
         """Settings of the oldest that wait; they wait no longer."""
-        taken = {}
-        for name, column in self._settings.items():
-            taken[name] = np.frombuffer(bytes(column[:n_detections]), np.uint8)
-            del column[:n_detections]
-        return Settings(**taken)
+        codes = np.frombuffer(bytes(self._waiting[:n_detections]), np.uint8)
+        del self._waiting[:n_detections]
+        sent = Rounds(codes)
+        return Settings(intensity_class=sent.intensity_class, basis=sent.basis, bit=sent.bit)
 
     def answer(self, bases: Bits) -> Sift:
         """What is said to these bases of the oldest that wait, uint8 (n,)."""
         settings = self.take(bases.size)
         rounds, crossed, answer = sift_at_satellite(settings, bases, self._parameters, block=self._block)
-        self._rounds.append(rounds)
-        self._crossed.append(crossed)
+        self._kept += rounds.codes.tobytes()
+        self._crossed += crossed.tobytes()
         return answer
 
     def close(self) -> tuple[Rounds, Crossed]:
         """All rounds, and the sample of the others; nothing is held of either after."""
-        rounds, most = joined_rounds(self._rounds), self._parameters.protocol.polarisation_sample
-        sample = Crossed(self._block, to_bytes(sampled(np.concatenate(self._crossed), most)))
-        self._rounds, self._crossed = [], [np.empty(0, np.uint8)]
-        return rounds, sample
+        most = self._parameters.protocol.polarisation_sample
+        kept, crossed = np.frombuffer(self._kept, np.uint8), np.frombuffer(self._crossed, np.uint8)
+        self._kept, self._crossed = bytearray(), bytearray()
+        return Rounds(kept), Crossed(self._block, to_bytes(sampled(crossed, most)))
+
+
+def _codes(settings: Settings) -> bytes:
+    """A byte a slot, as of rounds: a block's settings lie in memory until its bases come."""
+    nowhere = np.zeros(len(settings), np.bool_)
+    return rounds_of(settings.basis, settings.intensity_class, settings.bit, nowhere).codes.tobytes()

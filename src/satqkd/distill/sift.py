@@ -8,6 +8,7 @@ messages add up to a block: `satqkd.distill.opened`.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -24,32 +25,60 @@ Mask = NDArray[np.bool_]
 
 
 class Rounds(msgspec.Struct, frozen=True, eq=False):
-    """Kept detections of a block as one end sees them."""
+    """Kept detections of a block as one end sees them, a byte each: a block holds them to its end.
 
-    basis: Bits
-    intensity_class: Bits
-    bit: Bits
-    """This end's values."""
-    keyed: Mask
+        bit 0    this end's value
+        bit 1    basis
+        bit 2-3  class
+        bit 4    whether it is keyed
+
+    The columns are made anew each time they are asked for.
+    """
+
+    codes: Bits
 
     def __repr__(self) -> str:
-        return f"Rounds({self.bit.size} rounds)"
+        return f"Rounds({self.codes.size} rounds)"
+
+    @property
+    def bit(self) -> Bits:
+        """This end's values, uint8 (n,)."""
+        return self.codes & np.uint8(1)
+
+    @property
+    def basis(self) -> Bits:
+        """uint8 (n,)."""
+        return self.codes >> np.uint8(1) & np.uint8(1)
+
+    @property
+    def intensity_class(self) -> Bits:
+        """uint8 (n,)."""
+        return self.codes >> np.uint8(2) & np.uint8(3)
+
+    @property
+    def keyed(self) -> Mask:
+        """(n,)."""
+        return self.codes >= _KEYED
 
     def keyed_bits(self, basis: int) -> Bits:
         """This end's values of the keyed rounds of a basis, uint8 (n,), in order of slot."""
-        values: Bits = self.bit[self.keyed & (self.basis == basis)]
-        return values
+        mine: Bits = self.codes[(self.codes & _KEYED_IN) == (_KEYED | basis << 1)]
+        return mine & np.uint8(1)
+
+
+_KEYED: Final = 1 << 4
+_KEYED_IN: Final = np.uint8(_KEYED | 1 << 1)
+
+
+def rounds_of(basis: Bits, intensity_class: Bits, bit: Bits, keyed: Mask) -> Rounds:
+    """Rounds of columns of one length."""
+    codes: Bits = bit | basis << np.uint8(1) | intensity_class << np.uint8(2)
+    return Rounds(codes | keyed.astype(np.uint8) << np.uint8(4))
 
 
 def joined_rounds(parts: Sequence[Rounds]) -> Rounds:
     """Rounds of consecutive parts as one table; an empty one of none."""
-    empty = np.empty(0, np.uint8)
-    return Rounds(
-        basis=np.concatenate([empty, *(part.basis for part in parts)]),
-        intensity_class=np.concatenate([empty, *(part.intensity_class for part in parts)]),
-        bit=np.concatenate([empty, *(part.bit for part in parts)]),
-        keyed=np.concatenate([empty.astype(np.bool_), *(part.keyed for part in parts)]),
-    )
+    return Rounds(np.concatenate([np.empty(0, np.uint8), *(part.codes for part in parts)]))
 
 
 def sift_at_satellite(
@@ -69,7 +98,7 @@ def sift_at_satellite(
         is_vacuum=to_bytes((classes[classes != SIGNAL] == VACUUM).astype(np.uint8)),
         values=to_bytes(bit[~keyed]),
     )
-    return Rounds(basis, classes, bit, keyed), settings.bit[~keep], answer
+    return rounds_of(basis, classes, bit, keyed), settings.bit[~keep], answer
 
 
 def sift_at_station(
@@ -90,7 +119,7 @@ def sift_at_station(
     keyed = _keyed(basis, classes, parameters)
     wrong = np.zeros(bit.size, dtype=np.bool_)
     wrong[~keyed] = bits_of(answer.values, int((~keyed).sum()), "sift answer") != bit[~keyed]
-    return Rounds(basis, classes, bit, keyed), wrong, keep
+    return rounds_of(basis, classes, bit, keyed), wrong, keep
 
 
 def crossed_at_station(

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -65,7 +65,7 @@ class Database:
         Within `work` of this thread, a part of it: durable when that is, and undone alone where it raises.
         """
         within = self._work is not None
-        with self.part() as connection, connection.begin_nested() if within else nullcontext():
+        with self.part() as connection, _undone_alone(connection) if within else nullcontext():
             yield connection
 
     @contextmanager
@@ -80,6 +80,7 @@ class Database:
             self._working.work = _Work(stack)
             stack.callback(self._working.__dict__.clear)
             yield
+            self._require_under_way()
 
     @contextmanager
     def part(self) -> Iterator[Connection]:
@@ -90,7 +91,17 @@ class Database:
             assert work is not None
             if work.connection is None:
                 work.connection = work.stack.enter_context(self._connection())
+            self._require_under_way()
             yield work.connection
+
+    def _require_under_way(self) -> None:
+        """SQLite undoes a whole change by itself where the disk fails it; whoever passed over that error must
+        not go on with what is left of it."""
+        work = self._work
+        if work is not None and work.connection is not None and not raw(work.connection).in_transaction:
+            raise ResourceError(
+                f"{self.path}: the change under way was undone by SQLite; nothing of it is kept"
+            )
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -136,6 +147,9 @@ class Database:
             self._engine.dispose()
             self._engine = None
         if self._lock_file is not None:
+            if os.getpid() == self._pid:  # a forked child shares the lock, and must leave it in place
+                with suppress(OSError):  # one left behind in a folder turned read-only does no harm
+                    Path(f"{self.path}.lock").unlink()
             os.close(self._lock_file)
             self._lock_file = None
 
@@ -146,6 +160,19 @@ class _Work:
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack
         self.connection: Connection | None = None
+
+
+@contextmanager
+def _undone_alone(connection: Connection) -> Iterator[None]:
+    """A part of a change that is undone alone where it raises, unless SQLite has undone the whole."""
+    savepoint = connection.begin_nested()
+    try:
+        yield
+    except BaseException:
+        if raw(connection).in_transaction:
+            savepoint.rollback()
+        raise
+    savepoint.commit()
 
 
 def raw(connection: Connection) -> sqlite3.Connection:
@@ -261,18 +288,35 @@ def _version(connection: Connection) -> int:
 
 
 def _take_lock(path: Path) -> int:
-    try:
-        descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ResourceError(f"{path}.lock: cannot create the lock file: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    """An exclusive lock on the file beside the store, which is there only while the store is open.
+
+    Whoever gives the lock back removes the file first; so a lock on a file that is no longer the one of that
+    name is none, and the next file is tried.
+    """
+    name = f"{path}.lock"
+    while True:
+        try:
+            descriptor = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ResourceError(f"{name}: cannot create the lock file: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise ResourceError(
+                f"{path}: another process has this store open for writing; stop it, or open for reading only"
+            ) from None
+        if _is_file(descriptor, name):
+            return descriptor
         os.close(descriptor)
-        raise ResourceError(
-            f"{path}: another process has this store open for writing; stop it, or open for reading only"
-        ) from None
-    return descriptor
+
+
+def _is_file(descriptor: int, name: str) -> bool:
+    """Whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), Path(name).stat())
+    except FileNotFoundError:
+        return False
 
 
 def _engine(driver: sqlite3.Connection, *, read_only: bool) -> Engine:

@@ -1,21 +1,67 @@
 """One pass put together, in memory: presets, contact, terminals, run, report."""
 
-from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contact
-from satqkd.mission.course import course_of, site_of
-from satqkd.mission.fading import Fading
-from satqkd.mission.files import evidence_rows, read_protocol, read_traffic, write_pass_folder, write_whole
-from satqkd.mission.foretold import expected_key
-from satqkd.mission.gain import PassCounts, PoolingGain, expected_pooling_gain, pooling_gain
-from satqkd.mission.planning import link_budget
-from satqkd.mission.recording import (
-    RecordedPass,
-    distill_recording,
-    equals_live,
-    open_recording,
-    record_pass,
-)
-from satqkd.mission.report import NodeReport, PassReport
-from satqkd.mission.run_pass import ensure_authentication, fly, open_store, run_pass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from satqkd.mission.contact import Contact, choose_pass, contact_of, make_contact
+    from satqkd.mission.course import course_of, site_of
+    from satqkd.mission.fading import Fading
+    from satqkd.mission.files import (
+        evidence_rows,
+        read_protocol,
+        read_traffic,
+        write_pass_folder,
+        write_whole,
+    )
+    from satqkd.mission.foretold import expected_key
+    from satqkd.mission.gain import PassCounts, PoolingGain, expected_pooling_gain, pooling_gain
+    from satqkd.mission.planning import link_budget
+    from satqkd.mission.recording import (
+        RecordedPass,
+        distill_recording,
+        equals_live,
+        open_recording,
+        record_pass,
+    )
+    from satqkd.mission.report import NodeReport, PassReport
+    from satqkd.mission.run_pass import ensure_authentication, fly
+    from satqkd.mission.satellite_end import open_store
+else:
+    from satqkd.doors import opened_when_used
+
+    __getattr__ = opened_when_used(
+        __name__,
+        {
+            "Contact": "contact",
+            "Fading": "fading",
+            "NodeReport": "report",
+            "PassCounts": "gain",
+            "PassReport": "report",
+            "PoolingGain": "gain",
+            "RecordedPass": "recording",
+            "choose_pass": "contact",
+            "contact_of": "contact",
+            "course_of": "course",
+            "distill_recording": "recording",
+            "ensure_authentication": "run_pass",
+            "equals_live": "recording",
+            "evidence_rows": "files",
+            "expected_key": "foretold",
+            "expected_pooling_gain": "gain",
+            "fly": "run_pass",
+            "link_budget": "planning",
+            "make_contact": "contact",
+            "open_recording": "recording",
+            "open_store": "satellite_end",
+            "pooling_gain": "gain",
+            "read_protocol": "files",
+            "read_traffic": "files",
+            "record_pass": "recording",
+            "site_of": "course",
+            "write_pass_folder": "files",
+            "write_whole": "files",
+        },
+    )
 
 __all__ = [
     "Contact",
@@ -43,7 +89,6 @@ __all__ = [
     "read_protocol",
     "read_traffic",
     "record_pass",
-    "run_pass",
     "site_of",
     "write_pass_folder",
     "write_whole",

@@ -35,15 +35,8 @@ from satqkd.mission.files import write_pass_folder, write_pass_report
 from satqkd.mission.pools import refuse_pooling
 from satqkd.mission.recorded_contact import RecordedContact
 from satqkd.mission.report import PassReport
-from satqkd.mission.run_pass import (
-    Progress,
-    fly_terminals,
-    open_stores,
-    satellite_terminal,
-    station_terminal,
-    twin_receiver,
-    twin_transmitter,
-)
+from satqkd.mission.run_pass import Progress, fly_terminals, open_stores, station_terminal, twin_receiver
+from satqkd.mission.satellite_end import satellite_terminal, twin_transmitter
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
 from satqkd.randomness import stream_bytes

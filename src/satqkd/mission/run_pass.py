@@ -17,10 +17,7 @@ from satqkd.devices import (
     EveAccount,
     EveSpec,
     Receiver,
-    Transmitter,
     TwinReceiver,
-    TwinTransmitter,
-    header_of,
     parse_eve,
 )
 from satqkd.distill.authenticate import pass_key_bits
@@ -35,6 +32,7 @@ from satqkd.mission.files import write_node_report
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.pace import Pace
 from satqkd.mission.report import PassReport, pass_report, with_pace
+from satqkd.mission.satellite_end import TWIN, open_store, satellite_terminal
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
 from satqkd.mission.terminal import NO_TRAFFIC, TICKS_PER_S
@@ -43,15 +41,6 @@ from satqkd.sky import format_utc
 
 Progress = Callable[[float, float], None]
 """Called with pass time and its end once a second of pass time."""
-TWIN = "twin"
-
-
-def twin_transmitter(contact: Contact, seed: int) -> TwinTransmitter:
-    """The satellite's half of the twin's dice."""
-    craft, memory_s = contact.satellite, contact.satellite.source_memory_s
-    horizon_slots = None if memory_s is None else int(memory_s * craft.source.pulse_rate_hz)
-    key = key_words(seed, "twin", "dice")
-    return TwinTransmitter(craft.source, key, header_of(craft), horizon_slots=horizon_slots)
 
 
 def twin_receiver(contact: Contact, seed: int, eve: EveSpec | None = None) -> TwinReceiver:
@@ -67,31 +56,6 @@ def twin_receiver(contact: Contact, seed: int, eve: EveSpec | None = None) -> Tw
         seed=seed,
         slots=contact.slots,
         eve=eve,
-    )
-
-
-def satellite_terminal(
-    contact: Contact,
-    protocol: Protocol,
-    store: KeyStore,
-    *,
-    seed: int,
-    transmitter: Transmitter | None = None,
-    origin: str = TWIN,
-    randbytes: RandBytes = secrets.token_bytes,
-    traffic: Traffic = NO_TRAFFIC,
-    log: Callable[[dict[str, Any]], None] = lambda line: None,
-) -> SatelliteTerminal:
-    """A satellite whose source is the twin, or another transmitter with its own `origin`."""
-    return SatelliteTerminal(
-        contact,
-        contact.parameters(protocol, seed=seed),
-        transmitter=twin_transmitter(contact, seed) if transmitter is None else transmitter,
-        store=store,
-        origin=origin,
-        randbytes=randbytes,
-        traffic=traffic,
-        log=log,
     )
 
 
@@ -305,12 +269,6 @@ def refuse_flown(satellite: KeyStore, station: KeyStore, parameters: Parameters)
             f"pass {parameters.pass_id} is in the stores {satellite.path} and {station.path} already; take "
             f"another folder, pass or seed"
         )
-
-
-def open_store(folder: Path, node: str) -> KeyStore:
-    """The store of a node in a folder, made where there is none."""
-    path = folder / f"{node}.sqlite"
-    return KeyStore.open(path, node_id=node) if path.exists() else KeyStore.create(path, node)
 
 
 def ensure_authentication(one: KeyStore, other: KeyStore, contact: FlownContact, protocol: Protocol) -> None:

@@ -12,7 +12,6 @@ from satqkd.distill.satellite_session import SatelliteSession, SettingsSource
 from satqkd.errors import LocalProtocolError
 from satqkd.keys import AuthenticationPool, KeyStore
 from satqkd.lasercom import Direction
-from satqkd.mission.clock import KeyedSlots
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
 from satqkd.mission.terminal import NO_TRAFFIC, LogEvent, Terminal
@@ -50,8 +49,7 @@ class SatelliteTerminal(Terminal):
         traffic: Traffic = NO_TRAFFIC,
         log: LogEvent = lambda line: None,
     ) -> None:
-        header = parameters.header
-        self._transmitter = transmitter if header is None else KeyedSlots(transmitter, header)
+        self._transmitter = _keyed(transmitter, parameters)
         self._randbytes = randbytes
         super().__init__(
             contact, parameters, peer=parameters.station, store=store, origin=origin, traffic=traffic, log=log
@@ -85,3 +83,13 @@ class SatelliteTerminal(Terminal):
 
     def _work(self, now_s: float) -> None:
         """The source runs by itself; its settings are asked for when slots are announced."""
+
+
+def _keyed(transmitter: Transmitter, parameters: Parameters) -> Transmitter:
+    """Answers for no slot of a public header, where there is one."""
+    if parameters.header is None:
+        return transmitter
+    # Here, because the clock of a pass is a station's business but for this.
+    from satqkd.mission.clock import KeyedSlots
+
+    return KeyedSlots(transmitter, parameters.header)

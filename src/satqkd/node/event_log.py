@@ -21,11 +21,11 @@ class EventLog:
     """
 
     def __init__(self, path: Path, epoch: datetime, node: str) -> None:
-        self._epoch, self._node = epoch, node
+        self._path, self._epoch, self._node = path, epoch, node
         self.begun = path.exists() and path.stat().st_size > 0
         """The file held events before: an earlier start of this process wrote them."""
         try:
-            self._file = path.open("ab")
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise ResourceError(f"{path}: cannot be written ({error.strerror})") from None
 
@@ -42,7 +42,15 @@ class EventLog:
         self.write({"t_s": round(now_s, 3), "node": self._node, "stage": stage, "event": event, **counts})
 
     def write(self, line: dict[str, Any]) -> None:
-        """Add UTC to a line and append it."""
+        """Add UTC to a line and append it. Raises ResourceError where the disk takes no more."""
         utc = format_utc(self._epoch + timedelta(seconds=line["t_s"]))
-        self._file.write(msgspec.json.encode({"t_s": line["t_s"], "utc": utc, **line}) + b"\n")
-        self._file.flush()
+        data = msgspec.json.encode({"t_s": line["t_s"], "utc": utc, **line}) + b"\n"
+        try:
+            whole = self._file.write(data) == len(data)
+        except OSError as error:
+            raise self._full(error.strerror) from None
+        if not whole:
+            raise self._full("a line found room in part")
+
+    def _full(self, why: str | None) -> ResourceError:
+        return ResourceError(f"{self._path}: cannot be written ({why}); make room, and start the node again")

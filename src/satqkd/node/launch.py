@@ -21,12 +21,8 @@ from satqkd.devices import EveAccount
 from satqkd.errors import ConfigError, Error, KeyStoreError, LinkError
 from satqkd.mission.files import EVE_FILE
 from satqkd.mission.report import NodeReport, PassReport, pass_report, with_pace
-from satqkd.mission.run_pass import (
-    TWIN,
-    ensure_authentication,
-    open_store,
-    refuse_flown,
-)
+from satqkd.mission.run_pass import ensure_authentication, refuse_flown
+from satqkd.mission.satellite_end import TWIN, open_store
 from satqkd.node.emulator import EmulatorReport
 from satqkd.node.line import bound_socket
 from satqkd.node.run_config import Role, RunConfig, write_run_config

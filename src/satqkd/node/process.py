@@ -11,16 +11,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from satqkd.devices import EveAccount, parse_eve
+from satqkd.devices import EveAccount
+from satqkd.keys import KeyStore
 from satqkd.mission.contact import Contact
 from satqkd.mission.files import EVE_FILE, write_node_report, write_whole
 from satqkd.mission.report import NodeReport
-from satqkd.mission.run_pass import (
-    nobody,
-    open_store,
-    satellite_terminal,
-    twin_station,
-)
+from satqkd.mission.satellite_end import open_store, satellite_terminal
 from satqkd.mission.terminal import Terminal
 from satqkd.node.board import Board
 from satqkd.node.event_log import EventLog
@@ -67,29 +63,11 @@ def take_part(
         EventLog(config.directory / f"events.{role}.jsonl", contact.epoch, role) as log,
     ):
         watch = Watch(role, name, contact, config.protocol.blocks, store, log, board, next_pass_utc)
-        told_by_eve: Callable[[], EveAccount | None] = nobody
-        terminal: Terminal
         with watch.failures():
             if role == "satellite":
-                terminal = satellite_terminal(
-                    contact,
-                    config.protocol,
-                    store,
-                    seed=config.seed,
-                    traffic=config.traffic,
-                    log=watch.write,
-                )
+                terminal, told_by_eve = _satellite(config, contact, store, watch)
             else:
-                eve = None if config.eve is None else parse_eve(config.eve)
-                terminal, told_by_eve = twin_station(
-                    contact,
-                    config.protocol,
-                    store,
-                    seed=config.seed,
-                    eve=eve,
-                    traffic=config.traffic,
-                    log=watch.write,
-                )
+                terminal, told_by_eve = _station(config, contact, store, watch)
             watch.follow(terminal)
             ending = _follow(config, contact, terminal, role, stop, watch)
         cpu_s, max_rss_mib = used_resources()
@@ -100,6 +78,34 @@ def take_part(
             write_whole(config.directory / EVE_FILE, msgspec.json.encode(account))
         watch.end(stopped=ending is Ending.STOPPED)
         return NodeEnd(report, ending is Ending.STOPPED, terminal.finished)
+
+
+WithEve = tuple[Terminal, Callable[[], EveAccount | None]]
+"""A terminal, and what tells of the attacker on its light when the pass is over."""
+
+
+def _satellite(config: RunConfig, contact: Contact, store: KeyStore, watch: Watch) -> WithEve:
+    terminal = satellite_terminal(
+        contact, config.protocol, store, seed=config.seed, traffic=config.traffic, log=watch.write
+    )
+    return terminal, lambda: None
+
+
+def _station(config: RunConfig, contact: Contact, store: KeyStore, watch: Watch) -> WithEve:
+    # Here, so that a satellite's process loads nothing of a station.
+    from satqkd.devices import parse_eve
+    from satqkd.mission.run_pass import twin_station
+
+    eve = None if config.eve is None else parse_eve(config.eve)
+    return twin_station(
+        contact,
+        config.protocol,
+        store,
+        seed=config.seed,
+        eve=eve,
+        traffic=config.traffic,
+        log=watch.write,
+    )
 
 
 def _follow(

@@ -22,6 +22,7 @@ from satqkd.mission.terminal import Terminal
 from satqkd.node.board import Board, NodeStatus, State
 from satqkd.node.event_log import EventLog
 from satqkd.node.line import used_resources
+from satqkd.node.memory import give_back_free_memory
 from satqkd.sky import format_utc
 
 TELEMETRY_S: Final = 10.0
@@ -109,6 +110,7 @@ class Watch:
 
     def _tell_telemetry(self, now_s: float) -> None:
         assert self._terminal is not None
+        give_back_free_memory()
         cpu_s, _ = used_resources()
         self._log.log(
             now_s,
