@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 OUT ?= satqkd-out/demo
 PICTURES ?= satqkd-out
 SEED ?= 1
+# Of the simulator of passes, beside the other long tests.
+SOAK_SECONDS ?= 3600
 
 .PHONY: demo test dev soak bench clean
 
@@ -30,7 +32,7 @@ test: $(VENV)/.dev
 	$(BIN)/pytest -n 2
 
 soak: $(VENV)/.dev
-	$(BIN)/pytest -m soak
+	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/pytest -m soak
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/passes.py

@@ -76,7 +76,8 @@ class AuthenticationError(RemoteProtocolError):
 
 
 class ForgedMessage(AuthenticationError):  # noqa: N818
-    """A message whose code on line does not fit, before anything was done with it: it may be said again."""
+    """A message whose code on line does not fit, or before which one is missing that was replaced on its way;
+    nothing was done with it: it may be said again."""
 
 
 class KeyStoreError(Error):

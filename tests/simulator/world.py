@@ -47,6 +47,13 @@ class Guest(Protocol):
         """What does not hold of the guest when all is over, in words."""
 
 
+class OnTheLink(Protocol):
+    """Who sees every datagram on its way, and says what arrives in its place."""
+
+    def arrives(self, way: str, now_s: float, datagrams: list[bytes]) -> list[bytes]:
+        """Way: "down" to the station, or "up"."""
+
+
 class TableStation(StationTerminal):
     """A station whose clicks come with their slots."""
 
@@ -93,6 +100,8 @@ class World:
     def __init__(self, plan: Plan, *, guests: Sequence[Guest] = ()) -> None:
         self.plan, self.guests = plan, guests
         self.history = History()
+        self.attackers: dict[int, OnTheLink] = {}
+        """By contact: who sits on its classical link."""
         self.dead_ways: dict[int, str] = {}
         """By contact: "down" or "up" where nothing comes through that way."""
         names = ["sat", *dict.fromkeys(flight.station for flight in plan.flights)]
@@ -152,7 +161,7 @@ class Contact:
             now_s = tick / TICKS_PER_S
             self._arm(now_s)
             said = [
-                self._step(node, now_s, self.link.due(way, now_s))
+                self._step(node, now_s, self._due(way, now_s))
                 for node, way in zip(self.ends, (UP, DOWN), strict=True)
             ]
             for way, datagrams in zip((DOWN, UP), said, strict=True):
@@ -161,6 +170,10 @@ class Contact:
             if not self.falls and all(each.over or self._done(each) for each in self.ends):
                 break
         self._account()
+
+    def _due(self, way: str, now_s: float) -> list[bytes]:
+        due, attacker = self.link.due(way, now_s), self.world.attackers.get(self.flight.number)
+        return due if attacker is None else attacker.arrives(way, now_s, due)
 
     def _done(self, node: Node) -> bool:
         return node.terminal is not None and node.terminal.finished

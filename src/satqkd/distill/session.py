@@ -3,9 +3,9 @@
 No input or output: `receive(data, now_s)`, `next_event()`, `data_to_send()`; the station's session adds
 `announce` and `end_block`. There are no timers: silence is the laser link's and the node's business. Times
 are pass time, seconds since slot 0 on the satellite's clock. Messages arrive in order; one that was taken
-before is dropped, a gap ends the session. A node handles the events, and makes `inputs()` and `memory()`
-durable, before it sends what the session wants sent: commit, then speak. From both a session is taken up
-again after a crash, as if there had been none.
+before is dropped, one after a gap is refused and may come again. A node handles the events, and makes
+`inputs()` and `memory()` durable, before it sends what the session wants sent: commit, then speak. From both
+a session is taken up again after a crash, as if there had been none.
 """
 
 from collections import deque
@@ -139,8 +139,9 @@ class Session:
     def receive(self, data: bytes, now_s: float) -> None:
         """Take one message of the peer; one taken before has no effect.
 
-        Raises ForgedMessage, before anything changes, where the code on line does not fit: the true message
-        may still come. RemoteProtocolError and any other AuthenticationError are final.
+        Raises ForgedMessage, before anything changes, where the code on line does not fit or a message is
+        missing before this one: the true message may still come. RemoteProtocolError and any other
+        AuthenticationError are final.
         """
         envelope = self._open(data)
         if envelope is None:
@@ -363,7 +364,10 @@ class Session:
                 f"expected pass {self.parameters.pass_id}, got a message of {envelope.pass_id}"
             )
         if envelope.sequence > self._received:
-            raise RemoteProtocolError(f"expected message {self._received}, got {envelope.sequence}")
+            raise ForgedMessage(
+                f"{self.peer}: expected message {self._received}, got {envelope.sequence}: something "
+                f"else was put in the place of what is missing"
+            )
         if envelope.sequence < self._received:
             return None
         self._received += 1
