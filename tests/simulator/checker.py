@@ -114,7 +114,9 @@ def books(world: "World") -> list[str]:
         added = sum(8 * len(event.what["key"]) for event in history.of("add") if event.node == name)
         used = sum(8 * len(event.what["key"]) for event in history.of("use") if event.node == name)
         used += sum(event.what["bits"] for event in history.of("skip") if event.node == name)
-        if (report.distilled_bits, report.spent_bits) != (added, used):
+        # Key for users' messages is taken and made within the store; the ledger's own check counts it.
+        at_door = (report.distilled_bits, report.spent_bits) == (added, used)
+        if not (at_door or (world.guests and report.distilled_bits >= added and report.spent_bits >= used)):
             faults.append(
                 f"{name}: the store tells {report.distilled_bits} bits in and {report.spent_bits} used, "
                 f"{added} and {used} went through its door"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from simulator.checker import violations
 from simulator.dice import Plan, plan_of
+from simulator.mail import SETTINGS, Mail, carries_mail
 from simulator.reached import reached_by_all
 from simulator.world import World
 
@@ -45,7 +46,8 @@ def new_total() -> Total:
 
 def faults_of(plan: Plan) -> tuple[World, list[str]]:
     """The world of a plan when all is over, and what does not hold of it."""
-    world = World(plan)
+    mail = carries_mail(plan.seed)
+    world = World(plan, guests=[Mail(plan.seed)], traffic=SETTINGS) if mail else World(plan)
     try:
         world.run()
     except Exception as error:

@@ -18,6 +18,8 @@ REACHED = (
     "station taken up again",
     "satellite goes on with an earlier pass",
     "block after a contact: unconfirmed above, confirmed below",
+    "message delivered",
+    "message refused",
 )
 """What forty seeds must have seen at least once, or they test nothing."""
 

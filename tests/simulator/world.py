@@ -13,13 +13,14 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 import satqkd.distill.block as block_module
+from satqkd.config import Traffic
 from satqkd.errors import KeyExhausted, KeyNotFound, RemoteProtocolError
 from satqkd.keys import KeyStore, provision
 from satqkd.lasercom import FrameLoss
 from satqkd.mission.emulator import DOWN, UP, LaserLink
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
-from satqkd.mission.terminal import TICKS_PER_S, Terminal
+from satqkd.mission.terminal import NO_TRAFFIC, TICKS_PER_S, Terminal
 from satqkd.randomness import stream_bytes
 from satqkd.results import KeyLength
 from simulator.contact import TableContact, contact_of_flight
@@ -97,8 +98,8 @@ class Node:
 class World:
     """All of it."""
 
-    def __init__(self, plan: Plan, *, guests: Sequence[Guest] = ()) -> None:
-        self.plan, self.guests = plan, guests
+    def __init__(self, plan: Plan, *, guests: Sequence[Guest] = (), traffic: Traffic = NO_TRAFFIC) -> None:
+        self.plan, self.guests, self.traffic = plan, guests, traffic
         self.history = History()
         self.attackers: dict[int, OnTheLink] = {}
         """By contact: who sits on its classical link."""
@@ -213,6 +214,7 @@ class Contact:
         settings: dict[str, Any] = {
             "store": store,
             "origin": "twin",
+            "traffic": self.world.traffic,
             "log": lambda line: self._log(node, line),
         }
         terminal: Terminal
