@@ -118,7 +118,7 @@ def test_unused_bits_of_the_seed_do_not_matter(method: Method) -> None:
 def test_memory_stays_in_the_stated_bound(n: int, m: int, method: Method) -> None:
     bits, seed = case(n)
     amplify(bits[:100], 50, seed[:13], method=method)  # compiled, tables made
-    bound = 2 * n + m + 56 * max(1 << 19, n // 8) if method == "fft" else 2 * n + 2 * m + 65_536
+    bound = 2 * n + m + 56 * (1 << 19) if method == "fft" else 2 * n + 2 * m + 65_536
     tracemalloc.start()
     try:
         amplify(bits, m, seed, method=method)

@@ -165,7 +165,7 @@ class Recording:
 
 
 RECEIVER = ("satqkd.mission.run_pass", "satqkd.devices", "satqkd.devices.twin"), "TwinReceiver"
-TRANSMITTER = ("satqkd.mission.run_pass", "satqkd.devices", "satqkd.devices.twin"), "TwinTransmitter"
+TRANSMITTER = ("satqkd.mission.satellite_end", "satqkd.devices", "satqkd.devices.twin"), "TwinTransmitter"
 SETTINGS = ("satqkd.devices", "satqkd.devices.twin", "satqkd.devices.dice"), "settings_of"
 
 

@@ -95,8 +95,9 @@ def test_the_recorded_pass_is_the_live_one(live: tuple[Path, PassReport], flight
 def test_files_alone_give_the_live_key_bit_for_bit(
     live: tuple[Path, PassReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("satqkd.mission.run_pass", "satqkd.devices", "satqkd.devices.twin"):
-        for name in ("TwinReceiver", "TwinTransmitter"):
+    homes = {"TwinReceiver": "satqkd.mission.run_pass", "TwinTransmitter": "satqkd.mission.satellite_end"}
+    for name, home in homes.items():
+        for module in (home, "satqkd.devices", "satqkd.devices.twin"):
             monkeypatch.setattr(sys.modules[module], name, without_dice)
     monkeypatch.setattr(sys.modules["satqkd.devices.twin"], "settings_of", without_dice)
     with pytest.raises(AssertionError, match="dice"):

@@ -33,9 +33,9 @@ _METHODS: Final = get_args(Method)
 _ROUNDING_GUARD: Final = 0.05
 _SMALLEST_BLOCK: Final = 1 << 16
 _LARGEST_BLOCK: Final = 1 << 18
-_MOST_PARTS: Final = 16
-"""Of an input that is longer than so many of the largest blocks: their number squared is the work, their size
-the memory."""
+_LONG: Final = 1 << 22
+"""Longer inputs are cut in four, for speed: blocks' number squared is the work, their size the memory. The
+largest string of a pass with both bases keyed is shorter, so that the satellite stays small."""
 _kernel_is_ready = False
 
 
@@ -72,8 +72,8 @@ def amplify(bits: Bits, secret_bits: int, seed: bytes, *, method: Method = "auto
     method: `auto` is `clmul` once `warm_up` has run, else `fft`: the kernel was the faster at every size
     measured, so size does not enter. `clmul` uses the CPU's carry-less multiplication, or on a CPU without,
     integer multiplications; `portable` uses the latter everywhere.
-    Memory besides the arguments, with m = secret_bits: FFT about 2 n + m + 56 N bytes, N about 2^19, or n / 8
-    where that is longer, the length of one transform; kernel at most 2 n + 2 m + 65 536 bytes.
+    Memory besides the arguments, with m = secret_bits: FFT about 2 n + m + 56 N bytes, N about 2^19, for n
+    above 2^22 n / 2, the length of one transform; kernel at most 2 n + 2 m + 65 536 bytes.
     Raises LocalProtocolError on wrong sizes, and, with no output, when rounding cannot be trusted.
     """
     needed = seed_bits_needed(bits.size, secret_bits)
@@ -110,7 +110,8 @@ def _rows_by_kernel(seed: bytes, tail: Bits, n_rows: int, method: Method) -> Bit
 
 def _rows_by_fft(diagonal: Bits, tail: Bits, n_rows: int) -> Bits:
     rows = np.empty(n_rows, np.uint8)
-    largest = max(_LARGEST_BLOCK, (n_rows + tail.size) // _MOST_PARTS)
+    n_bits = n_rows + tail.size
+    largest = n_bits // 4 if n_bits > _LONG else _LARGEST_BLOCK
     for start in range(0, n_rows, largest):
         part = rows[start : start + largest]
         part[:] = _toeplitz_rows(diagonal[start:], tail, part.size)
