@@ -147,6 +147,7 @@ class MortalPass:
             up = self.ends["station"].step(now_s, self.arrived(DOWN, now_s), self.down_s)
             self.link.submit(DOWN, down, now_s)
             self.link.submit(UP, up, now_s)
+            self.ended_s = now_s
             alive = [each.terminal for each in self.ends.values()]
             if not left and all(each is not None and each.finished for each in alive):
                 return
@@ -320,6 +321,31 @@ def test_a_block_that_the_satellite_never_heard_confirmed_is_at_the_next_contact
             states = link_key(store)[1]
             assert set(states) == {f"{each.pass_id}.block0" for each in (first, second)}
             assert set(states.values()) == {"confirmed"}
+
+
+@pytest.mark.parametrize("way", [UP, DOWN])
+def test_an_end_that_missed_the_last_receipt_is_told_at_the_next_contact(
+    flown: Flown, entered_s: dict[str, dict[str, float]], way: str
+) -> None:
+    """Both hold the key, the pass is over at one end alone; a day later it is so at both, soon."""
+    from_s = max(each["finished"] for each in entered_s.values())
+
+    def no_last_receipt(direction: str, now_s: float, data: bytes) -> bool:
+        return direction == way and now_s >= from_s + 0.05
+
+    first = flown({}, folder="stores", lost=no_last_receipt)
+    folder = first.above.path.parent
+    waiting = {"satellite": way == UP, "station": way == DOWN}
+    for end, peer in (("satellite", "toy-station"), ("station", "toy-satellite")):
+        with open_store(folder, f"toy-{end}") as store:
+            left = [row.pass_id for row in Journal(store, peer).unfinished()]
+            assert left == [first.pass_id] * waiting[end]
+    second = flown({}, folder="stores", days_later=1, seed=2)
+    assert second.ended_s < second.contact.link_end_s - 1
+    for end, peer in (("satellite", "toy-station"), ("station", "toy-satellite")):
+        with open_store(folder, f"toy-{end}") as store:
+            assert Journal(store, peer).unfinished() == []
+            assert set(link_key(store)[1].values()) == {"confirmed"}
 
 
 def test_a_pass_whose_link_broke_in_the_light_gives_its_key_at_the_next_contact(flown: Flown) -> None:

@@ -251,10 +251,18 @@ class TestBiasCurrent:
         assert [only(found, block).alarm for block in range(2)] == [False, True]
 
     def test_a_reading_counts_for_the_block_in_whose_light_it_ended(self) -> None:
-        rows = BiasReadings(np.array([1.9, 2.0, 2.1]), np.array([[1e-6] * 4, [9e-5] * 4, [1e-6] * 4]))
-        found = monitors(self.LIMITS, rows=rows)
-        found.read_currents(4.0)
-        assert [only(found, block).alarm for block in range(2)] == [True, False]
+        t_s = np.array([0.0, 1.9, 2.0, 2.1, 4.1])
+        for bright, alarms in (
+            (0, [True, False]),
+            (2, [True, False]),
+            (3, [False, True]),
+            (4, [False, True]),
+        ):
+            current_a = np.full((5, 4), 1e-6)
+            current_a[bright, 2] = 9e-5
+            found = monitors(self.LIMITS, rows=BiasReadings(t_s, current_a))
+            found.read_currents(5.0)
+            assert [only(found, block).alarm for block in range(2)] == alarms
 
     def test_a_limit_needs_to_know_what_a_current_shows(self) -> None:
         with pytest.raises(ConfigError, match="expected bright_light with it"):

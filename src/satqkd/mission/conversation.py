@@ -30,7 +30,7 @@ from satqkd.distill.outcome import (
 )
 from satqkd.distill.parameters import Parameters
 from satqkd.distill.session import Session
-from satqkd.errors import ConfigError, RemoteProtocolError
+from satqkd.errors import ConfigError, KeyNotFound, RemoteProtocolError
 from satqkd.keys import Journal, KeyStore
 from satqkd.keys.journal import ACCOUNT, INPUT, NO_BLOCK, ConversationRow
 from satqkd.lasercom import Endpoint, Priority
@@ -40,6 +40,9 @@ from satqkd.sky import format_utc, parse_utc
 
 RECEIPT_S: Final = 0.25
 """A receipt a quarter of a second is enough: it only tells what need not be said again."""
+Written = tuple[float, Memory, bytes]
+"""Pass time of the last tick written down, memory, and of a pass that is over the last receipt, which is no
+secret: whoever waits for it in vain asks at a later contact, when its key is gone."""
 LogLine = Callable[..., None]
 """Called with pass time, stage, event and counts."""
 MakeSession = Callable[[Parameters, KeptBlocks, Remembered | None], Session]
@@ -108,7 +111,7 @@ class Conversation:
             self.account.add(msgspec.msgpack.decode(data, type=Note))
         inputs = self._journal.entries(pass_id, INPUT)
         written = self._journal.memory(pass_id) or b""
-        self.worked_s, memory = msgspec.msgpack.decode(written, type=tuple[float, Memory])
+        self.worked_s, memory, _ = msgspec.msgpack.decode(written, type=Written)
         first = next(self._journal.outbox(pass_id, start=0), (memory.sent, b""))[0]
         self._offered = self._taken = first
         return Remembered(memory, tuple(msgspec.msgpack.decode(data, type=Input) for data in inputs))
@@ -169,7 +172,7 @@ class Conversation:
             self._fresh.append((number, data))
         encoded = msgspec.msgpack.encode(memory)
         if encoded != self._written:
-            self._journal.remember(pass_id, msgspec.msgpack.encode((now_s, memory)))
+            self._journal.remember(pass_id, msgspec.msgpack.encode((now_s, memory, b"")))
             self._written, self.worked_s = encoded, now_s
         if self.finished:
             self._close("")
@@ -193,7 +196,8 @@ class Conversation:
         self.account.add(note)
         self._journal.append(self.parameters.pass_id, NO_BLOCK, ACCOUNT, msgspec.msgpack.encode(note))
         without_key = msgspec.structs.replace(self.session.memory(), pass_key=b"")
-        memory = msgspec.msgpack.encode((self.worked_s, without_key))
+        last_receipt = b"" if reason else self.session.receipt()
+        memory = msgspec.msgpack.encode((self.worked_s, without_key, last_receipt))
         self._journal.close(self.parameters.pass_id, memory=memory, reason=reason)
         self.closed, self.failure = True, reason
 
@@ -290,6 +294,18 @@ class Conversation:
             allocator=self.parameters.satellite,
             now_utc=self.end_utc(event.block),
         )
+
+
+def stored_receipt(journal: Journal, pass_id: str) -> bytes:
+    """The last word about a pass that ended well here: all was taken. Empty for any other."""
+    try:
+        row = journal.find(pass_id)
+    except KeyNotFound:
+        return b""
+    if row is None or row.state != "closed":
+        return b""
+    _, _, receipt = msgspec.msgpack.decode(journal.memory(pass_id) or b"", type=Written)
+    return bytes(receipt)
 
 
 def stored_epoch(row: ConversationRow) -> datetime:

@@ -96,8 +96,9 @@ class StationMonitors:
         if self._limits.bias_current_limit_a is None or not isinstance(self._receiver, Monitored):
             return
         rows = self._receiver.readings(until_s)
-        block = np.searchsorted(self._edges, np.ceil(rows.t_s * self._rate_hz), "left") - 1
-        for each in set(block.clip(0, len(self._edges) - 2).tolist()):
+        ended = np.searchsorted(self._edges, np.ceil(rows.t_s * self._rate_hz), "left") - 1
+        block = ended.clip(0, len(self._edges) - 2)  # before the first slot and after the last, too
+        for each in set(block.tolist()):
             mine = np.flatnonzero(block == each)
             row, detector = divmod(int(np.argmax(rows.current_a[mine])), 4)
             self._add(
