@@ -16,6 +16,7 @@ from satqkd.config import Detector, Polarisation, Protocol, Satellite, Station, 
 from satqkd.devices import Receiver
 from satqkd.keys import KeyStore
 from satqkd.mission import Contact, PassReport, contact_of, ensure_authentication, open_store, presets
+from satqkd.mission.contact import Window
 from satqkd.mission.emulator import LinkEmulator
 from satqkd.mission.report import pass_report
 from satqkd.mission.run_pass import refuse_flown, station_terminal, step_through
@@ -120,6 +121,7 @@ def fly_toy(
     before: Callable[[SatelliteTerminal, StationTerminal], None] = lambda one, other: None,
     lines: list[dict[str, Any]] | None = None,
     traffic: Traffic = NO_TRAFFIC,
+    window: Window | None = None,
     on_the_way: Callable[[str, float, bytes], bytes | None] = lambda direction, now_s, data: data,
 ) -> Flight:
     """Fly; `before` may change the terminals first, `lines` takes both event logs.
@@ -128,7 +130,7 @@ def fly_toy(
     """
     craft = toy_satellite() if satellite is None else satellite
     ground = toy_station() if station is None else station
-    contact = contact_of(craft, ground, AT_UTC)
+    contact = contact_of(craft, ground, AT_UTC, window=window)
     datagrams: list[Datagram] = []
     log: list[dict[str, Any]] = [] if lines is None else lines
     with open_store(folder, craft.name) as above, open_store(folder, ground.name) as below:

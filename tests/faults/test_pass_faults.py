@@ -14,6 +14,7 @@ from satqkd.distill.authenticate import pass_key_bits
 from satqkd.errors import KeyExhausted, RemoteProtocolError
 from satqkd.keys import KeyStore, provision
 from satqkd.mission import contact_of, open_store
+from satqkd.mission.contact import Window
 from satqkd.mission.emulator import LinkEmulator
 from satqkd.mission.run_pass import station_terminal, step_through
 from satqkd.mission.satellite_end import satellite_terminal
@@ -173,7 +174,8 @@ def test_messages_changed_on_purpose_cost_time_and_nothing_else(tmp_path: Path, 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_an_adversary_who_never_stops_leaves_no_key(tmp_path: Path, direction: str) -> None:
-    flight = fly_toy(tmp_path, on_the_way=forging(direction, np.inf))
+    window = Window(from_s=-10.0, to_s=25.0)
+    flight = fly_toy(tmp_path, window=window, on_the_way=forging(direction, np.inf))
     assert (flight.report.outcome, flight.report.keys_match) == ("no_key", False)
     assert flight.keys == ({}, {})
     for node in ("toy-satellite", "toy-station"):

@@ -73,6 +73,7 @@ CONTRACT = [
     "reason",
     "timings_s",
     "classical",
+    "traffic",
     "processes",
     "monitors",
     "eve",

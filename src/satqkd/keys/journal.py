@@ -34,6 +34,10 @@ NO_BLOCK: Final = -1
 _REMEMBER: Final = "INSERT OR REPLACE INTO memories (conversation_pk, bytes) VALUES (?, ?)"
 _APPEND: Final = "INSERT INTO journal (conversation_pk, block, sort, bytes) VALUES (?, ?, ?, ?)"
 _PUT: Final = "INSERT INTO unreceipted (conversation_pk, sequence, bytes) VALUES (?, ?, ?)"
+_NEXT: Final = (
+    "SELECT sequence, bytes FROM unreceipted WHERE conversation_pk = ? AND sequence >= ? "
+    "ORDER BY sequence LIMIT 16"
+)
 _TAKEN: Final = "DELETE FROM unreceipted WHERE conversation_pk = ? AND sequence < ?"
 
 
@@ -119,10 +123,10 @@ class Journal:
             raw(connection).execute(_PUT, (self._pk(connection, pass_id), sequence, message))
 
     def outbox(self, pass_id: str, *, start: int) -> Iterator[tuple[int, bytes]]:
-        """Messages from a number on that the peer is not known to have taken, one at a time."""
-        while (found := self._next(pass_id, start)) is not None:
-            yield found
-            start = found[0] + 1
+        """Messages from a number on that the peer is not known to have taken, read a few at a time."""
+        while found := self._next(pass_id, start):
+            yield from found
+            start = found[-1][0] + 1
 
     def taken(self, pass_id: str, until: int) -> None:
         """The peer has taken all messages before a number."""
@@ -141,12 +145,9 @@ class Journal:
             row = update(CONVERSATIONS).where(CONVERSATIONS.c.pk == pk)
             connection.execute(row.values(state=state, reason=reason))
 
-    def _next(self, pass_id: str, start: int) -> tuple[int, bytes] | None:
+    def _next(self, pass_id: str, start: int) -> list[tuple[int, bytes]]:
         with self._store.snapshot() as connection:
-            mine = UNRECEIPTED.c.conversation_pk == self._pk(connection, pass_id)
-            later = select(UNRECEIPTED).where(and_(mine, UNRECEIPTED.c.sequence >= start))
-            row = connection.execute(later.order_by(UNRECEIPTED.c.sequence).limit(1)).first()
-        return None if row is None else (row.sequence, bytes(row.bytes))
+            return raw(connection).execute(_NEXT, (self._pk(connection, pass_id), start)).fetchall()
 
     def _row(self, connection: Connection, pass_id: str) -> Row[Any] | None:
         return connection.execute(select(CONVERSATIONS).where(CONVERSATIONS.c.pass_id == pass_id)).first()
