@@ -32,7 +32,8 @@ test: $(VENV)/.dev
 	$(BIN)/pytest -n 2
 
 soak: $(VENV)/.dev
-	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/pytest -m soak
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -n 2
+	SOAK_SECONDS=$(SOAK_SECONDS) HYPOTHESIS_PROFILE=soak $(BIN)/pytest -m soak
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/passes.py
