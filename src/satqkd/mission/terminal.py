@@ -10,7 +10,6 @@ socket, no pacing: `run_pass` steps two of these in memory, the node room steps 
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
@@ -29,10 +28,10 @@ from satqkd.mission.conversation import (
     MakeSession,
     stored_epoch,
     stored_parameters,
-    stored_receipt,
 )
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.kept import KeptBlocks
+from satqkd.mission.last_words import LastWords
 from satqkd.mission.report import UNFINISHED, NodeReport, ResumedBlock
 from satqkd.mission.telemetry import Telemetry, TelemetryLine
 from satqkd.mission.user_traffic import STREAMS, UserTraffic
@@ -42,8 +41,6 @@ TICK_S: Final = 1 / TICKS_PER_S
 MAXIMUM_UNPROVEN: Final = 20
 """Messages that do not fit the shared key before any did: the stores are no pair. Once one did, those that
 do not are forged, and cost time alone: each starts the link anew, and the true one is said again."""
-MAXIMUM_STRAYS: Final = 64
-"""Passes that are looked up in a connection because somebody, anybody, spoke of them."""
 RETENTION: Final = timedelta(days=30)
 """An unfinished pass is gone on with for so long."""
 NO_TRAFFIC: Final = Traffic()
@@ -73,10 +70,7 @@ class Terminal(ABC):
         self._lines: list[dict[str, Any]] = []
         self._forged = 0
         self._connection = 0
-        self._strays: set[str] = set()
-        """Passes that are not open here and that the peer spoke of in this connection."""
-        self._last_words: deque[bytes] = deque()
-        """Receipts of passes that are over."""
+        self._last_words = LastWords(Journal(store, peer))
         self.earlier = self._earlier_conversations()
         spoken_for = {name for each in self.earlier for name in each.session.spoken_for}
         self.conversation = self._converse(parameters, contact.epoch, self._open_session, spoken_for)
@@ -155,7 +149,7 @@ class Terminal(ABC):
         if self._connection:
             for each in self._conversations():
                 each.speak(self._link, now_s)
-            self._speak_last_words()
+            self._last_words.speak(self._link)
             if not self._done:
                 self.telemetry.speak(self._link, self._telemetry(now_s))
             self.traffic.speak(self._link, now_s)
@@ -301,8 +295,7 @@ class Terminal(ABC):
         """The link starts, or one end of it started anew: say again what is not receipted."""
         self._connection = self._link.connection
         self.log(now_s, "link", "connected", connection=self._connection)
-        self._strays.clear()
-        self._last_words.clear()
+        self._last_words.connected()
         for each in self._conversations():
             each.reconnected()
         self.traffic.connected()
@@ -316,7 +309,7 @@ class Terminal(ABC):
         if not found:
             self.log(now_s, "link", "stray")
             if address is not None and not address.is_receipt:
-                self._answer_stray(address.pass_id)
+                self._last_words.asked(address.pass_id)
             return None
         conversation = found[0]
         if address is not None and address.is_receipt:
@@ -325,21 +318,6 @@ class Terminal(ABC):
         if conversation.closed:
             return None
         return self._hear(conversation, data, now_s)
-
-    def _answer_stray(self, pass_id: str) -> None:
-        """Say once more that all was taken of a pass that is over here: the peer may not have heard it."""
-        if pass_id in self._strays or len(self._strays) >= MAXIMUM_STRAYS:
-            return
-        self._strays.add(pass_id)
-        receipt = stored_receipt(Journal(self.store, self.peer), pass_id)
-        if receipt:
-            self._last_words.append(receipt)
-
-    def _speak_last_words(self) -> None:
-        while self._last_words:
-            if not self._link.room(len(self._last_words[0]), priority=Priority.DISTILLATION):
-                return
-            self._link.send(self._last_words.popleft(), priority=Priority.DISTILLATION)
 
     def _since_s(self, epoch: datetime) -> float:
         """How much later pass time is in a pass of this epoch than in this contact's."""
