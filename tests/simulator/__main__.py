@@ -5,11 +5,10 @@ PYTHONPATH=tests python -m simulator --seconds 60   as many as fit, from seed 0 
 """
 
 import argparse
-import itertools
 import sys
 
 from simulator.dice import plan_of
-from simulator.runner import faults_of, new_total, run_for
+from simulator.runner import faults_of, run_on_all_cores
 
 
 def main() -> int:
@@ -20,8 +19,8 @@ def main() -> int:
     parser.add_argument("--from", dest="first", type=int, default=0)
     arguments = parser.parse_args()
     if not arguments.seeds:
-        total = new_total()
-        print(run_for(arguments.seconds, itertools.count(arguments.first), total))
+        total, report = run_on_all_cores(arguments.seconds, arguments.first)
+        print(report)
         return int(bool(total.failed))
     failed = False
     for seed in arguments.seeds:

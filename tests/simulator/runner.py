@@ -1,9 +1,13 @@
 """Seeds one after the other, what they injected and reached, and how to see a failing one again."""
 
+import itertools
+import multiprocessing
+import os
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 from simulator.checker import violations
@@ -78,3 +82,24 @@ def run_for(seconds: float, seeds: Iterable[int], total: Total) -> str:
         if time.monotonic() - began_s > seconds:
             break
     return total.table(time.monotonic() - began_s, time.process_time() - cpu_s)
+
+
+def _part(seconds: float, first: int, step: int) -> tuple[Total, float]:
+    total, cpu_s = new_total(), time.process_time()
+    run_for(seconds, itertools.count(first, step), total)
+    return total, time.process_time() - cpu_s
+
+
+def run_on_all_cores(seconds: float, first: int) -> tuple[Total, str]:
+    """Seeds from a first on until the time is over, shared among processes; total and report."""
+    began_s, cores = time.monotonic(), os.cpu_count() or 1
+    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+        parts = list(pool.map(_part, [seconds] * cores, range(first, first + cores), [cores] * cores))
+    total = new_total()
+    for each, _ in parts:
+        total.seeds.extend(each.seeds)
+        total.passes.extend(each.passes)
+        total.faults.update(each.faults)
+        total.reached.update(each.reached)
+        total.failed.extend(each.failed)
+    return total, total.table(time.monotonic() - began_s, sum(cpu_s for _, cpu_s in parts))

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from simulator.dice import plan_of
-from simulator.runner import new_total, run_for, run_seed
+from simulator.runner import new_total, run_on_all_cores, run_seed
 
 QUICK = 40
 REACHED = (
@@ -44,8 +44,8 @@ def test_a_seed_is_one_run_on_any_machine() -> None:
 @pytest.mark.soak
 def test_an_hour_of_seeds() -> None:
     seconds = float(os.environ.get("SOAK_SECONDS", "3600"))
-    total = new_total()
-    print(run_for(seconds, iter(range(1000, 10**9)), total))
+    total, report = run_on_all_cores(seconds, first=1000)
+    print(report)
     assert not total.failed, "\n".join(total.failed)
     if seconds >= 600:
         assert [name for name in REACHED if not total.reached[name]] == []
