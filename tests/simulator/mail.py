@@ -42,6 +42,8 @@ class Mail:
         self._linked: set[str] = set()
         self.sent: dict[tuple[str, str], tuple[str, bytes]] = {}
         """By sender and message: receiver, content."""
+        self._queued: dict[str, int] = {}
+        """By message, before which contact."""
 
     def before(self, world: World, flight: Flight) -> None:
         """Key of earlier passes, once a link; up to two messages at each node."""
@@ -56,9 +58,10 @@ class Mail:
         for sender in world.nodes:
             others = [name for name in world.nodes if name != sender]
             for _ in range(int(self._rng.integers(0, 3))):
-                self._queue(world.nodes[sender].store, sender, str(self._rng.choice(others)))
+                message = self._queue(world.nodes[sender].store, sender, str(self._rng.choice(others)))
+                self._queued[message] = flight.number
 
-    def _queue(self, store: KeyStore, sender: str, receiver: str) -> None:
+    def _queue(self, store: KeyStore, sender: str, receiver: str) -> str:
         content = self._rng.bytes(int(self._rng.integers(1, 30)))
         draft = Draft(
             receiver=receiver,
@@ -69,7 +72,9 @@ class Mail:
             demo=True,
             content=content,
         )
-        self.sent[sender, queue(store, draft, now_utc=NOW)] = receiver, content
+        message = queue(store, draft, now_utc=NOW)
+        self.sent[sender, message] = receiver, content
+        return message
 
     def boarded(self, world: World, node: str, terminal: Terminal) -> None:
         """Nothing: the terminal reads all from its store."""
@@ -89,6 +94,8 @@ class Mail:
                     )
                 ).all()
             for row in rows:
+                if row.purpose == "skipped":  # wiped unused, for the other end is further on
+                    continue
                 end = row.offset_bits + row.length_bits
                 uses[row.block_id].append(Use(name, row.offset_bits, end, row.purpose, row.reference))
         return [
@@ -121,7 +128,10 @@ class Mail:
                 there = {each.id for each in incoming(world.nodes[row.to].store)}
                 if row.state == "delivered" and row.id not in there:
                     faults.append(f"{row.id} is delivered, and {row.to} has it not")
-                if "sat" in (name, row.to) and row.state in ("sealed", "handed"):
+                station = row.to if name == "sat" else name
+                last = max(flight.number for flight in world.plan.flights if flight.station == station)
+                neighbours = "sat" in (name, row.to) and self._queued[row.id] <= last
+                if neighbours and row.state in ("sealed", "handed"):
                     faults.append(f"{row.id} to {row.to} is {row.state} after a calm contact")
         return faults
 
