@@ -9,8 +9,7 @@ The names below are the public ones; each is loaded when it is first used, so th
 costs nothing and a satellite's process never loads what only a station needs.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -24,19 +23,24 @@ if TYPE_CHECKING:
     from satqkd.mission.run_pass import run_pass
     from satqkd.security import key_length
     from satqkd.sky import find_passes
+else:
+    from satqkd.doors import opened_when_used
 
-_HOMES: Final = {
-    "KeyStore": "satqkd.keys",
-    "contact_of": "satqkd.mission.contact",
-    "expected_key": "satqkd.mission.foretold",
-    "find_passes": "satqkd.sky",
-    "key_length": "satqkd.security",
-    "link_budget": "satqkd.mission.planning",
-    "optimise_source": "satqkd.mission.optimise",
-    "run_pass": "satqkd.mission.run_pass",
-    "satellite": "satqkd.mission.presets",
-    "station": "satqkd.mission.presets",
-}
+    __getattr__ = opened_when_used(
+        __name__,
+        {
+            "KeyStore": "keys",
+            "contact_of": "mission.contact",
+            "expected_key": "mission.foretold",
+            "find_passes": "sky",
+            "key_length": "security",
+            "link_budget": "mission.planning",
+            "optimise_source": "mission.optimise",
+            "run_pass": "mission.run_pass",
+            "satellite": "mission.presets",
+            "station": "mission.presets",
+        },
+    )
 
 __all__ = [
     "KeyStore",
@@ -51,12 +55,6 @@ __all__ = [
     "satellite",
     "station",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'satqkd' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

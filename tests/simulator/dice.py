@@ -71,7 +71,7 @@ def plan_of(seed: int) -> Plan:
     contacts = int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))
     flights = [_flight(rng, number, str(rng.choice(stations)), protocol, pool) for number in range(contacts)]
     flown = [name for name in stations if any(flight.station == name for flight in flights)]
-    flights += [_calm(contacts + place, name, protocol, pool) for place, name in enumerate(flown)]
+    flights += [calm(contacts + place, name, protocol, pool) for place, name in enumerate(flown)]
     return Plan(seed, tuple(flights))
 
 
@@ -116,7 +116,8 @@ def _flight(rng: np.random.Generator, number: int, station: str, protocol: Proto
     )
 
 
-def _calm(number: int, station: str, protocol: Protocol, pool: str) -> Flight:
+def calm(number: int, station: str, protocol: Protocol, pool: str) -> Flight:
+    """A contact in which nothing goes wrong."""
     return Flight(
         number=number,
         station=station,

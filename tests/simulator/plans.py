@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from satqkd.config import Impairments, Protocol
+from satqkd.config import Protocol
 from satqkd.keys import Journal
-from simulator.dice import RATE_HZ, Fall, Flight, Plan
+from simulator.dice import RATE_HZ, Fall, Flight, Plan, calm
 from simulator.world import World
 
 PROTOCOL = Protocol(
@@ -24,22 +24,9 @@ LIGHT_S = 0.5
 
 def flight(number: int, protocol: Protocol = PROTOCOL, **changes: Any) -> Flight:
     """A contact without a fault, but for the changes."""
-    plain = Flight(
-        number=number,
-        station="graz",
-        protocol=protocol,
-        pool="pool" if protocol.pooling == "pooled" else "",
-        slots=int(LIGHT_S * RATE_HZ),
-        link_end_s=8.0,
-        frame_loss=0.0,
-        impairments=Impairments(),
-        falls=(),
-        steps=(),
-        qber=0.005,
-        horizon_slots=None,
-        users_spend_bits=0,
-    )
-    return plain._replace(**changes)
+    plain = calm(number, "graz", protocol, "pool" if protocol.pooling == "pooled" else "")
+    mine = {"slots": int(LIGHT_S * RATE_HZ), "link_end_s": 8.0, "users_spend_bits": 0}
+    return plain._replace(**mine | changes)
 
 
 def flown(*flights: Flight) -> World:
