@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from satqkd.mission.fading import Fading
     from satqkd.mission.files import (
         evidence_rows,
+        open_store,
         read_protocol,
         read_traffic,
         write_pass_folder,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     )
     from satqkd.mission.report import NodeReport, PassReport
     from satqkd.mission.run_pass import ensure_authentication, fly
-    from satqkd.mission.satellite_end import open_store
 else:
     from satqkd.doors import opened_when_used
 
@@ -52,7 +52,7 @@ else:
             "link_budget": "planning",
             "make_contact": "contact",
             "open_recording": "recording",
-            "open_store": "satellite_end",
+            "open_store": "files",
             "pooling_gain": "gain",
             "read_protocol": "files",
             "read_traffic": "files",

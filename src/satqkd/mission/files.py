@@ -1,4 +1,4 @@
-"""What a pass leaves in its folder: `pass.json`, `course.json`; each file is there whole or not at all.
+"""The folder of a pass: its stores, `pass.json`, `course.json`; reports are there whole or not at all.
 
 `course.json` holds the budget along the pass at 1 s steps and the evidence of every preset number.
 """
@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from satqkd.config import Evidence, Protocol, Satellite, Station, Traffic, load, read_toml
+from satqkd.keys import KeyStore
 from satqkd.mission.contact import Contact
 from satqkd.mission.planning import link_budget
 from satqkd.mission.presets import load_preset, names
@@ -94,3 +95,9 @@ def read_protocol(path: Path | None) -> Protocol:
 def read_traffic(path: Path | None) -> Traffic:
     """Settings of user traffic of a TOML file; the defaults for None. Raises ConfigError."""
     return Traffic() if path is None else load(read_toml(path), Traffic, str(path)).value
+
+
+def open_store(folder: Path, node: str) -> KeyStore:
+    """The store of a node in a folder, made where there is none."""
+    path = folder / f"{node}.sqlite"
+    return KeyStore.open(path, node_id=node) if path.exists() else KeyStore.create(path, node)

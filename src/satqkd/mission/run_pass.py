@@ -28,11 +28,11 @@ from satqkd.mission import presets
 from satqkd.mission.contact import Contact, contact_of
 from satqkd.mission.emulator import DOWN, UP, LaserLink, LinkEmulator
 from satqkd.mission.fading import Fading
-from satqkd.mission.files import write_node_report
+from satqkd.mission.files import open_store, write_node_report
 from satqkd.mission.flown import FlownContact
 from satqkd.mission.pace import Pace
 from satqkd.mission.report import PassReport, pass_report, with_pace
-from satqkd.mission.satellite_end import TWIN, open_store, satellite_terminal
+from satqkd.mission.satellite_end import TWIN, satellite_terminal
 from satqkd.mission.satellite_terminal import SatelliteTerminal
 from satqkd.mission.station_terminal import StationTerminal
 from satqkd.mission.terminal import NO_TRAFFIC, TICKS_PER_S

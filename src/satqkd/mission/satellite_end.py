@@ -1,11 +1,10 @@
-"""The satellite's end of a contact, made from its settings: store, source, terminal.
+"""The satellite's end of a contact, made from its settings: source and terminal.
 
 Apart from `run_pass`, which makes both ends, so that a satellite's process loads nothing of a station.
 """
 
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from satqkd.config import Protocol, Traffic
@@ -50,9 +49,3 @@ def satellite_terminal(
         traffic=traffic,
         log=log,
     )
-
-
-def open_store(folder: Path, node: str) -> KeyStore:
-    """The store of a node in a folder, made where there is none."""
-    path = folder / f"{node}.sqlite"
-    return KeyStore.open(path, node_id=node) if path.exists() else KeyStore.create(path, node)

@@ -19,10 +19,10 @@ import msgspec
 
 from satqkd.devices import EveAccount
 from satqkd.errors import ConfigError, Error, KeyStoreError, LinkError
-from satqkd.mission.files import EVE_FILE
+from satqkd.mission.files import EVE_FILE, open_store
 from satqkd.mission.report import NodeReport, PassReport, pass_report, with_pace
 from satqkd.mission.run_pass import ensure_authentication, refuse_flown
-from satqkd.mission.satellite_end import TWIN, open_store
+from satqkd.mission.satellite_end import TWIN
 from satqkd.node.emulator import EmulatorReport
 from satqkd.node.line import bound_socket
 from satqkd.node.run_config import Role, RunConfig, write_run_config

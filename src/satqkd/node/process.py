@@ -14,9 +14,9 @@ import msgspec
 from satqkd.devices import EveAccount
 from satqkd.keys import KeyStore
 from satqkd.mission.contact import Contact
-from satqkd.mission.files import EVE_FILE, write_node_report, write_whole
+from satqkd.mission.files import EVE_FILE, open_store, write_node_report, write_whole
 from satqkd.mission.report import NodeReport
-from satqkd.mission.satellite_end import open_store, satellite_terminal
+from satqkd.mission.satellite_end import satellite_terminal
 from satqkd.mission.terminal import Terminal
 from satqkd.node.board import Board
 from satqkd.node.event_log import EventLog
