@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from satqkd.config import Protocol, Satellite, Station, Traffic
+from satqkd.config import BrightLight, Monitors, Protocol, Satellite, Station, Traffic
 from satqkd.keys import Journal, KeyStore
 from satqkd.keys.traffic import Draft, incoming, outgoing, queue
 from satqkd.mission import Contact, contact_of, ensure_authentication, open_store
@@ -271,6 +271,33 @@ def test_a_station_that_dies_loses_what_was_in_flight_and_what_it_did_not_see(fl
     rate_hz = whole / plain.contact.quantum_end_s
     assert whole - 1.5 * rate_hz * away_s < left < whole
     broken.checked()
+
+
+def test_monitors_judge_a_block_by_the_light_before_and_after_a_death(flown: Flown) -> None:
+    """A station that died in mid-block watched nearly all of it, and its report tells what it judged by."""
+    station = toy_station(
+        receiver__bright_light=BrightLight(
+            avalanche_electrons=1e8, linear_electrons=50, blinding_w=4e-7, current_noise_a=7e-7
+        ),
+        receiver__monitors=Monitors(
+            bias_current_limit_a=5e-6, detector_share_false_alarm=1e-9, coincidence_false_alarm=1e-9
+        ),
+    )
+    told = []
+    for deaths in ({}, {4.02: ("station", "after")}, {8.3: ("station", "after")}):
+        flight = flown(deaths, station=station)
+        assert flight.ends["station"].deaths == len(deaths)
+        monitors = flight.ends["station"].terminal.report().monitors  # type: ignore[union-attr]
+        assert [each.monitor for each in monitors] == ["bias_current", "detector_shares", "coincidences"]
+        assert not any(each.alarm for each in monitors)
+        told.append(monitors)
+        flight.checked()
+    plain, in_light, judged = told
+    assert judged == plain
+    both_bases = [monitors[2].reading for monitors in (plain, in_light)]
+    assert 0.85 * both_bases[0] < both_bases[1] < both_bases[0]
+    readings = in_light[0].false_alarm / plain[0].false_alarm
+    assert 0.8 < readings < 1.1, "of the bias current, which is read five times a second"
 
 
 def test_both_die_many_times(flown: Flown) -> None:
