@@ -53,12 +53,6 @@ class Courier:
         self._begun = False
         self._stirred = True
 
-    @property
-    def idle(self) -> bool:
-        """Nothing is to be said, and no answer or parcel waited for, in this connection."""
-        busy = self._stirred or self._intake.answers or self._intake.coming
-        return self._begun and not busy and self._outgo.settled
-
     def receive(self, priority: int, data: bytes, now_utc: str) -> None:
         """Take a message; bytes that are none are counted and dropped, whatever stream they came by."""
         message = decode(data)

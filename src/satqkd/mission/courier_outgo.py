@@ -58,11 +58,6 @@ class Outgo:
         self.waits_for_room = False
         """Of the link, for something that would be said at once."""
 
-    @property
-    def settled(self) -> bool:
-        """The peer has answered every offer, and taken all that it wanted."""
-        return all(each.finished for each in self.said.values())
-
     def to_send(self, room: Room) -> list[tuple[int, bytes]]:
         """What there is room for, in order; each message goes once in a connection."""
         going: list[tuple[int, bytes]] = []

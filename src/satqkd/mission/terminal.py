@@ -115,9 +115,9 @@ class Terminal(ABC):
 
     @property
     def finished(self) -> bool:
-        """Every block is reported and everything said has arrived; nothing is left of earlier passes, and
-        nothing of users' that can go on in this contact."""
-        return self._done and self.traffic.idle and self._link.idle
+        """Every block is reported, of earlier passes too, and everything said has arrived. Messages of users
+        that can go on in this contact are on their way at one end or the other until they are done."""
+        return self._done and self._link.idle
 
     @property
     def _done(self) -> bool:

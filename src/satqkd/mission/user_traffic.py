@@ -45,11 +45,6 @@ class UserTraffic:
         self.counts: Counter[str] = Counter()
         """How often each thing happened since this process took the contact up, by event."""
 
-    @property
-    def idle(self) -> bool:
-        """Nothing is to be said or waited for in this connection."""
-        return self._courier.idle
-
     def connected(self) -> None:
         """The link starts, or one end of it started anew."""
         self._courier.connected()
