@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from satqkd.config import BrightLight, Monitors
 from satqkd.devices import text_id
 from satqkd.errors import DataFormatError, KeyAlreadyUsed, OriginRefused, ResourceError
 from satqkd.keys import KeyStore
@@ -159,6 +160,25 @@ def test_labels_that_are_not_as_the_settings_say_are_refused(
     with pytest.raises(DataFormatError, match=message):
         distilled(folder, tmp_path / "out")
     assert [*(tmp_path / "out").iterdir()] == []
+
+
+def test_a_station_with_monitors_is_distilled_again_without_its_currents(
+    tmp_path: Path,
+) -> None:
+    """The live pass is judged by its bias currents, which no file holds: the recording says so and goes on."""
+    watched = {
+        "receiver__bright_light": BrightLight(
+            avalanche_electrons=1e8, linear_electrons=50, blinding_w=4e-7, current_noise_a=2e-8
+        ),
+        "receiver__monitors": Monitors(bias_current_limit_a=5e-6),
+    }
+    (tmp_path / "live").mkdir()
+    live = recorded(tmp_path / "live", station=watched)
+    again, equal = distilled(tmp_path / "live", tmp_path / "again")
+    (live_reading,), (reading,) = live.monitors, again.monitors
+    assert (live.outcome, live_reading.alarm, live_reading.reading is None) == ("key", False, False)
+    assert (again.outcome, reading.alarm, reading.reading) == ("key", False, None)
+    assert equal and keys(tmp_path / "live") == keys(tmp_path / "again")
 
 
 def test_its_key_is_for_demonstrations(live: tuple[Path, PassReport], tmp_path: Path) -> None:

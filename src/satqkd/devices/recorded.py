@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.devices.door import Receiver, Transmitter, TurnsPlate, check_slots
+from satqkd.devices.door import Monitored, Receiver, Transmitter, TurnsPlate, check_slots
 from satqkd.errors import DataFormatError, LocalProtocolError
 from satqkd.randomness import RandBytes
 from satqkd.records import Settings, Tags
@@ -110,6 +110,8 @@ class RecordingReceiver:
         self._keep = self.stretches.append if keep is None else keep
         if isinstance(inner, TurnsPlate):
             self.turn_plate = inner.turn_plate  # it has a plate if the other has; tags are of light as turned
+        if isinstance(inner, Monitored):
+            self.readings = inner.readings  # it tells the other's bias currents, and keeps none
 
     def read(self, until_s: float) -> Tags:
         """The inner receiver's tags, unchanged."""
