@@ -165,7 +165,7 @@ def test_labels_that_are_not_as_the_settings_say_are_refused(
 def test_a_station_with_monitors_is_distilled_again_without_its_currents(
     tmp_path: Path,
 ) -> None:
-    """The live pass is judged by its bias currents, which no file holds: the recording says so and goes on."""
+    """Live it is judged by its bias currents, which no file holds: the recording tells so, and goes on."""
     watched = {
         "receiver__bright_light": BrightLight(
             avalanche_electrons=1e8, linear_electrons=50, blinding_w=4e-7, current_noise_a=2e-8
