@@ -626,3 +626,17 @@ def test_nobody_goes_on_with_what_sqlite_undid(make_store: MakeStore) -> None:
         with suppress(ResourceError):
             add(store, "large", key_bytes(1 << 20, "large"))
     assert store.list_blocks() == []
+
+
+def test_a_part_of_a_change_that_raises_is_undone_alone(make_store: MakeStore) -> None:
+    """What comes before it and after it in the change is kept."""
+    store = make_store("node")
+    with store.work():
+        add(store, "first", key_bytes(8, "first"))
+        with pytest.raises(ZeroDivisionError), store.transaction():
+            add(store, "within", key_bytes(8, "within"))
+            raise ZeroDivisionError
+        add(store, "last", key_bytes(8, "last"))
+    assert [row.block_id for row in store.list_blocks()] == ["first", "last"]
+    assert store.check().balanced
+    assert store.verify_audit().intact

@@ -2,7 +2,9 @@
 
 import pytest
 
-from simulator.dice import RATE_HZ, Fall, Plan
+from satqkd.keys import Journal
+from simulator.checker import UNHEARD
+from simulator.dice import LINK_BEFORE_S, RATE_HZ, Fall, Plan
 from simulator.plans import POOLED, confirmed, dead_throughout, flight, flown, passes
 from simulator.world import World
 from toy_pass import replaced
@@ -23,14 +25,43 @@ def test_a_pass_of_which_one_end_knows_nothing_does_not_stop_the_next_one(end: s
     assert confirmed(world) == [{"sat.graz.1.block0"}] * 2
 
 
+class CutOff:
+    """From a time on nothing arrives one way."""
+
+    def __init__(self, way: str, from_s: float) -> None:
+        self._way, self._from_s = way, from_s
+
+    def arrives(self, way: str, now_s: float, datagrams: list[bytes]) -> list[bytes]:
+        """What does."""
+        return [] if way == self._way and now_s >= self._from_s else datagrams
+
+
 @pytest.mark.parametrize("way", ["down", "up"])
 def test_a_pass_that_one_end_alone_heard_is_given_up_by_both(way: str) -> None:
-    """The one that heard has drawn key for it; where the other's key stands at the next hello tells it."""
-    world = World(Plan(1, (flight(0), flight(1))))
-    world.dead_ways[0] = way
-    world.run()
-    assert passes(world) == [{"sat.graz.0": "failed", "sat.graz.1": "closed"}] * 2
-    assert confirmed(world) == [{"sat.graz.1.block0"}] * 2
+    """The one that heard has drawn key for it; where the other's key stands at the next hello tells it.
+
+    The link is cut tick after tick later, until both have heard and the pass goes on at the next contact.
+    """
+    told = []
+    for tick in range(20):
+        world = World(Plan(1, (flight(0), flight(1))))
+        world.attackers[0] = CutOff(way, -LINK_BEFORE_S + 0.05 * tick - 0.01)
+        world.run()
+        states = passes(world)
+        assert states[0] == states[1] and states[0]["sat.graz.1"] == "closed"
+        if states[0]["sat.graz.0"] == "closed":
+            break
+        assert confirmed(world) == [{"sat.graz.1.block0"}] * 2
+        told.append(reasons(world))
+    neither, above_alone = (UNHEARD[0], UNHEARD[0]), (UNHEARD[1], UNHEARD[0])
+    assert set(told) == {neither, above_alone if way == "down" else above_alone[::-1]}
+
+
+def reasons(world: World) -> tuple[str, ...]:
+    """Why pass 0 failed, at the satellite and at the station."""
+    ends = (("sat", "graz"), ("graz", "sat"))
+    rows = [Journal(world.nodes[node].store, peer).find("sat.graz.0") for node, peer in ends]
+    return tuple("" if row is None else row.reason for row in rows)
 
 
 def test_raw_blocks_that_a_broken_pass_may_still_take_are_not_claimed_by_the_next_one() -> None:
