@@ -17,7 +17,7 @@ from typing import Final
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 from sqlalchemy import Connection, and_, delete, insert, select
 
-from satqkd.keys import audit, ledger
+from satqkd.keys import audit, ledger, material
 from satqkd.keys.model import MAC_KEY_BITS, KeyRange
 from satqkd.keys.schema import FAILED_TAGS
 from satqkd.keys.secret import Secret
@@ -46,7 +46,7 @@ def verify(
     """
     assert sum(piece.length_bits for piece in ranges) == MAC_KEY_BITS
     ledger.require_unused(connection, blocks, ranges)
-    with ledger.read(connection, blocks, ranges) as key:
+    with material.read(connection, blocks, ranges) as key:
         good = hmac.compare_digest(tag(key, data), got)
     if not good:
         _count_failure(connection, blocks, ranges, use)

@@ -13,7 +13,7 @@ from satqkd.errors import KeyStoreError
 from satqkd.keys.secret import Secret
 
 Paths = tuple[tuple[str, ...], ...]
-"""Who knew a key on its way: the key is the exclusive or of one share a path, known to all nodes of the path."""
+"""Who knew a key on its way: it is the exclusive or of one share a path, each known to a path's nodes."""
 
 
 class NotEntitled(KeyStoreError):  # noqa: N818
