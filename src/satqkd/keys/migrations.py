@@ -14,6 +14,7 @@ from satqkd.keys.database import Database
 from satqkd.keys.journal_schema import journal
 from satqkd.keys.schema import MIGRATIONS_DONE, first_schema, raw_blocks
 from satqkd.keys.sealing import sealed_at_rest
+from satqkd.keys.supply_schema import supply_tables
 from satqkd.keys.traffic_schema import user_traffic
 
 MIGRATIONS: Final[list[tuple[str, Callable[[Connection], None]]]] = [
@@ -22,6 +23,7 @@ MIGRATIONS: Final[list[tuple[str, Callable[[Connection], None]]]] = [
     ("journal of conversations", journal),
     ("user traffic", user_traffic),
     ("sealed at rest, reservations, use log", sealed_at_rest),
+    ("supply of keys with ids", supply_tables),
 ]
 """In order; the version of a store is how many of them it has had."""
 SEALED_VERSION: Final = 5

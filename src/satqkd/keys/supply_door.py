@@ -20,6 +20,10 @@ class NotEntitled(KeyStoreError):  # noqa: N818
     """This application was not named when the key was drawn."""
 
 
+class ConstraintsUnmet(KeyStoreError):  # noqa: N818
+    """There is no key whose way fits what is demanded of it."""
+
+
 class KeyRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Keys that a master application asks for, to share with slaves."""
 
@@ -75,8 +79,16 @@ class Supply(Protocol):
         nothing is then used.
         """
 
-    def entitle(self, key_ids: Sequence[str], *, peer: str, master: str, slaves: Sequence[str]) -> None:
-        """Further slaves, clients of this node, may fetch keys that a master at `peer` drew (multicast)."""
+    def entitle(
+        self, key_ids: Sequence[str], *, peer: str, master: str, slaves: Sequence[str], now_utc: str
+    ) -> None:
+        """Several slaves, clients of this node, may fetch keys that a master at `peer` drew (multicast).
 
-    def close(self) -> None:
-        """Give back what is reserved and not handed out."""
+        slaves: as in the request that drew them, the first first. Raises KeyNotFound, NotEntitled.
+        """
+
+    def settle(self, *, now_utc: str) -> None:
+        """Write down what was handed out since the last time; about once a second."""
+
+    def close(self, *, now_utc: str) -> None:
+        """Write down what was handed out, and give back what is reserved and was not."""
