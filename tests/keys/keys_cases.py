@@ -2,7 +2,7 @@
 
 import random
 
-from satqkd.keys import KeyStore
+from satqkd.keys import KeyStore, audit
 
 NOW = "2026-01-02T03:04:05Z"
 
@@ -25,3 +25,18 @@ def add_link(stores: dict[str, KeyStore], station: str, block_id: str, key: byte
             allocator="sat",
             now_utc=NOW,
         )
+
+
+def add_block_of_first_schema(store: KeyStore, block_id: str, kind: str, key: bytes) -> None:
+    """A confirmed block with `peer`, all of it allocated here, as the first version stored it."""
+    row = {"block_id": block_id, "peer": "peer", "kind": kind, "origin": "twin", "state": "confirmed"}
+    with store.transaction() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO blocks (block_id, peer, kind, origin, state, bits, own_from_bits, own_until_bits, "
+            "created_utc) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)",
+            (*row.values(), 8 * len(key), 8 * len(key), NOW),
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO material SELECT pk, ? FROM blocks WHERE block_id = ?", (key, block_id)
+        )
+        audit.append(connection, "add", NOW, bits=8 * len(key), **row)

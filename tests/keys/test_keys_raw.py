@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keys_cases import NOW, key_bytes
+from keys_cases import NOW, add_block_of_first_schema, key_bytes
 
 from satqkd.errors import ConfigError, DataFormatError, KeyAlreadyUsed, KeyNotFound
 from satqkd.keys import KeyStore, RawShelf, database, schema
@@ -166,10 +166,7 @@ def test_an_older_file_is_brought_up_and_keeps_its_key(
     with monkeypatch.context() as before:
         before.setattr(database, "MIGRATIONS", schema.MIGRATIONS[:1])
         with KeyStore.create(path, "node") as store:
-            store.add_block(
-                "k", peer="peer", kind="link", origin="twin", key=key, state="confirmed",
-                allocator="node", now_utc=NOW,
-            )  # fmt: skip
+            add_block_of_first_schema(store, "k", "link", key)
     with pytest.raises(DataFormatError, match="open the store once for writing"):
         KeyStore.open(path, read_only=True)
     with KeyStore.open(path) as store:

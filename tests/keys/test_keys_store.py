@@ -589,6 +589,7 @@ def test_migrations_are_recorded(make_store: MakeStore) -> None:
         (2, "raw blocks of pools"),
         (3, "journal of conversations"),
         (4, "user traffic"),
+        (5, "key network"),
     ]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from satqkd.keys import audit, ledger, raw, traffic_books
 from satqkd.keys.model import BlockRow, CheckReport, KeyRange, StatusRow
+from satqkd.keys.paths import from_text
 from satqkd.keys.schema import BLOCKS, MATERIAL, SPENDS
 
 
@@ -32,6 +33,7 @@ def _block_row(block: ledger.Block, spent_bits: int) -> BlockRow:
         live_bits=0 if wiped else unused_bits,
         wiped_bits=unused_bits if wiped else 0,
         created_utc=block.created_utc,
+        paths=from_text(block.paths),
     )
 
 

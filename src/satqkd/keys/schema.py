@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, column, table
 
 from satqkd.keys.journal_schema import journal
+from satqkd.keys.network_schema import key_network
 from satqkd.keys.traffic_schema import user_traffic
 
 APPLICATION_ID: Final = 0x53514B44
@@ -23,7 +24,7 @@ MIGRATIONS_DONE = table("migrations", column("version"), column("title"))
 BLOCKS = table(
     "blocks",
     *map(column, ("pk", "block_id", "peer", "kind", "origin", "state", "bits", "own_from_bits")),
-    *map(column, ("own_until_bits", "pool_from_bits", "created_utc")),
+    *map(column, ("own_until_bits", "pool_from_bits", "created_utc", "paths")),
 )
 MATERIAL = table("material", column("block_pk"), column("key_bytes"))
 SPENDS = table(
@@ -191,5 +192,6 @@ MIGRATIONS: Final[list[tuple[str, Callable[[Connection], None]]]] = [
     ("raw blocks of pools", _raw_blocks),
     ("journal of conversations", journal),
     ("user traffic", user_traffic),
+    ("key network", key_network),
 ]
 """In order; the version of a file is how many of them it has had."""

@@ -10,10 +10,8 @@ from typing import Protocol
 import msgspec
 
 from satqkd.errors import KeyStoreError
+from satqkd.keys.model import Paths
 from satqkd.keys.secret import Secret
-
-Paths = tuple[tuple[str, ...], ...]
-"""Who knew a key on its way: it is the exclusive or of one share a path, each known to all nodes of its path."""
 
 
 class NotEntitled(KeyStoreError):  # noqa: N818
@@ -64,7 +62,7 @@ class Supply(Protocol):
         """Whether `draw` would give these keys out of memory, without touching a disk."""
 
     def draw(self, request: KeyRequest, *, now_utc: str) -> KeyBatch:
-        """New keys, all or none, handed out once for ever. Raises KeyExhausted, KeyNotFound, OriginRefused."""
+        """New keys, all or none, handed out once. Raises KeyExhausted, KeyNotFound, OriginRefused."""
 
     def fetch(
         self, peer: str, *, master: str, slave: str, key_ids: Sequence[str], now_utc: str
