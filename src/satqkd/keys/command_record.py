@@ -26,7 +26,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
     commander: Name
     node: Name
-    sequence: Annotated[int, Meta(ge=1, lt=2**63)]
+    sequence: Annotated[int, Meta(ge=1, le=2**62)]
     """Counts the commander's commands to this node; the node follows it forward only."""
     relay_id: Name
     stations: tuple[Name, Name]
