@@ -17,14 +17,22 @@ from satqkd.keys.traffic_schema import INBOX, OUTBOX
 NAMES = ("key", "raw", "memory", "input", "message", "out", "in", "token")
 SECRETS = {name: key_bytes(60, name) for name in NAMES}
 
+OLD_BLOCKS = {
+    "k": "link",
+    "relay:jinan-1:r1": "pair",
+    "relay:a:b:c": "link",
+    "grant:jinan-1:x:1": "pair",
+}
+
 
 def rows_in_clear(connection: Connection) -> None:
     """A row of everything, as it was written before stores were sealed."""
-    block = {"block_id": "k", "peer": "peer", "kind": "link", "origin": "twin", "state": "confirmed"}
-    connection.execute(
-        insert(BLOCKS).values(**block, bits=480, own_from_bits=0, own_until_bits=480, created_utc=NOW)
-    )
-    connection.execute(insert(_MATERIAL).values(block_pk=1, key_bytes=SECRETS["key"]))
+    block = {"peer": "peer", "origin": "twin", "state": "confirmed", "bits": 480, "created_utc": NOW}
+    own = {"own_from_bits": 0, "own_until_bits": 480}
+    for block_id, kind in OLD_BLOCKS.items():
+        connection.execute(insert(BLOCKS).values(block_id=block_id, kind=kind, **block, **own))
+    for pk in range(1, 1 + len(OLD_BLOCKS)):
+        connection.execute(insert(_MATERIAL).values(block_pk=pk, key_bytes=SECRETS["key"]))
     held = {"peer": "peer", "pool": "p", "origin": "twin", "sifted_bits": 1, "detections": 1}
     for pk, state, data in ((1, "confirmed", SECRETS["raw"]), (2, "used", bytes(60))):
         connection.execute(
@@ -68,6 +76,8 @@ def test_an_old_file_is_sealed_and_says_what_it_said(old_path: Path) -> None:
         KeyStore.open(old_path, read_only=True)
     with KeyStore.open(old_path) as store:
         assert bytes(store.peek_for_check("k").expose()) == SECRETS["key"]
+        paths = {row.block_id: row.paths for row in store.list_blocks()}
+        assert paths == {each: (("jinan-1",),) if each == "relay:jinan-1:r1" else () for each in OLD_BLOCKS}
         journal = Journal(store, "peer")
         assert journal.memory("pass") == SECRETS["memory"]
         assert journal.entries("pass", "input") == [SECRETS["input"]]

@@ -614,6 +614,8 @@ def test_migrations_are_recorded(make_store: MakeStore) -> None:
         (3, "journal of conversations"),
         (4, "user traffic"),
         (5, "sealed at rest, reservations, use log"),
+        (6, "key network"),
+        (7, "supply of keys with ids"),
     ]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()

@@ -9,6 +9,7 @@ from sqlalchemy.sql.expression import TableClause
 from satqkd.errors import DataFormatError
 from satqkd.keys import audit, ledger, material, raw, traffic_books
 from satqkd.keys.model import BlockRow, CheckReport, KeyRange, StatusRow
+from satqkd.keys.paths import from_text
 from satqkd.keys.schema import BLOCKS, RESERVATIONS, SPENDS
 
 
@@ -39,6 +40,7 @@ def _block_row(block: ledger.Block, spent_bits: int, reserved_bits: int) -> Bloc
         wiped_bits=unused_bits if wiped else 0,
         created_utc=block.created_utc,
         reserved_bits=reserved_bits,
+        paths=from_text(block.paths),
     )
 
 

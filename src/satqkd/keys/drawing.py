@@ -13,13 +13,13 @@ from satqkd.errors import KeyExhausted, KeyNotFound, OriginRefused
 from satqkd.keys import id_secrets, ledger, reservations
 from satqkd.keys.key_ids import KeyIds
 from satqkd.keys.ledger import Block, Use
-from satqkd.keys.model import DEMO_ORIGINS, KeyRange, weakest_origin
-from satqkd.keys.paths import from_text, suits
+from satqkd.keys.model import DEMO_ORIGINS, KeyRange, Paths, weakest_origin
+from satqkd.keys.paths import from_text, known_to, withstands
 from satqkd.keys.reservations import Reserved
 from satqkd.keys.schema import BLOCKS
 from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
-from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest, Paths
+from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest
 
 SHARE: Final = 8
 """A reservation takes at most this part of what there is, so that one pair does not starve the others."""
@@ -147,24 +147,22 @@ class Drawing:
         self._pools[name] = pool
 
     def _suiting(self, connection: Connection, request: KeyRequest) -> list[Block]:
-        """Blocks of the peer that may serve a request. Raises KeyNotFound, ConstraintsUnmet, OriginRefused."""
+        """Blocks that may serve a request. Raises KeyNotFound, ConstraintsUnmet, OriginRefused."""
         pair = (BLOCKS.c.peer == request.peer) & (BLOCKS.c.kind == "pair") & (BLOCKS.c.state == "confirmed")
         rows = connection.execute(select(BLOCKS).where(pair).order_by(BLOCKS.c.pk)).all()
         if not rows:
             raise KeyNotFound(f"no pair key with {request.peer!r} in this store; see `satqkd keys status`")
-        suiting = [
-            row for row in rows if suits(from_text(row.paths), avoid=request.avoid, paths=request.paths)
-        ]
+        suiting = [row for row in rows if _suits(from_text(row.paths), request)]
         if not suiting:
             raise ConstraintsUnmet(
-                f"no key with {request.peer!r} came by {request.paths} or more disjoint paths that avoid "
-                f"{sorted(request.avoid)}"
+                f"no key with {request.peer!r} withstands {request.paths - 1} nodes on its way, and is "
+                f"unknown to {sorted(request.avoid)}"
             )
         secret = [row for row in suiting if self._demo or row.origin not in DEMO_ORIGINS]
         if not secret:
             raise OriginRefused(
-                f"all key with {request.peer!r} came from the digital twin or recorded tags: not secret; for a "
-                f"demonstration say --demo"
+                f"all key with {request.peer!r} came from the digital twin or recorded tags: not secret; "
+                f"for a demonstration say --demo"
             )
         return secret
 
@@ -189,7 +187,7 @@ class Drawing:
                 got += reserved.piece.length_bits
         if got < short_bits:
             raise KeyExhausted(
-                f"key for {holder}: {short_bits} bits are wanted, {got} are left in stretches of {size_bits}; "
+                f"key for {holder}: {short_bits} bits are wanted, {got} are left in keys of {size_bits}; "
                 f"run another pass or relay"
             )
         return new
@@ -225,6 +223,10 @@ def _settled(connection: Connection, pool: Pool, utc: str, *, keep: bool) -> lis
         if rest is not None:
             rests.append(Stretch(rest, each.ids))
     return rests
+
+
+def _suits(paths: Paths, request: KeyRequest) -> bool:
+    return withstands(paths, request.paths) and not known_to(paths, request.avoid)
 
 
 def _name(request: KeyRequest) -> PoolName:

@@ -15,12 +15,12 @@ from satqkd.keys import held, id_secrets, ledger
 from satqkd.keys.held import HeldRow, Holding
 from satqkd.keys.key_ids import KeyIds, Place, bits_of, block_of, block_tag
 from satqkd.keys.ledger import Block, Use
-from satqkd.keys.model import KeyRange, weakest_origin
+from satqkd.keys.model import KeyRange, Paths, weakest_origin
 from satqkd.keys.paths import from_text
 from satqkd.keys.schema import BLOCKS
 from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
-from satqkd.keys.supply_door import KeyBatch, NotEntitled, Paths
+from satqkd.keys.supply_door import KeyBatch, NotEntitled
 
 PURPOSE = "fetched"
 
@@ -48,7 +48,7 @@ class Fetching:
     def fetch(
         self, peer: str, *, master: str, slave: str, key_ids: Sequence[str], now_utc: str
     ) -> list[KeyBatch]:
-        """Keys in the order asked, one batch a run of one size; all or none. Raises KeyNotFound, NotEntitled."""
+        """Keys in the order asked, one batch a run of one size. Raises KeyNotFound, NotEntitled."""
         with self._store.transaction() as connection:
             waiting = held.find(connection, key_ids)
             found = [

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Row, and_, delete, insert, select
 
 from satqkd.errors import KeyNotFound
 from satqkd.keys import audit, cells
+from satqkd.keys.model import Paths
 from satqkd.keys.paths import to_text
-from satqkd.keys.supply_door import NotEntitled, Paths
+from satqkd.keys.supply_door import NotEntitled
 from satqkd.keys.supply_schema import HELD_KEYS
 
 HeldRow = Row[Any]

@@ -115,7 +115,7 @@ def _blocks(data: bytes) -> list[int]:
 
 
 def _aes(secret: Secret, purpose: bytes) -> CipherContext:
-    key = hmac.new(secret.expose(), purpose, hashlib.sha256).digest()
+    key = hmac.digest(bytes(secret.expose()), purpose, "sha256")
     return Cipher(algorithms.AES256(key), modes.ECB()).encryptor()
 
 

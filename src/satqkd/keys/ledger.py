@@ -16,7 +16,8 @@ from sqlalchemy.sql.expression import TableClause
 from satqkd.errors import ConfigError, KeyAlreadyUsed, KeyExhausted, KeyNotFound, KeyStoreError, OriginRefused
 from satqkd.keys import audit, material
 from satqkd.keys.database import database_of
-from satqkd.keys.model import DEMO_ORIGINS, MAXIMUM_RANGES, KeyRange, Spent, weakest_origin
+from satqkd.keys.model import DEMO_ORIGINS, MAXIMUM_RANGES, KeyRange, Paths, Spent, weakest_origin
+from satqkd.keys.paths import to_text
 from satqkd.keys.schema import BLOCKS, RESERVATIONS, SPENDS
 
 Block = Row[Any]
@@ -33,6 +34,7 @@ class NewBlock(msgspec.Struct, frozen=True, kw_only=True):
     own_from_bits: int
     own_until_bits: int
     created_utc: str
+    paths: Paths = ()
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ def store_block(connection: Connection, new: NewBlock, key: bytes | bytearray | 
     """Insert a block and its bytes; returns its row number. Raises KeyAlreadyUsed when the id exists."""
     if connection.execute(select(BLOCKS.c.pk).where(BLOCKS.c.block_id == new.block_id)).first():
         raise KeyAlreadyUsed(f"block {new.block_id!r} is stored already; a block id names one block for ever")
-    columns = msgspec.structs.asdict(new)
+    columns = msgspec.structs.asdict(new) | {"paths": to_text(new.paths)}
     connection.execute(insert(BLOCKS).values(**columns, bits=8 * len(key)))
     block = find_block(connection, new.block_id)
     material.store(connection, block, key)

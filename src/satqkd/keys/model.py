@@ -15,6 +15,9 @@ from satqkd.keys.secret import Secret
 
 Kind = Literal["auth", "link", "pair"]
 Origin = Literal["twin", "recorded", "provisioned", "hardware"]
+Paths = tuple[tuple[str, ...], ...]
+"""Who knew a key on its way: it is the exclusive or of one share a path, each known to all nodes of its path.
+None: nobody but the two ends."""
 State = Literal["unconfirmed", "confirmed", "discarded"]
 RawState = Literal["unconfirmed", "confirmed", "used", "discarded"]
 
@@ -89,6 +92,8 @@ class BlockRow(msgspec.Struct, frozen=True):
     created_utc: str
     reserved_bits: int = 0
     """Set aside for a delivery under way; neither live nor spent."""
+    paths: Paths = ()
+    """Who knew it on its way; none: nobody but the two ends."""
 
 
 class RawRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ MIGRATIONS_DONE = table("migrations", column("version"), column("title"))
 BLOCKS = table(
     "blocks",
     *map(column, ("pk", "block_id", "peer", "kind", "origin", "state", "bits", "own_from_bits")),
-    *map(column, ("own_until_bits", "pool_from_bits", "created_utc")),
+    *map(column, ("own_until_bits", "pool_from_bits", "created_utc", "paths")),
 )
 SEGMENTS = table("segments", *map(column, ("block_pk", "segment", "sealed")))
 BLOCK_KEYS = table("block_keys", column("block_pk"), column("wrapped"))

@@ -30,6 +30,7 @@ from satqkd.keys.model import (
     CheckReport,
     KeyRange,
     Kind,
+    Paths,
     Spent,
     State,
     StatusRow,
@@ -38,6 +39,7 @@ from satqkd.keys.model import (
     check_name,
 )
 from satqkd.keys.opening import Place, create_database, open_database, recover_store
+from satqkd.keys.paths import normal
 from satqkd.keys.recovery import RecoveryReport
 from satqkd.keys.secret import Secret
 from satqkd.keys.unlock import Lock
@@ -169,11 +171,13 @@ class KeyStore:
         now_utc: str,
         state: State = "unconfirmed",
         allocator: str | None = None,
+        paths: Paths = (),
     ) -> None:
         """Store key shared with a peer; both ends give the same id, bytes and allocator.
 
         allocator: the node that decides which bits come next; the satellite for link key (required). None
         for pair key: the end whose id sorts first allocates from the first half, the other from the second.
+        paths: who else knew the key on its way (`paths`); none: nobody.
         Raises KeyAlreadyUsed for an id stored before, ConfigError for anything malformed.
         """
         data = key.expose() if isinstance(key, Secret) else key
@@ -188,6 +192,7 @@ class KeyStore:
             own_from_bits=own_from_bits,
             own_until_bits=own_until_bits,
             created_utc=now_utc,
+            paths=normal(paths, ends=(self.node_id, peer)),
         )
         with self.transaction() as connection:
             ledger.store_block(connection, new, data)

@@ -1,10 +1,10 @@
 """`KeySupply`: keys with ids for applications, out of the pair key of a store.
 
     supply = KeySupply(store)
-    batch = supply.draw(KeyRequest(peer="graz", master="a", slaves=("b",), count=1, size_bits=256), now_utc=now)
+    batch = supply.draw(KeyRequest(peer="graz", master="a", slaves=("b",), count=1, size_bits=256), ...)
 
-The master's end reserves ahead and hands out of memory (`drawing`); the slave's end reads the ids and gives the
-same bytes from its copy, marked as used before they are given (`fetching`). Two clients of one node share
+The master's end reserves ahead and hands out of memory (`drawing`); the slave's end reads the ids and gives
+the same bytes from its copy, marked as used before they are given (`fetching`). Two clients of one node share
 fresh random key, which is no quantum key, and says so by its origin. One thread at a time.
 """
 

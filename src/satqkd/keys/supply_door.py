@@ -10,10 +10,8 @@ from typing import Protocol
 import msgspec
 
 from satqkd.errors import KeyStoreError
+from satqkd.keys.model import Paths
 from satqkd.keys.secret import Secret
-
-Paths = tuple[tuple[str, ...], ...]
-"""Who knew a key on its way: it is the exclusive or of one share a path, each known to a path's nodes."""
 
 
 class NotEntitled(KeyStoreError):  # noqa: N818
