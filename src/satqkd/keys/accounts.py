@@ -10,14 +10,14 @@ from satqkd.errors import DataFormatError
 from satqkd.keys import audit, ledger, material, raw, traffic_books
 from satqkd.keys.model import BlockRow, CheckReport, KeyRange, StatusRow
 from satqkd.keys.paths import from_text
-from satqkd.keys.schema import BLOCKS, RESERVATIONS, SPENDS
+from satqkd.keys.schema import BLOCKS, FETCHED, RESERVATIONS, SPENDS
 
 
 def block_rows(connection: Connection) -> list[BlockRow]:
     """All blocks in the order they were stored."""
-    spent, reserved = (_bits_by_block(connection, table) for table in (SPENDS, RESERVATIONS))
+    spent, aside, fetched = (_bits_by_block(connection, table) for table in (SPENDS, RESERVATIONS, FETCHED))
     blocks = connection.execute(select(BLOCKS).order_by(BLOCKS.c.pk))
-    return [_block_row(block, spent[block.pk], reserved[block.pk]) for block in blocks]
+    return [_block_row(block, spent[block.pk], aside[block.pk] + fetched[block.pk]) for block in blocks]
 
 
 def _bits_by_block(connection: Connection, table: TableClause) -> Counter[int]:

@@ -28,6 +28,9 @@ _OPTION: Final = "satqkd_database"
 class Database(ABC):
     """An open store's database. Use `transaction()` to write and `snapshot()` to read."""
 
+    _driver_errors: tuple[type[Exception], ...] = ()
+    """Of statements that went past SQLAlchemy."""
+
     def __init__(self, name: str, *, read_only: bool = False) -> None:
         self.name = name
         """How errors call it: a path, or an address without its password."""
@@ -110,8 +113,7 @@ class Database(ABC):
             return
         self.uses.add(work.ranges)
         work.told = self.uses
-        mine = update(USES).where(USES.c.writer == self.uses.writer)
-        connection.execute(mine.values(uses=self.uses.count))
+        self._count_uses(connection, self.uses.count, self.uses.writer)
 
     def _require_under_way(self) -> None:
         """SQLite undoes a whole change by itself where the disk fails it; whoever passed over that error must
@@ -178,6 +180,8 @@ class Database(ABC):
             raise
         except DBAPIError as error:
             raise self._explain(error.orig or error) from None
+        except self._driver_errors as error:
+            raise self._explain(error) from None
 
     def close(self) -> None:
         """Give the database back and forget the keys. May be called again."""
@@ -190,6 +194,9 @@ class Database(ABC):
         if self._vault is not None:
             self._vault.close()
         self._vault = self._unlock = None
+
+    def _count_uses(self, connection: Connection, count: int, writer: str) -> None:
+        connection.execute(update(USES).where(USES.c.writer == writer).values(uses=count))
 
     @abstractmethod
     def checkpoint(self) -> None:

@@ -56,7 +56,7 @@ class Pool:
     """Stretches of one pair of applications."""
 
     def __init__(self, request: KeyRequest) -> None:
-        self.holder = f"{request.master}>{','.join(request.slaves)}"
+        self.holder = _holder(request)
         self.peer = request.peer
         self.stretches: list[Stretch] = []
         self.idle = 0
@@ -142,7 +142,7 @@ class Drawing:
         )
         with self._store.transaction() as connection:
             blocks = self._suiting(connection, request)
-            new = self._reserve(connection, blocks, short_bits, request.size_bits, pool.holder, now_utc)
+            new = self._reserve(connection, blocks, short_bits, request, now_utc)
         pool.stretches = [each for each in pool.stretches if each.left_bytes or each.handed_bytes] + new
         self._pools[name] = pool
 
@@ -167,13 +167,7 @@ class Drawing:
         return secret
 
     def _reserve(
-        self,
-        connection: Connection,
-        blocks: list[Block],
-        short_bits: int,
-        size_bits: int,
-        holder: str,
-        utc: str,
+        self, connection: Connection, blocks: list[Block], short_bits: int, request: KeyRequest, utc: str
     ) -> list[Stretch]:
         free_bits = sum(p.length_bits for block in blocks for p in ledger.own_free(connection, block))
         wanted = max(short_bits, min(self._reserved_bits, free_bits // SHARE))
@@ -182,37 +176,43 @@ class Drawing:
         for block in blocks:
             if got >= wanted:
                 break
-            for reserved, ids in _of_block(connection, block, wanted - got, size_bits, holder, utc):
-                new.append(Stretch(reserved, ids))
-                got += reserved.piece.length_bits
+            stretches = _of_block(connection, block, wanted - got, request, utc)
+            got += sum(each.reserved.piece.length_bits for each in stretches)
+            new += stretches
         if got < short_bits:
             raise KeyExhausted(
-                f"key for {holder}: {short_bits} bits are wanted, {got} are left in keys of {size_bits}; "
-                f"run another pass or relay"
+                f"key for {_holder(request)}: {short_bits} bits are wanted, {got} are left in keys of "
+                f"{request.size_bits}; run another pass or relay"
             )
         return new
 
 
 def _of_block(
-    connection: Connection, block: Block, bits: int, size_bits: int, holder: str, utc: str
-) -> list[tuple[Reserved, KeyIds]]:
+    connection: Connection, block: Block, bits: int, request: KeyRequest, utc: str
+) -> list[Stretch]:
     """Stretches of one block, `bits` in all or what there is, in whole keys."""
-    secret = None
-    found: list[tuple[Reserved, KeyIds]] = []
-    if ledger.own_free(connection, block):
-        secret = id_secrets.take(connection, block, own=True, utc=utc)
+    found: list[Stretch] = []
+    if not ledger.own_free(connection, block):
+        return found
+    secret = id_secrets.take(connection, block, own=True, utc=utc)
     if secret is None:
         return found
-    master, _, slaves = holder.partition(">")
     with secret:
-        ids = KeyIds(block.block_id, secret, master=master, slave=slaves)
+        ids = KeyIds(block.block_id, secret, master=request.master, slaves=request.slaves)
+    size = request.size_bits
     for piece in ledger.own_free(connection, block):
-        length = min(piece.length_bits, -(-bits // size_bits) * size_bits) // size_bits * size_bits
+        length = min(piece.length_bits // size, -(-bits // size)) * size
         if length > 0:
             stretch = KeyRange(piece.block_id, piece.offset_bits, length)
-            found.append((reservations.reserve(connection, block, stretch, holder, utc), ids))
+            found.append(
+                Stretch(reservations.reserve(connection, block, stretch, _holder(request), utc), ids)
+            )
             bits -= length
     return found
+
+
+def _holder(request: KeyRequest) -> str:
+    return f"{request.master}>{','.join(request.slaves)}"
 
 
 def _settled(connection: Connection, pool: Pool, utc: str, *, keep: bool) -> list[Stretch]:

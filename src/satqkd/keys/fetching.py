@@ -10,8 +10,8 @@ from itertools import groupby
 import msgspec
 from sqlalchemy import Connection, and_, select
 
-from satqkd.errors import KeyNotFound
-from satqkd.keys import held, id_secrets, ledger
+from satqkd.errors import KeyAlreadyUsed, KeyNotFound
+from satqkd.keys import held, id_secrets, ledger, reservations
 from satqkd.keys.held import HeldRow, Holding
 from satqkd.keys.key_ids import KeyIds, Place, bits_of, block_of, block_tag
 from satqkd.keys.ledger import Block, Use
@@ -21,8 +21,9 @@ from satqkd.keys.schema import BLOCKS
 from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
 from satqkd.keys.supply_door import KeyBatch, NotEntitled
+from satqkd.keys.windows import Windows
 
-PURPOSE = "fetched"
+PURPOSE = reservations.FETCHED_PURPOSE
 
 
 class _Found(msgspec.Struct, frozen=True, eq=False):
@@ -42,24 +43,55 @@ class Fetching:
 
     def __init__(self, store: KeyStore, *, demo: bool) -> None:
         self._store, self._demo = store, demo
-        self._readers: dict[tuple[int, str, str], KeyIds | None] = {}
+        self._readers: dict[tuple[int, str, tuple[str, ...]], KeyIds] = {}
         self._blocks: dict[str, dict[int, list[Block]]] = {}
+        self._windows = Windows()
+        self._unsettled = False
 
     def fetch(
         self, peer: str, *, master: str, slave: str, key_ids: Sequence[str], now_utc: str
     ) -> list[KeyBatch]:
         """Keys in the order asked, one batch a run of one size. Raises KeyNotFound, NotEntitled."""
+        reference = f"{master}>{slave}"
+        try:
+            with self._store.part() as connection:
+                found = [
+                    self._lying(connection, key_id, peer, master, (slave,), now_utc) for key_id in key_ids
+                ]
+                keys = self._give(connection, found, reference, now_utc)
+        except (KeyNotFound, KeyAlreadyUsed, NotEntitled):
+            return self._fetch_any(peer, master, slave, key_ids, now_utc)
+        for each in found:
+            if each.block is not None and each.piece is not None:
+                self._windows.forget(each.block, each.piece)
+        return [_batch(list(run), keys) for _, run in groupby(found, key=lambda each: each.bits)]
+
+    def settle(self) -> None:
+        """Write down what was fetched since the last time, and overwrite it on the disk."""
+        if self._unsettled:
+            with self._store.transaction() as connection:
+                reservations.settle_fetched(connection)
+            self._unsettled = False
+
+    def close(self) -> None:
+        """Settle, and forget what is in memory."""
+        self.settle()
+        self._windows.clear()
+
+    def _fetch_any(
+        self, peer: str, master: str, slave: str, key_ids: Sequence[str], now_utc: str
+    ) -> list[KeyBatch]:
+        """Where some key is held, or cannot be had."""
         with self._store.transaction() as connection:
             waiting = held.find(connection, key_ids)
             found = [
                 _held(waiting[key_id], peer, master, slave)
                 if key_id in waiting
-                else self._lying(connection, key_id, peer, master, slave, now_utc)
+                else self._lying(connection, key_id, peer, master, (slave,), now_utc)
                 for key_id in key_ids
             ]
             lying = [each for each in found if each.piece is not None]
-            use = Use(PURPOSE, f"{master}>{slave}", now_utc)
-            keys = self._take(connection, lying, use)
+            keys = self._take(connection, lying, Use(PURPOSE, f"{master}>{slave}", now_utc))
             for each in found:
                 if each.row is not None:
                     keys[each.key_id] = bytearray(held.give(connection, each.row, now_utc))
@@ -68,9 +100,11 @@ class Fetching:
     def entitle(
         self, key_ids: Sequence[str], *, peer: str, master: str, slaves: Sequence[str], now_utc: str
     ) -> None:
-        """Hold keys that a master at `peer` drew for several slaves, the first of which their ids name."""
+        """Hold keys that a master at `peer` drew for several slaves, which their ids name together."""
         with self._store.transaction() as connection:
-            found = [self._lying(connection, key_id, peer, master, slaves[0], now_utc) for key_id in key_ids]
+            found = [
+                self._lying(connection, key_id, peer, master, tuple(slaves), now_utc) for key_id in key_ids
+            ]
             use = Use(PURPOSE, f"{master}>{','.join(slaves)}", now_utc)
             keys = self._take(connection, found, use)
             for each in found:
@@ -100,13 +134,30 @@ class Fetching:
                 position += each.bits // 8
         return keys
 
+    def _give(
+        self, connection: Connection, found: Sequence[_Found], reference: str, utc: str
+    ) -> dict[str, bytearray]:
+        """The keys by id, marked as fetched; settled later. Raises KeyAlreadyUsed, OriginRefused."""
+        keys: dict[str, bytearray] = {}
+        for run in _runs(found):
+            block, piece = run[0].block, _whole(run)
+            assert block is not None
+            ledger.require_origin([block], demo=self._demo)
+            ledger.require_peers_part([block], [piece])
+            reservations.mark_fetched(connection, block, piece, reference, utc)
+            for each in run:
+                assert each.piece is not None
+                keys[each.key_id] = self._windows.read(connection, block, each.piece)
+        self._unsettled = True
+        return keys
+
     def _lying(
-        self, connection: Connection, key_id: str, peer: str, master: str, slave: str, utc: str
+        self, connection: Connection, key_id: str, peer: str, master: str, slaves: tuple[str, ...], utc: str
     ) -> _Found:
         """Where a key lies by its id. Raises KeyNotFound, NotEntitled."""
         bits = bits_of(key_id)
         blocks = [] if bits is None else self._blocks_of(connection, peer, block_of(bits))
-        readers = [(block, self._reader(connection, block, master, slave, utc)) for block in blocks]
+        readers = [(block, self._reader(connection, block, master, slaves, utc)) for block in blocks]
         named = [(block, reader) for block, reader in readers if reader is not None]
         if bits is None or not named:
             raise KeyNotFound(f"no key {key_id[:40]!r} of {peer!r} is known here")
@@ -114,7 +165,7 @@ class Fetching:
             place = reader.read([bits])[0]
             if place is not None:
                 return _at(key_id, block, place)
-        raise NotEntitled(f"key {key_id}: {slave!r} was not named when it was drawn by {master!r}, if it was")
+        raise NotEntitled(f"key {key_id}: {', '.join(slaves)!r} was not named when {master!r} drew it")
 
     def _blocks_of(self, connection: Connection, peer: str, tag: int) -> list[Block]:
         """Confirmed pair blocks with a peer by the first bits of their names' hash."""
@@ -127,16 +178,16 @@ class Fetching:
         return known.get(tag, [])
 
     def _reader(
-        self, connection: Connection, block: Block, master: str, slave: str, utc: str
+        self, connection: Connection, block: Block, master: str, slaves: tuple[str, ...], utc: str
     ) -> KeyIds | None:
         """None where the half of a block that the peer allocates has no secret for ids."""
-        name = (block.pk, master, slave)
+        name = (block.pk, master, slaves)
         if name not in self._readers:
             secret = id_secrets.take(connection, block, own=False, utc=utc)
             if secret is None:
                 return None
             with secret:
-                self._readers[name] = KeyIds(block.block_id, secret, master=master, slave=slave)
+                self._readers[name] = KeyIds(block.block_id, secret, master=master, slaves=slaves)
         return self._readers[name]
 
 
@@ -185,6 +236,10 @@ def _batch(run: list[_Found], keys: dict[str, bytearray]) -> KeyBatch:
         ids=tuple(each.key_id for each in run),
         keys=Secret(together),
         size_bits=run[0].bits,
-        origin=weakest_origin(each.origin for each in run),
+        origin=_weakest({each.origin for each in run}),
         paths=tuple(each.paths for each in run),
     )
+
+
+def _weakest(origins: set[str]) -> str:
+    return held.LOCAL_ORIGIN if held.LOCAL_ORIGIN in origins else weakest_origin(origins)

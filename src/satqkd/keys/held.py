@@ -4,7 +4,7 @@ A row for each slave; the row is deleted when its key is fetched. Inside the cal
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Row, and_, delete, insert, select
@@ -17,6 +17,8 @@ from satqkd.keys.supply_door import NotEntitled
 from satqkd.keys.supply_schema import HELD_KEYS
 
 HeldRow = Row[Any]
+LOCAL_ORIGIN: Final = "local"
+"""Of key that was made here for two clients of this node."""
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):

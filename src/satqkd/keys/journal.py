@@ -21,7 +21,7 @@ from satqkd.errors import KeyAlreadyUsed, KeyNotFound
 from satqkd.keys import cells
 from satqkd.keys.journal_schema import BOOTS, CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
 from satqkd.keys.model import check_block_id, check_name
-from satqkd.keys.sqlite import raw
+from satqkd.keys.sqlite import run
 from satqkd.keys.store import KeyStore
 
 Sort = Literal["input", "account"]
@@ -95,7 +95,7 @@ class Journal:
         """Put new memory in place of the old."""
         with self._store.part() as connection:
             pk = self._pk(connection, pass_id)
-            _run(connection, _REMEMBER, (pk, cells.seal(connection, cells.memory_place(pk), memory)))
+            run(connection, _REMEMBER, (pk, cells.seal(connection, cells.memory_place(pk), memory)))
 
     def memory(self, pass_id: str) -> bytes | None:
         """What was remembered last; None when nothing was, or after the end."""
@@ -109,7 +109,7 @@ class Journal:
         """One more entry, after all before."""
         with self._store.part() as connection:
             pk = self._pk(connection, pass_id)
-            _run(
+            run(
                 connection,
                 _APPEND,
                 (pk, block, sort, cells.seal(connection, cells.entry_place(pk, block), data)),
@@ -136,7 +136,7 @@ class Journal:
         with self._store.part() as connection:
             pk = self._pk(connection, pass_id)
             sealed = cells.seal(connection, cells.message_place(pk, sequence), message)
-            _run(connection, _PUT, (pk, sequence, sealed))
+            run(connection, _PUT, (pk, sequence, sealed))
 
     def outbox(self, pass_id: str, *, start: int) -> Iterator[tuple[int, bytes]]:
         """Messages from a number on that the peer is not known to have taken, read a few at a time."""
@@ -147,7 +147,7 @@ class Journal:
     def taken(self, pass_id: str, until: int) -> None:
         """The peer has taken all messages before a number."""
         with self._store.part() as connection:
-            _run(connection, _TAKEN, (self._pk(connection, pass_id), until))
+            run(connection, _TAKEN, (self._pk(connection, pass_id), until))
 
     def close(self, pass_id: str, *, memory: bytes, reason: str = "") -> None:
         """The end, a failure when there is a reason: inputs and outbox are overwritten, memory replaced."""
@@ -166,7 +166,7 @@ class Journal:
             pk = self._pk(connection, pass_id)
             return [
                 (sequence, cells.unseal(connection, cells.message_place(pk, sequence), sealed))
-                for sequence, sealed in _run(connection, _NEXT, (pk, start)).fetchall()
+                for sequence, sealed in run(connection, _NEXT, (pk, start)).fetchall()
             ]
 
     def _row(self, connection: Connection, pass_id: str) -> Row[Any] | None:
@@ -194,10 +194,3 @@ def next_boot(store: KeyStore, *, after: int = 0) -> int:
 
 def _told(row: Row[Any]) -> ConversationRow:
     return ConversationRow(row.pass_id, row.peer, row.state, bytes(row.parameters), row.epoch_utc, row.reason)
-
-
-def _run(connection: Connection, statement: str, values: tuple[object, ...]) -> Any:
-    """A statement's cursor."""
-    if connection.dialect.name == "sqlite":
-        return raw(connection).execute(statement, values)
-    return connection.exec_driver_sql(statement.replace("?", "%s"), values)

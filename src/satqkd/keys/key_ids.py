@@ -2,7 +2,7 @@
 
     122 bits = block 24 | masked place 42 | tag 56;    place = offset in bytes 28 | size in bytes 14
     block    = first bits of SHA-256 of the block's id, which is public
-    tag      = first bits of AES-256 of (place, 80 zero bits) under HMAC-SHA256(secret, "tag", master, slave)
+    tag      = first bits of AES-256 of (place, 80 zero bits) under HMAC-SHA256(secret, "tag", master, slaves)
     mask     = first bits of AES-256 of (tag, 72 zero bits) under HMAC-SHA256(secret, "mask")
 
 The secret is 256 bits that both ends of a block share, used for nothing else. The other end finds the key and
@@ -39,11 +39,11 @@ def block_tag(block_id: str) -> int:
 
 
 class KeyIds:
-    """Ids of keys in one block, for one master and one slave."""
+    """Ids of keys in one block, for one master and one slave, or several that are told together."""
 
-    def __init__(self, block_id: str, secret: Secret, *, master: str, slave: str) -> None:
+    def __init__(self, block_id: str, secret: Secret, *, master: str, slaves: Sequence[str]) -> None:
         self._block = block_tag(block_id)
-        names = [name.encode() for name in (master, slave)]
+        names = [name.encode() for name in (master, *slaves)]
         framed = b"".join(len(name).to_bytes(4, "big") + name for name in names)
         self._tag = _aes(secret, b"tag" + framed)
         self._mask = _aes(secret, b"mask")
@@ -59,7 +59,7 @@ class KeyIds:
         ]
 
     def read(self, key_ids: Sequence[int]) -> list[Place | None]:
-        """The places of ids by their 122 bits; None for one that is not of this block, master and slave."""
+        """The places of ids by their 122 bits; None for one that is not of this block, master and slaves."""
         tags = [number & ((1 << _TAG_BITS) - 1) for number in key_ids]
         masked = [number >> _TAG_BITS & ((1 << _PLACE_BITS) - 1) for number in key_ids]
         places = [hidden ^ mask for hidden, mask in zip(masked, self._masks(tags), strict=True)]

@@ -18,7 +18,7 @@ from satqkd.keys import audit, material
 from satqkd.keys.database import database_of
 from satqkd.keys.model import DEMO_ORIGINS, MAXIMUM_RANGES, KeyRange, Paths, Spent, weakest_origin
 from satqkd.keys.paths import to_text
-from satqkd.keys.schema import BLOCKS, RESERVATIONS, SPENDS
+from satqkd.keys.schema import BLOCKS, FETCHED, RESERVATIONS, SPENDS
 
 Block = Row[Any]
 
@@ -116,6 +116,7 @@ def unused(connection: Connection, block: Block, from_bits: int, until_bits: int
     """What is neither used nor reserved between two positions of a block."""
     taken = _ranges_in(connection, SPENDS, block, from_bits, until_bits)
     taken += _ranges_in(connection, RESERVATIONS, block, from_bits, until_bits)
+    taken += _ranges_in(connection, FETCHED, block, from_bits, until_bits)
     gaps, position = [], from_bits
     for start, end in [*sorted(taken), (until_bits, until_bits)]:
         if min(start, until_bits) > position:

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, and_, delete, select, update
 
-from satqkd.keys import audit, ledger, material, raw
+from satqkd.keys import audit, ledger, material, raw, reservations
 from satqkd.keys.database import Database
 from satqkd.keys.journal_schema import CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
 from satqkd.keys.ledger import Use
 from satqkd.keys.model import KeyRange
-from satqkd.keys.schema import BLOCKS, RAW_BLOCKS, RESERVATIONS, USES
+from satqkd.keys.schema import BLOCKS, FETCHED, RAW_BLOCKS, RESERVATIONS, USES
 
 
 class RecoveryReport(msgspec.Struct, frozen=True):
@@ -39,13 +39,15 @@ def clear_up(database: Database) -> None:
     with database.snapshot() as connection:
         counted = _counted(connection, uses.writer)
         reserved = connection.execute(_mine(uses.writer)).first()
-    if counted == uses.count and reserved is None:
+        fetched = connection.execute(select(FETCHED.c.pk)).first()
+    if counted == uses.count and reserved is None and fetched is None:
         return
     with database.transaction() as connection:
         if counted < uses.count and uses.last is not None:
             skip(connection, uses.last.ranges, "skipped after a kill")
             _count(connection, uses.writer, uses.count)
         _lose_reservations(connection, uses.writer)
+        reservations.settle_fetched(connection)
     database.checkpoint()
 
 
@@ -58,6 +60,7 @@ def recover(database: Database, *, keep_unused: bool) -> RecoveryReport:
         for line in uses.lines_after(_counted(connection, uses.writer)):
             skipped += skip(connection, line.ranges, "skipped after a restore")
         _lose_reservations(connection, uses.writer)
+        reservations.settle_fetched(connection)
         if not keep_unused:
             wiped = _discard_all(connection)
         given_up = _give_up_conversations(connection)

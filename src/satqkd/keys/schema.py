@@ -34,6 +34,9 @@ USES = table("uses", column("writer"), column("uses"))
 SPENDS = table(
     "spends", *map(column, ("block_pk", "offset_bits", "length_bits", "purpose", "reference", "spent_utc"))
 )
+FETCHED = table(
+    "fetched", *map(column, ("pk", "block_pk", "offset_bits", "length_bits", "reference", "since_utc"))
+)
 FAILED_TAGS = table("failed_tags", column("block_pk"), column("offset_bits"), column("failures"))
 RELAYS = table("relays", *map(column, ("satellite", "relay_id", "sequence", "record", "record_sha256")))
 AUDIT = table("audit", *map(column, ("number", "utc", "event", "detail", "previous", "digest")))
@@ -97,8 +100,8 @@ CREATE TABLE audit (
 ) STRICT;
 """
 
-_BLOCK: Final = "SELECT pk FROM blocks WHERE pk = NEW.block_pk"
-_INSIDE: Final = (
+THE_BLOCK: Final = "SELECT pk FROM blocks WHERE pk = NEW.block_pk"
+INSIDE: Final = (
     "NOT EXISTS (SELECT 1 FROM blocks WHERE pk = NEW.block_pk AND state = 'confirmed' "
     "AND NEW.offset_bits + NEW.length_bits <= bits)"
 )
@@ -114,14 +117,14 @@ _RULES: Final = [
         "coalesce((SELECT offset_bits + length_bits FROM spends "
         "WHERE block_pk = NEW.block_pk AND offset_bits < NEW.offset_bits + NEW.length_bits "
         "ORDER BY offset_bits DESC LIMIT 1), 0) > NEW.offset_bits",
-        one_at_a_time=_BLOCK,
+        one_at_a_time=THE_BLOCK,
     ),
     Rule(
         "spends_inside",
         "spends",
         "INSERT",
         "range outside of a confirmed block",
-        _INSIDE,
+        INSIDE,
     ),
     Rule(
         "blocks_states",
@@ -226,7 +229,7 @@ CREATE TABLE reservations (
 ) STRICT;
 CREATE INDEX reservations_of ON reservations (block_pk)
 """
-_OVERLAPS: Final = (
+OVERLAPS: Final = (
     "EXISTS (SELECT 1 FROM {table} WHERE block_pk = NEW.block_pk "
     "AND offset_bits < NEW.offset_bits + NEW.length_bits AND NEW.offset_bits < offset_bits + length_bits)"
 )
@@ -241,22 +244,22 @@ _SEALED_RULES: Final = [
         "spends",
         "INSERT",
         "range is reserved for a delivery under way",
-        _OVERLAPS.format(table="reservations"),
+        OVERLAPS.format(table="reservations"),
     ),
     Rule(
         "reservations_once",
         "reservations",
         "INSERT",
         ALREADY_USED,
-        f"{_OVERLAPS.format(table='spends')} OR {_OVERLAPS.format(table='reservations')}",
-        one_at_a_time=_BLOCK,
+        f"{OVERLAPS.format(table='spends')} OR {OVERLAPS.format(table='reservations')}",
+        one_at_a_time=THE_BLOCK,
     ),
     Rule(
         "reservations_inside",
         "reservations",
         "INSERT",
         "range outside of a confirmed block",
-        _INSIDE,
+        INSIDE,
     ),
     Rule("uses_forward", "uses", "UPDATE", "uses are counted forward", "NEW.uses < OLD.uses"),
 ]

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -31,6 +31,8 @@ _SUFFIXES: Final = ("", "-wal", "-shm", ".lock")
 
 class SqliteDatabase(Database):
     """A file, open."""
+
+    _driver_errors = (sqlite3.Error,)
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         super().__init__(str(path), read_only=read_only)
@@ -152,6 +154,16 @@ def raw(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver
+
+
+def run(connection: Connection, statement: str, values: tuple[object, ...]) -> Any:
+    """The cursor of a statement that is run too often to be put together each time; `?` stands for a value.
+
+    Its errors hold no values. PostgreSQL's driver takes it as well.
+    """
+    if connection.dialect.name == "sqlite":
+        return raw(connection).execute(statement, values)
+    return connection.exec_driver_sql(statement.replace("?", "%s"), values)
 
 
 def remove_files(path: Path) -> None:

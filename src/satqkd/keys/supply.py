@@ -24,8 +24,6 @@ from satqkd.keys.supply_door import KeyBatch, KeyRequest
 
 RESERVED_BITS: Final = 1 << 20
 """Of one reservation: 4096 keys of 256 bits; what a kill loses at most for a pair of applications."""
-LOCAL_ORIGIN: Final = "local"
-"""Of key that was made here for two clients of this node."""
 
 
 class KeySupply:
@@ -98,18 +96,20 @@ class KeySupply:
     def settle(self, *, now_utc: str) -> None:
         """Write down what was handed out since the last time, and overwrite it on the disk."""
         self._drawing.settle(now_utc)
+        self._fetching.settle()
 
     def close(self, *, now_utc: str) -> None:
         """Write down what was handed out and give the rest back. May be called again."""
         self._drawing.close(now_utc)
+        self._fetching.close()
 
     def _draw_local(self, request: KeyRequest, now_utc: str) -> KeyBatch:
         size_bytes = request.size_bits // 8
         keys = bytearray(self._randbytes(request.count * size_bytes))
         ids = tuple(random_id(self._randbytes(16)) for _ in range(request.count))
-        about = Holding(peer=self.node_id, master=request.master, origin=LOCAL_ORIGIN, paths=())
+        about = Holding(peer=self.node_id, master=request.master, origin=held.LOCAL_ORIGIN, paths=())
         with self._store.transaction() as connection:
             for i, key_id in enumerate(ids):
                 key = memoryview(keys)[i * size_bytes : (i + 1) * size_bytes]
                 held.hold(connection, key_id, request.slaves, key, about, now_utc)
-        return KeyBatch(ids, Secret(keys), request.size_bits, LOCAL_ORIGIN, ((),) * request.count)
+        return KeyBatch(ids, Secret(keys), request.size_bits, held.LOCAL_ORIGIN, ((),) * request.count)
