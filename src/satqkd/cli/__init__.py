@@ -27,17 +27,18 @@ import satqkd.cli.record as record
 import satqkd.cli.report as report
 import satqkd.cli.send as send
 import satqkd.cli.status as status
+import satqkd.cli.stores as stores
 import satqkd.cli.validate as validate
 from satqkd.errors import Error
 
 app = typer.Typer(
     name="satqkd",
-    help="Satellite quantum key distribution: fly passes, distil keys, relay and use them, plan and predict.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.callback()(stores.choose_access)
 app.command("demo")(demo.demo)
 app.command("pass")(fly.fly_pass)
 app.command("record")(record.record)

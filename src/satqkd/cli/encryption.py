@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, new_file, print_json, say
+from satqkd.cli.common import Demo, Json, new_file, print_json, say
+from satqkd.cli.stores import StorePath
+from satqkd.cli.stores import opened as open_store
 
 Out = Annotated[Path | None, typer.Option(help="Where to write; see the command's help for the default.")]
 Peer = Annotated[str, typer.Option(help="The station at the other end.")]
@@ -20,14 +22,13 @@ def encrypt(
     json: Json = False,
 ) -> None:
     """Encrypt a file for a peer with key that is used once (default output: FILE.otp)."""
-    from satqkd.keys import KeyStore
     from satqkd.keys import encrypt as seal
 
     plaintext = file.read_bytes()
     target = out or file.with_name(file.name + ".otp")
     with (
         new_file(target, afterwards="encrypt again with other key") as write,
-        KeyStore.open(store) as opened,
+        open_store(store) as opened,
     ):
         data = seal(opened, peer, plaintext, reference=file.name, demo=demo)
         write(data)
@@ -44,7 +45,6 @@ def decrypt(
 ) -> None:
     """Decrypt a file of a peer; works once (default output: FILE without .otp)."""
     from satqkd.errors import ConfigError
-    from satqkd.keys import KeyStore
     from satqkd.keys import decrypt as open_sealed
     from satqkd.keys.otp import read_header
 
@@ -57,7 +57,7 @@ def decrypt(
     target = out or file.with_suffix("" if file.suffix == ".otp" else ".plain")
     with (
         new_file(target, afterwards=f"ask {peer} to encrypt it again") as write,
-        KeyStore.open(store) as opened,
+        open_store(store) as opened,
     ):
         plaintext = open_sealed(opened, data, demo=demo)
         write(plaintext)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, new_file, now_utc, print_json, print_table, say
+from satqkd.cli.common import Demo, Json, new_file, now_utc, print_json, print_table, say
+from satqkd.cli.stores import StorePath, opened_or_made, shown
+from satqkd.cli.stores import opened as open_store
 from satqkd.errors import ConfigError, DataFormatError
 
 if TYPE_CHECKING:
-    from satqkd.keys import BlockRow, KeyRange, KeyStore
+    from satqkd.keys import BlockRow, KeyRange
     from satqkd.keys.model import Paths
 
 app = typer.Typer(
@@ -22,15 +24,13 @@ app = typer.Typer(
 @app.command("list")
 def list_blocks(store: StorePath, json: Json = False) -> None:
     """Blocks of key: where from, in which state, how much is used; raw blocks of pools behind them."""
-    from satqkd.keys import KeyStore
-
-    with KeyStore.open(store, read_only=True) as opened:
+    with open_store(store, read_only=True) as opened:
         rows = opened.list_blocks() + opened.list_raw_blocks()
     if json:
         print_json(rows)
         return
     print_table(
-        str(store),
+        shown(store),
         ("block", "peer", "kind", "paths", "origin", "state", "bits", "spent", "live", "wiped"),
         [(r.block_id, r.peer, r.kind, _told(r.paths), r.origin, r.state, *_bits(r)) for r in rows],
     )
@@ -48,15 +48,13 @@ def _bits(row: "BlockRow") -> tuple[int, int, int, int]:
 @app.command()
 def status(store: StorePath, json: Json = False) -> None:
     """Bits live, reserved, spent, unconfirmed, and raw bits of pools, by peer and kind."""
-    from satqkd.keys import KeyStore
-
-    with KeyStore.open(store, read_only=True) as opened:
+    with open_store(store, read_only=True) as opened:
         rows = opened.status()
     if json:
         print_json(rows)
         return
     print_table(
-        str(store),
+        shown(store),
         ("link", "live bits", "reserved", "spent", "unconfirmed", "raw", "oldest"),
         [
             (r.link, r.live_bits, r.reserved_bits, r.spent_bits, r.unconfirmed_bits, r.raw_bits, r.oldest_utc)
@@ -68,7 +66,7 @@ def status(store: StorePath, json: Json = False) -> None:
 @app.command()
 def provision(
     store: StorePath,
-    other: Annotated[Path, typer.Option(help="The peer's store, in the same room.")],
+    other: Annotated[str, typer.Option(help="The peer's store, in the same room.")],
     bits: Annotated[int, typer.Option(min=8, help="Bits of fresh authentication key, a multiple of 8.")],
     node: Annotated[
         str | None, typer.Option(help="Make --store, for this node, where it is missing.")
@@ -81,21 +79,12 @@ def provision(
     """Give two stores the same fresh authentication key, as before launch."""
     from satqkd.keys import provision as provide
 
-    with _opened_or_made(store, node) as one, _opened_or_made(other, other_node) as two:
+    with opened_or_made(store, node) as one, opened_or_made(other, other_node, named=False) as two:
         block_id = provide(one, two, bits, randbytes=secrets.token_bytes, now_utc=now_utc())
     if json:
         print_json({"block_id": block_id, "bits": bits})
     else:
         say(f"{bits} bits of authentication key in both stores, block {block_id}")
-
-
-def _opened_or_made(path: Path, node: str | None) -> "KeyStore":
-    """The store at a path; a new one of this node where there is none."""
-    from satqkd.keys import KeyStore
-
-    if node is not None and not path.exists():
-        return KeyStore.create(path, node)
-    return KeyStore.open(path, node_id=node)
 
 
 @app.command()
@@ -112,14 +101,12 @@ def export(
     json: Json = False,
 ) -> None:
     """Give end-to-end key out to another application: raw bytes, used up here; the peer names --ranges."""
-    from satqkd.keys import KeyStore
-
     if (bits is None) == (ranges is None):
         raise ConfigError("keys export: expected either --bits or --ranges; give one of the two")
     named = None if ranges is None else _read_ranges(ranges)
     with (
         new_file(out, afterwards="take other bits at both ends") as write,
-        KeyStore.open(store) as opened,
+        open_store(store) as opened,
     ):
         use = {"purpose": "export", "reference": out.name, "now_utc": now_utc()}
         if named is None:
@@ -151,9 +138,7 @@ def _read_ranges(path: Path) -> "tuple[KeyRange, ...]":
 @app.command()
 def audit(store: StorePath, json: Json = False) -> None:
     """Check the audit log's chain and the books: distilled = spent + live + wiped."""
-    from satqkd.keys import KeyStore
-
-    with KeyStore.open(store, read_only=True) as opened:
+    with open_store(store, read_only=True) as opened:
         log, books = opened.verify_audit(), opened.check()
     if json:
         print_json({"audit": log, "books": books, "balanced": books.balanced})
@@ -162,7 +147,7 @@ def audit(store: StorePath, json: Json = False) -> None:
         names = ["distilled_bits", "spent_bits", "live_bits", "wiped_bits"]
         names += ["raw_bits", "raw_used_bits", "raw_held_bits", "raw_wiped_bits"]
         rows += [(name.replace("_", " "), getattr(books, name)) for name in names]
-        print_table(str(store), ("what", "value"), [*rows, ("balanced", books.balanced)])
+        print_table(shown(store), ("what", "value"), [*rows, ("balanced", books.balanced)])
         for fault in books.faults:
             say(fault)
     if not (log.intact and books.balanced):

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, new_file, now_utc, print_json, say
+from satqkd.cli.common import Demo, Json, new_file, now_utc, print_json, say
+from satqkd.cli.stores import StorePath
+from satqkd.cli.stores import opened as open_store
 from satqkd.errors import ConfigError, Error
 
 if TYPE_CHECKING:
@@ -46,7 +48,6 @@ def relay(
     json: Json = False,
 ) -> None:
     """At a satellite or a node between: combine key with two stations into a relay record (c = a xor b)."""
-    from satqkd.keys import KeyStore
     from satqkd.keys.command import execute_command
 
     if (command is None) == (station_a is None or station_b is None):
@@ -57,7 +58,7 @@ def relay(
     try:
         with (
             new_file(out, afterwards=f"repeat the record with {again}") as write,
-            KeyStore.open(store) as node,
+            open_store(store) as node,
         ):
             if command is not None:
                 order = command.read_bytes()
@@ -117,13 +118,12 @@ def command(
     json: Json = False,
 ) -> None:
     """On the ground: order a relay, with a one-time tag; the node obeys once, by `keys relay --command`."""
-    from satqkd.keys import KeyStore
     from satqkd.keys.command import make_command
 
     name = relay_id or f"relay-{secrets.token_hex(6)}"
     with (
         new_file(out, afterwards=f"repeat the command with --relay-id {name}") as write,
-        KeyStore.open(store) as opened,
+        open_store(store) as opened,
     ):
         data = make_command(
             opened,
@@ -162,7 +162,6 @@ def combine(
     json: Json = False,
 ) -> None:
     """Make key that no single satellite knows: the exclusive or of key that came over several (m of m)."""
-    from satqkd.keys import KeyStore
     from satqkd.keys.combination import (
         choose_sources,
         combine_pairs,
@@ -173,7 +172,7 @@ def combine(
     name = combination_id or f"xor-{secrets.token_hex(6)}"
     with (
         new_file(out, afterwards=f"repeat the record with --combination-id {name}") as write,
-        KeyStore.open(store) as opened,
+        open_store(store) as opened,
     ):
         record = find_combination(opened, name)
         if record is None:
@@ -203,10 +202,9 @@ def accept(
     json: Json = False,
 ) -> None:
     """Check a record's tag and hold the key that it gives."""
-    from satqkd.keys import KeyStore
     from satqkd.keys.accept import accept_record
 
-    with KeyStore.open(store) as opened:
+    with open_store(store) as opened:
         accepted = accept_record(opened, record.read_bytes(), now_utc=now_utc(), demo=demo)
     again = " (accepted before, nothing done)" if accepted.repeated else ""
     _tell(
@@ -237,11 +235,9 @@ def import_key(
     json: Json = False,
 ) -> None:
     """Bring key of another system (a fibre link) into two stores, the same bits or none, by four messages."""
-    from satqkd.keys import KeyStore
-
     if (peer is None) == (message is None) or (peer is not None and (file is None or abandon)):
         raise ConfigError("keys import: expected FILE and --peer to begin, or --message to go on")
-    with KeyStore.open(store) as opened:
+    with open_store(store) as opened:
         if abandon and message is not None:
             _abandon(opened, message.read_bytes())
             return

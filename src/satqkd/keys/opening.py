@@ -1,8 +1,8 @@
 """How a store is made and opened: file or server, lock, schema, use log, what a crash left.
 
-A store is named by a path (SQLite) or by `postgresql://...`. What unlocks it is given, or found: a command or
-a passphrase file named in the environment, else a key file beside the store. The use log lies beside the
-store unless another place is given or named in the environment.
+A store is named by a path (SQLite) or by `postgresql://...`. What unlocks it is given, or found: a command, a
+passphrase file or a key file named in the environment, else a key file beside the store. The use log lies
+beside the store unless another place is given or named in the environment.
 """
 
 import os
@@ -24,6 +24,8 @@ from satqkd.keys.unlock import Command, KeyFile, Lock, Passphrase, lock_root, un
 from satqkd.keys.use_log import UseLog
 from satqkd.keys.vault import KEY_BYTES, Vault
 
+KEY_FILE_VARIABLE: Final = "SATQKD_KEY_FILE"
+"""A key file."""
 COMMAND_VARIABLE: Final = "SATQKD_UNLOCK_COMMAND"
 """Words of a command, separated by blanks, that wraps and unwraps the root key."""
 PASSPHRASE_VARIABLE: Final = "SATQKD_PASSPHRASE_FILE"
@@ -155,10 +157,12 @@ def lock_of(place: Place, environment: Mapping[str, str] = os.environ) -> Lock:
         return Command(words.split())
     if name := environment.get(PASSPHRASE_VARIABLE):
         return Passphrase(lambda: first_line(Path(name)))
+    if name := environment.get(KEY_FILE_VARIABLE):
+        return KeyFile(name)
     if place.is_postgres:
         raise ConfigError(
             f"a store of PostgreSQL has no file to keep a key beside: name a key file, or set "
-            f"{COMMAND_VARIABLE} or {PASSPHRASE_VARIABLE}"
+            f"{COMMAND_VARIABLE}, {PASSPHRASE_VARIABLE} or {KEY_FILE_VARIABLE}"
         )
     return KeyFile(f"{place.address}.key")
 
@@ -174,7 +178,7 @@ def first_line(path: Path) -> str:
 def uses_path(place: Place, store_id: str, environment: Mapping[str, str] = os.environ) -> Path:
     """Where the use log lies."""
     if place.uses is not None:
-        return place.uses
+        return place.uses / f"{store_id}-{place.writer}.uses" if place.uses.is_dir() else place.uses
     if folder := environment.get(USES_VARIABLE):
         return Path(folder) / f"{store_id}-{place.writer}.uses"
     if place.is_postgres:
