@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, new_file, now_utc, print_json, say
+from satqkd.cli.common import Demo, Json, StorePath, new_file, now_utc, print_json, refuse_existing, say
 from satqkd.errors import ConfigError, Error
 
 if TYPE_CHECKING:
@@ -241,6 +241,8 @@ def import_key(
 
     if (peer is None) == (message is None) or (peer is not None and (file is None or abandon)):
         raise ConfigError("keys import: expected FILE and --peer to begin, or --message to go on")
+    if out is not None:
+        refuse_existing(out)
     with KeyStore.open(store) as opened:
         if abandon and message is not None:
             _abandon(opened, message.read_bytes())
