@@ -108,7 +108,7 @@ def _require_sensible(target: Path, *, json: bool, resume: bool) -> None:
     from satqkd.keys.otp_partial import require_new
 
     if target != STREAM:
-        require_new(target)
+        require_new(target, resume=resume)
         return
     if json:
         raise ConfigError("--json: stdout carries the file itself; give --out (no key was used)")

@@ -109,9 +109,7 @@ def decrypt(store: KeyStore, data: bytes, *, now_utc: str | None = None, demo: b
             otp_chunks.open_record(store, prefix, record, use, demo=demo)
             for record in read_records(source, prefix)
         ]
-    with store.work():
-        for ranges in places:
-            otp_chunks.settle(store, prefix, ranges, use, demo=demo)
+    otp_chunks.settle(store, prefix, *places, use=use, demo=demo)
     return b"".join(parts)
 
 
@@ -183,7 +181,7 @@ def decrypt_stream(
         sink.flush()
         written += len(plaintext)
         if ranges:
-            otp_chunks.settle(store, prefix, ranges, use, demo=demo)
+            otp_chunks.settle(store, prefix, ranges, use=use, demo=demo)
     header = prefix.header
     return StreamReport(header.kind, header.sender, store.node_id, counted.bytes_read, written)
 

@@ -108,7 +108,8 @@ def authentic_key(
     return key
 
 
-def settle(store: KeyStore, prefix: Prefix, ranges: tuple[KeyRange, ...], use: Use, *, demo: bool) -> None:
-    """Mark the key of an opened chunk as used and wipe it, durably. Raises KeyAlreadyUsed."""
+def settle(store: KeyStore, prefix: Prefix, *places: tuple[KeyRange, ...], use: Use, demo: bool) -> None:
+    """Mark the key of opened chunks as used and wipe it, durably, all or none. Raises KeyAlreadyUsed."""
     with store.transaction() as connection:
-        ledger.spend_at(connection, prefix.header.sender, "pair", ranges, use, demo=demo).key.wipe()
+        for ranges in places:
+            ledger.spend_at(connection, prefix.header.sender, "pair", ranges, use, demo=demo).key.wipe()

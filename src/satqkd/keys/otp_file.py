@@ -66,7 +66,7 @@ def encrypt_file(
     resume: go on with what an earlier run left. Raises KeyExhausted, KeyNotFound, OriginRefused, ConfigError
     (another plain text than was begun with), ResourceError.
     """
-    require_new(target)
+    require_new(target, resume=resume)
     use = Use("encrypt", reference, now_utc)
     partial = _resumed_encryption(store, peer, target, as_hybrid=as_hybrid) if resume else None
     size = _size(source)
@@ -157,7 +157,7 @@ def decrypt_file(
     resume: go on with what an earlier run left. peer: who it must be from. Raises as `otp.decrypt`, also
     ConfigError (another sender), ResourceError.
     """
-    require_new(target)
+    require_new(target, resume=resume)
     partial = Partial.resume(target, "decrypt") if resume else None
     start, size = (source.tell() if source.seekable() else 0), _size(source)
     if size is not None:
@@ -220,7 +220,7 @@ def _decrypt_chunks(
             kept = number
         plaintext = otp_chunks.open_record(store, prefix, record, use, demo=demo)
         partial.keep(note_of(record.data, plaintext, last=record.head.last), plaintext)
-        otp_chunks.settle(store, prefix, record.head.ranges, use, demo=demo)
+        otp_chunks.settle(store, prefix, record.head.ranges, use=use, demo=demo)
     return bytes_in
 
 
@@ -264,7 +264,7 @@ def _decrypt_hybrid(
             size += len(plaintext)
     partial.sync()
     partial.append_note(Note(True, bytes_in, size, digest(section.data), state.digest()))
-    otp_chunks.settle(store, prefix, section.ranges, use, demo=demo)
+    otp_chunks.settle(store, prefix, section.ranges, use=use, demo=demo)
     return bytes_in + size
 
 

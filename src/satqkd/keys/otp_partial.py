@@ -2,9 +2,9 @@
 
     notes = JSON lines: the start (direction, prefix), then one line a chunk: sizes, SHA-256 of both texts
 
-A chunk's note is on the disk before its bytes are, and the bytes before the key of the chunk is used at a
-receiver. So a note without its bytes is a torn chunk, and bytes without a note are none of ours. The final
-name appears when all is there. Both files have mode 0600: the digests tell what the plain text is not.
+Note and bytes of a chunk are both on the disk before the next step is taken (at a receiver: before its key
+goes). A note without its bytes is a torn chunk, bytes without a note are cut off. The final name appears when
+all is there. Both files have mode 0600: digests of plain text are nothing for others.
 No key and no store here.
 """
 
@@ -64,11 +64,7 @@ class Partial:
     def begin(cls, target: Path, start: Start) -> "Partial":
         """New, empty files. Raises ResourceError, also when an earlier run's lie there."""
         try:
-            if _partial(target).exists():
-                raise ResourceError(
-                    f"{_partial(target)} is of an earlier run that was stopped; go on with --resume, or "
-                    f"remove it (no key was used)"
-                )
+            _require_no_partial(target)
             _write_new(_notes(target), _line(start))  # first: a file with notes of another is never there
             _write_new(_partial(target), b"")
             return cls(target, start, [])
@@ -178,17 +174,30 @@ class Partial:
         self._notes.close()
 
 
-def require_new(target: Path) -> None:
-    """A target that is there is not written over, and its folder is. Raises ResourceError."""
+def require_new(target: Path, *, resume: bool = True) -> None:
+    """A target that is there is not written over, and its folder is. Raises ResourceError.
+
+    resume: what an earlier run left is welcome.
+    """
     try:
         if target.exists():
             raise ResourceError(f"{target} exists; choose another --out (no key was used)")
         if not target.parent.is_dir():
             raise ResourceError(f"{target.parent} is no folder; choose another --out (no key was used)")
+        if not resume:
+            _require_no_partial(target)
     except OSError as error:
         raise ResourceError(
             f"{target}: cannot be written ({error.strerror}); choose another --out (no key was used)"
         ) from None
+
+
+def _require_no_partial(target: Path) -> None:
+    if _partial(target).exists():
+        raise ResourceError(
+            f"{_partial(target)} is of an earlier run that was stopped; go on with --resume, or remove it "
+            f"(no key was used)"
+        )
 
 
 def require_disk(target: Path, size_bytes: int) -> None:
@@ -233,8 +242,7 @@ def _line(struct: msgspec.Struct) -> bytes:
 
 def _write_new(path: Path, data: bytes) -> None:
     path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(data)
         _sync(file)
     sync_folder(path.parent)
