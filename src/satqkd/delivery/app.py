@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from satqkd.delivery.bucket import Buckets
 from satqkd.delivery.counters import Counters
@@ -28,6 +29,9 @@ from satqkd.delivery.wire import path_name
 JSON: Final = "application/json"
 OPENAPI_PATH: Final = "/openapi.json"
 _NO_ROUTE: Final = "none"
+_HEADERS: Final = CIMultiDictProxy(
+    CIMultiDict({"Content-Type": JSON, "Server": "satqkd", "Cache-Control": "no-store"})
+)
 _log = logging.getLogger(__name__)
 
 
@@ -93,6 +97,8 @@ class Front:
         too_large = bad_request(f"expected a body of at most {most} bytes, got more")
         if (request.content_length or 0) > most:
             raise too_large
+        if "Content-Encoding" in request.headers:
+            raise bad_request("expected a body that is not compressed")
         try:
             async with asyncio.timeout(self.desk.limits.body_s):
                 return await request.read()
@@ -148,7 +154,7 @@ def _target(request: web.Request) -> str:
 
 
 def _response(status: HTTPStatus, body: bytes) -> web.Response:
-    return web.Response(status=status, body=body, content_type=JSON)
+    return web.Response(status=status, body=body, headers=_HEADERS)
 
 
 def _openapi_route(body: bytes) -> Route:

@@ -67,7 +67,10 @@ class _Protocol(web.RequestHandler):
         told = "expected an HTTP request, got what cannot be read" if malformed else "the server failed"
         code = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.SERVICE_UNAVAILABLE
         response = web.Response(
-            status=code, body=msgspec.json.encode(ErrorBody(told)), content_type="application/json"
+            status=code,
+            body=msgspec.json.encode(ErrorBody(told)),
+            content_type="application/json",
+            headers={"Server": "satqkd"},
         )
         response.force_close()
         return response
