@@ -480,6 +480,9 @@ class TestBeyondTheInterface:
             "/api/v1/keys/x",
             "/api/v2/keys/x/status",
             "/api/v1/keys/x/status/",
+            "//",
+            "/%0A",
+            "/a%0Ab",
             "/metrics",
         ],
     )
@@ -492,6 +495,23 @@ class TestBeyondTheInterface:
         refused(reply, 405)
         assert reply.headers["Allow"] == "GET, POST"
         assert beijing.ask(method, path(REMOTE, "status")).headers["Allow"] == "GET"
+
+    def test_targets_of_other_forms(self, beijing: Kme) -> None:
+        """A line feed in a name is a character like others; `*` is a target of HTTP, and nothing here."""
+        refused(beijing.ask("GET", "/api/v1/keys/%0A/status"), 400)
+        refused(beijing.ask("OPTIONS", "*"), 404)
+
+    def test_a_client_that_waits_to_be_told_to_go_on(self, beijing: Kme) -> None:
+        head = f"POST {path(REMOTE, 'enc_keys')} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        head += "Connection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        with (
+            socket.create_connection(("127.0.0.1", beijing.port), timeout=20) as raw,
+            beijing.context(LOCAL).wrap_socket(raw, server_hostname="localhost") as line,
+        ):
+            line.sendall(head.encode())
+            assert line.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            line.sendall(b"{}")
+            assert line.recv(4096).startswith(b"HTTP/1.1 200 OK")
 
     def test_head_is_405_without_a_body(self, beijing: Kme) -> None:
         assert beijing.ask("HEAD", path(REMOTE, "enc_keys")).status == 405

@@ -1,6 +1,6 @@
 """The aiohttp application: from a request to a call, from an answer or refusal to a response.
 
-One catch-all route; paths are told apart by the table of routes, on the path as it came, so that a `%2F` in
+Paths are told apart by the table of routes, on the path as it came, so that a `%2F` in
 a name is no slash. Whatever goes wrong, the body is an Error object. It serves plain connections too, where
 it knows nobody and refuses all: TLS is the listener's.
 """
@@ -47,7 +47,7 @@ class Front:
         listed = list(routes)
         self._table = Table([*listed, _openapi_route(document(listed, limits))])
 
-    async def respond(self, request: web.Request) -> web.Response:
+    async def respond(self, request: web.BaseRequest) -> web.Response:
         """The aiohttp handler."""
         begin_s = time.perf_counter()
         seen = _Seen()
@@ -63,7 +63,7 @@ class Front:
         self._note(seen, response.status, answer, time.perf_counter() - begin_s)
         return response
 
-    async def _answer(self, request: web.Request, seen: "_Seen") -> Answer:
+    async def _answer(self, request: web.BaseRequest, seen: "_Seen") -> Answer:
         seen.sae = self.gate.caller(request.transport)
         path, _, query = _target(request).partition("?")
         route, raw_name = self._route(path, request.method)
@@ -92,18 +92,17 @@ class Front:
             raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, told).with_header("Allow", allowed)
         return methods[method], name
 
-    async def _body(self, request: web.Request) -> bytes:
+    async def _body(self, request: web.BaseRequest) -> bytes:
         most = self.desk.limits.body_bytes
-        too_large = bad_request(f"expected a body of at most {most} bytes, got more")
         if (request.content_length or 0) > most:
-            raise too_large
+            raise _too_large(most)
         if "Content-Encoding" in request.headers:
             raise bad_request("expected a body that is not compressed")
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             async with asyncio.timeout(self.desk.limits.body_s):
-                return await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise too_large from None
+                return await _read(request, most)
         except TimeoutError:
             raise bad_request("the body did not come in time") from None
         except (web.RequestPayloadError, ValueError) as error:
@@ -131,11 +130,13 @@ class _Seen:
         self.sae, self.operation, self.other = "", _NO_ROUTE, ""
 
 
-def make_app(front: Front) -> web.Application:
-    """The application, to be served behind TLS that asks for client certificates."""
-    app = web.Application(client_max_size=front.desk.limits.body_bytes)
-    app.router.add_route("*", "/{anything:.*}", front.respond)
-    return app
+def make_app(front: Front) -> web.Server:
+    """The application, to be served behind TLS that asks for client certificates.
+
+    It is aiohttp's server without a router, which would answer in its own words for targets that it does not
+    understand. Needs a running event loop.
+    """
+    return web.Server(front.respond, access_log=None)
 
 
 def default_routes(*, skip: bool) -> tuple[Route, ...]:
@@ -147,7 +148,20 @@ def default_routes(*, skip: bool) -> tuple[Route, ...]:
     return ETSI + SKIP
 
 
-def _target(request: web.Request) -> str:
+async def _read(request: web.BaseRequest, most: int) -> bytes:
+    body = bytearray()
+    while piece := await request.content.readany():
+        body += piece
+        if len(body) > most:
+            raise _too_large(most)
+    return bytes(body)
+
+
+def _too_large(most: int) -> Refusal:
+    return bad_request(f"expected a body of at most {most} bytes, got more")
+
+
+def _target(request: web.BaseRequest) -> str:
     """Path and query as they came; of the absolute form what follows the authority."""
     raw = request.raw_path
     return raw if raw.startswith("/") else request.rel_url.raw_path_qs

@@ -64,19 +64,17 @@ class KeyServer:
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._doorkeeper: Doorkeeper | None = None
-        self._runners: list[web.AppRunner] = []
+        self._runners: list[web.BaseRunner] = []
 
     async def start(self) -> Address:
         """Listen. Raises ConfigError, ResourceError."""
         limits, serve = self._config.limits, self._config.serve
         trust = self._files.load()
-        runner = web.AppRunner(make_app(self._front), access_log=None, shutdown_timeout=limits.grace_s)
+        app = make_app(self._front)
+        runner = web.ServerRunner(app, shutdown_timeout=limits.grace_s)
         await runner.setup()
         self._runners.append(runner)
-        assert runner.server is not None
-        self._doorkeeper = Doorkeeper(
-            runner.server, self._counters, most=limits.connections, idle_s=limits.idle_s
-        )
+        self._doorkeeper = Doorkeeper(app, self._counters, most=limits.connections, idle_s=limits.idle_s)
         self._socket = _bound(serve.host, serve.port)
         await self._listen(trust)
         metrics_url = None if serve.metrics_port is None else await self._serve_metrics(serve.metrics_port)
