@@ -29,8 +29,9 @@ def serve(
 
 
 def _tell(address: "Address") -> None:
-    from satqkd.results import to_json
+    import msgspec
 
-    sys.stdout.write(to_json({"url": address.url, "metrics_url": address.metrics_url}).decode() + "\n")
+    told = {"url": address.url, "metrics_url": address.metrics_url}
+    sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
     sys.stdout.flush()
     say(f"listening on {address.url}")

@@ -100,18 +100,17 @@ class PkiFolder:
     def revoke(self, file: str, now: datetime) -> list[Issued]:
         """Put every certificate of a file's holder that was issued so far on the list."""
         old = self.find(file)
-        hit = [each for each in self.issued if (each.kind, each.name) == (old.kind, old.name)]
-        utc = format_utc(now)
+        holder, utc = (old.kind, old.name), format_utc(now)
         self.issued = [
-            msgspec.structs.replace(each, revoked_utc=utc)
-            if each in hit and each.revoked_utc is None
+            msgspec.structs.replace(each, revoked_utc=each.revoked_utc or utc)
+            if (each.kind, each.name) == holder
             else each
             for each in self.issued
         ]
         serials = [int(each.serial, 16) for each in self.issued if each.revoked_utc is not None]
         self._write_index()
         _replace(self.folder / REVOKED, make_revocations(self._authority, serials, now))
-        return hit
+        return [each for each in self.issued if (each.kind, each.name) == holder]
 
     def find(self, file: str) -> Issued:
         """The newest certificate in a file of the folder. Raises ConfigError."""

@@ -183,12 +183,12 @@ async def _run(server: KeyServer, listening: Callable[[Address], None]) -> None:
 @contextmanager
 def serving(supply: Supply, config: ServeConfig) -> Iterator[Address]:
     """A server in a thread of its own while the block lasts. Raises ConfigError, ResourceError."""
-    begun: threading.Event = threading.Event()
+    begun = threading.Event()
     found: list[Address | Error] = []
     ends: list[Callable[[], object]] = []
 
-    async def run() -> None:
-        server, over, loop = KeyServer(supply, config), asyncio.Event(), asyncio.get_running_loop()
+    async def run(server: KeyServer) -> None:
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
         ends.append(lambda: loop.call_soon_threadsafe(over.set))
         try:
             found.append(await server.start())
@@ -202,7 +202,8 @@ def serving(supply: Supply, config: ServeConfig) -> Iterator[Address]:
             begun.set()
             await server.stop()
 
-    thread = threading.Thread(target=lambda: asyncio.run(run()), name="key server", daemon=True)
+    made = KeyServer(supply, config)
+    thread = threading.Thread(target=lambda: asyncio.run(run(made)), name="key server", daemon=True)
     thread.start()
     begun.wait()
     if isinstance(found[0], Error):
