@@ -6,6 +6,7 @@
 Bits are given out once; see `docs/key-store.md` for the formats and the limits.
 """
 
+from satqkd.keys.derived import AcceptedRecord
 from satqkd.keys.journal import Journal, next_boot
 from satqkd.keys.model import (
     AuditReport,
@@ -17,11 +18,12 @@ from satqkd.keys.model import (
     StatusRow,
     weakest_origin,
 )
-from satqkd.keys.otp import decrypt, encrypt, largest_plaintext_bytes, plaintext_bytes_of
+from satqkd.keys.otp import StreamReport, decrypt, decrypt_stream, encrypt, encrypt_stream
+from satqkd.keys.otp_file import decrypt_file, encrypt_file
+from satqkd.keys.otp_room import largest_plaintext_bytes, plaintext_bytes_of
 from satqkd.keys.provision import AuthenticationPool, provision
 from satqkd.keys.raw_shelf import RawShelf
 from satqkd.keys.relay import (
-    AcceptedRelay,
     RelayRecord,
     accept_relay,
     find_relay,
@@ -32,7 +34,7 @@ from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
 
 __all__ = [
-    "AcceptedRelay",
+    "AcceptedRecord",
     "AuditReport",
     "AuthenticationPool",
     "BlockRow",
@@ -46,9 +48,14 @@ __all__ = [
     "Secret",
     "Spent",
     "StatusRow",
+    "StreamReport",
     "accept_relay",
     "decrypt",
+    "decrypt_file",
+    "decrypt_stream",
     "encrypt",
+    "encrypt_file",
+    "encrypt_stream",
     "find_relay",
     "largest_plaintext_bytes",
     "largest_relay_bits",
