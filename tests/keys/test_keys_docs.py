@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from satqkd.keys import schema, traffic_schema
+from satqkd.keys import network_schema, schema, traffic_schema
 from satqkd.keys.model import KINDS, ORIGINS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "key-store.md").read_text()
@@ -26,8 +26,10 @@ def test_the_example_prints_its_output(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_page_names_tables_kinds_and_origins() -> None:
     tables = [value.name for value in vars(schema).values() if isinstance(value, type(schema.META))]
-    assert len(tables) == 13
+    assert len(tables) == 14
     traffic = [value.name for value in vars(traffic_schema).values() if isinstance(value, type(schema.META))]
     assert len(traffic) == 4
-    for name in (*tables, *traffic, *KINDS, *ORIGINS):
+    network = [value.name for value in vars(network_schema).values() if isinstance(value, type(schema.META))]
+    assert len(network) == 5
+    for name in (*tables, *traffic, *network, *KINDS, *ORIGINS):
         assert f"`{name}`" in PAGE, name

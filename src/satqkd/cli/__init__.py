@@ -16,16 +16,19 @@ import satqkd.cli.demo as demo
 import satqkd.cli.distill as distill
 import satqkd.cli.encryption as encryption
 import satqkd.cli.fly as fly
+import satqkd.cli.get_key as get_key
 import satqkd.cli.keylength as keylength
 import satqkd.cli.keys as keys
 import satqkd.cli.keys_network as keys_network
 import satqkd.cli.optimise as optimise
 import satqkd.cli.passes as passes
+import satqkd.cli.pki as pki
 import satqkd.cli.presets as presets
 import satqkd.cli.processes as processes
 import satqkd.cli.record as record
 import satqkd.cli.report as report
 import satqkd.cli.send as send
+import satqkd.cli.serve as serve
 import satqkd.cli.status as status
 import satqkd.cli.stores as stores
 import satqkd.cli.validate as validate
@@ -54,6 +57,9 @@ app.command("encrypt")(encryption.encrypt)
 app.command("decrypt")(encryption.decrypt)
 app.command("send")(send.send)
 app.command("messages")(send.messages)
+app.command("serve")(serve.serve)
+app.command("get-key")(get_key.get_key)
+app.add_typer(pki.app, name="pki")
 app.command("satellite")(processes.satellite)
 app.command("station")(processes.station)
 app.command("emulator")(processes.emulator)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from satqkd.cli.common import Demo, Json, new_file, now_utc, print_json, say
+from satqkd.cli.common import Demo, Json, new_file, now_utc, print_json, refuse_existing, say
 from satqkd.cli.stores import StorePath
 from satqkd.cli.stores import opened as open_store
 from satqkd.errors import ConfigError, Error
@@ -237,6 +237,8 @@ def import_key(
     """Bring key of another system (a fibre link) into two stores, the same bits or none, by four messages."""
     if (peer is None) == (message is None) or (peer is not None and (file is None or abandon)):
         raise ConfigError("keys import: expected FILE and --peer to begin, or --message to go on")
+    if out is not None:
+        refuse_existing(out)
     with open_store(store) as opened:
         if abandon and message is not None:
             _abandon(opened, message.read_bytes())

@@ -20,9 +20,9 @@ class RelayQuota(Settings, frozen=True, kw_only=True):
     """How much this node relays on command for two stations, in whichever order they are named."""
 
     stations: tuple[Identifier, Identifier]
-    bits: Annotated[int, Meta(ge=0, le=2**50)] | None = None
+    bits: Annotated[int, Meta(ge=0, le=2**40)] | None = None
     """In all."""
-    bits_a_day: Annotated[int, Meta(ge=0, le=2**50)] | None = None
+    bits_a_day: Annotated[int, Meta(ge=0, le=2**40)] | None = None
     """From midnight to midnight UTC."""
 
     def __post_init__(self) -> None:

@@ -1,0 +1,25 @@
+"""The one place where delivery meets a store: it opens it and puts the supply of applications on it.
+
+Everything else in this room knows a `Supply` alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from satqkd.delivery.settings import ServeConfig
+from satqkd.keys import KeyStore
+from satqkd.keys.supply_door import Supply
+
+
+@contextmanager
+def opened_supply(config: ServeConfig, *, demo: bool) -> Iterator[Supply]:
+    """The supply of the settings' store, both closed at the end. Raises KeyNotFound, ResourceError.
+
+    demo: whether key of the digital twin or of a recording may be handed out.
+    """
+    from satqkd.keys.supply import KeySupply  # type: ignore[import-not-found]
+
+    with KeyStore.open(Path(config.serve.store)) as store:
+        supply: Supply = KeySupply(store, demo=demo)
+        yield supply
