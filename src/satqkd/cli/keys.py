@@ -1,19 +1,22 @@
 """`satqkd keys`: look into a key store, provision, export (`keys_network`: what goes between nodes)."""
 
 import secrets
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from satqkd.cli.common import Demo, Json, new_file, now_utc, print_json, print_table, say
-from satqkd.cli.stores import StorePath, opened_or_made, shown
+from satqkd.cli.stores import NetworkFile, StorePath, key_network, lock_of_words, opened_or_made, shown
 from satqkd.cli.stores import opened as open_store
 from satqkd.errors import ConfigError, DataFormatError
 
 if TYPE_CHECKING:
-    from satqkd.keys import BlockRow, KeyRange
+    from satqkd.config import KeyNetwork
+    from satqkd.keys import BlockRow, KeyRange, KeyStore, Spent
     from satqkd.keys.model import Paths
+    from satqkd.keys.policy import LinkStatus
 
 app = typer.Typer(
     help="Look into a key store, provision authentication key, relay, combine, import, export.",
@@ -46,21 +49,44 @@ def _bits(row: "BlockRow") -> tuple[int, int, int, int]:
 
 
 @app.command()
-def status(store: StorePath, json: Json = False) -> None:
-    """Bits live, reserved, spent, unconfirmed, and raw bits of pools, by peer and kind."""
+def status(
+    store: StorePath,
+    low: Annotated[int | None, typer.Option(min=0, help="Rows with fewer live bits are an alarm.")] = None,
+    network: NetworkFile = None,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Print Prometheus metrics instead of a table.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Bits live, reserved, spent, unconfirmed, and raw bits of pools, by peer and kind; 1 at an alarm."""
+    from satqkd.keys.policy import link_rows
+
+    policy = key_network(network)
     with open_store(store, read_only=True) as opened:
-        rows = opened.status()
+        rows = link_rows(opened, policy, low_bits=low, now_utc=now_utc())
+        if metrics:
+            _print_metrics(opened, rows)
+            return
     if json:
         print_json(rows)
-        return
-    print_table(
-        shown(store),
-        ("link", "live bits", "reserved", "spent", "unconfirmed", "raw", "oldest"),
-        [
-            (r.link, r.live_bits, r.reserved_bits, r.spent_bits, r.unconfirmed_bits, r.raw_bits, r.oldest_utc)
-            for r in rows
-        ],
-    )
+    else:
+        head = ("link", "live bits", "reserved", "spent", "unconfirmed", "raw", "oldest", "age", "colluders")
+        print_table(shown(store), (*head, "alarms"), [_status_cells(row) for row in rows])
+    if any(row.alarms for row in rows):
+        raise typer.Exit(1)
+
+
+def _status_cells(row: "LinkStatus") -> tuple[str | int | None, ...]:
+    bits = (row.live_bits, row.reserved_bits, row.spent_bits, row.unconfirmed_bits, row.raw_bits)
+    age = None if row.age_s is None else f"{row.age_s / 86_400:.1f} d"
+    return row.link, *bits, row.oldest_utc, age, row.colluders, " ".join(row.alarms) or None
+
+
+def _print_metrics(opened: "KeyStore", rows: "list[LinkStatus]") -> None:
+    from satqkd.exposition import text
+    from satqkd.keys.key_metrics import numbers_of, store_metrics
+
+    sys.stdout.write(text(store_metrics(numbers_of(opened, rows))))
 
 
 @app.command()
@@ -91,34 +117,75 @@ def provision(
 def export(
     store: StorePath,
     peer: Annotated[str, typer.Option(help="The station at the other end of the pair.")],
-    out: Annotated[Path, typer.Option(help="Where the key's bytes are written; must not exist.")],
+    out: Annotated[Path, typer.Option(help="Where the key is written; must not exist.")],
     bits: Annotated[int | None, typer.Option(help="Take so many bits of this end's own part.")] = None,
     ranges: Annotated[
         Path | None,
         typer.Option(help="Take the ranges in a file that the peer's `export --json` printed."),
     ] = None,
+    to_passphrase_file: Annotated[
+        Path | None, typer.Option(help="Seal it: the first line is the passphrase; - asks for it.")
+    ] = None,
+    to_key: Annotated[Path | None, typer.Option(help="Seal it by a key file, made where missing.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Write raw bytes that nothing protects.")] = False,
+    network: NetworkFile = None,
     demo: Demo = False,
     json: Json = False,
 ) -> None:
-    """Give end-to-end key out to another application: raw bytes, used up here; the peer names --ranges."""
+    """Give end-to-end key out to another application, sealed, used up here; the peer names --ranges."""
+    from satqkd.keys.sealed_export import Sealer
+
     if (bits is None) == (ranges is None):
         raise ConfigError("keys export: expected either --bits or --ranges; give one of the two")
+    lock = lock_of_words(
+        to_key, to_passphrase_file, None, names=("--to-key", "--to-passphrase-file", ""), new=True
+    )
+    if (lock is None) != clear:
+        raise ConfigError(
+            "keys export: expected --to-key or --to-passphrase-file, or --clear for bytes that nothing "
+            "protects; give one of them (no key was used)"
+        )
+    policy = key_network(network)
     named = None if ranges is None else _read_ranges(ranges)
     with (
         new_file(out, afterwards="take other bits at both ends") as write,
         open_store(store) as opened,
     ):
-        use = {"purpose": "export", "reference": out.name, "now_utc": now_utc()}
-        if named is None:
-            spent = opened.spend(peer, "pair", bits or 0, demo=demo, **use)
-        else:
-            spent = opened.spend_at(peer, "pair", named, demo=demo, **use)
+        sealer = None if lock is None else Sealer(lock, secrets.token_bytes)
+        spent = _spent(opened, peer, bits or 0, named, policy, reference=out.name, demo=demo)
         with spent.key as key:
-            write(bytes(key.expose()))
+            if sealer is None:
+                write(bytes(key.expose()))
+            else:
+                write(sealer.seal(key, spent.ranges, node=opened.node_id, peer=peer))
     if json:
         print_json({"ranges": spent.ranges, "bits": sum(piece.length_bits for piece in spent.ranges)})
     else:
         say(f"{sum(piece.length_bits for piece in spent.ranges)} bits of key with {peer}, written to {out}")
+
+
+def _spent(
+    opened: "KeyStore",
+    peer: str,
+    bits: int,
+    named: "tuple[KeyRange, ...] | None",
+    policy: "KeyNetwork",
+    *,
+    reference: str,
+    demo: bool,
+) -> "Spent":
+    """This end's next bits, within the day's quota, or ranges that the peer named."""
+    from satqkd.keys.policy import require_quota
+
+    now = now_utc()
+    if named is not None:
+        return opened.spend_at(
+            peer, "pair", named, purpose="export of the peer", reference=reference, demo=demo, now_utc=now
+        )
+    with opened.work():
+        with opened.part() as connection:
+            require_quota(connection, policy, peer, bits, now)
+        return opened.spend(peer, "pair", bits, purpose="export", reference=reference, demo=demo, now_utc=now)
 
 
 def _read_ranges(path: Path) -> "tuple[KeyRange, ...]":

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from satqkd.cli.common import Demo, Json, new_file, now_utc, print_json, refuse_existing, say
-from satqkd.cli.stores import StorePath
+from satqkd.cli.stores import NetworkFile, StorePath, key_network
 from satqkd.cli.stores import opened as open_store
 from satqkd.errors import ConfigError, Error
 
 if TYPE_CHECKING:
-    from satqkd.config import KeyNetwork
     from satqkd.keys import KeyStore, RelayRecord
     from satqkd.keys.imported import ImportProgress
 
@@ -21,10 +20,6 @@ Kind = Literal["link", "pair"]
 Out = Annotated[Path, typer.Option(help="Where the record is written (no secret); must not exist.")]
 RelayId = Annotated[str | None, typer.Option(help="Default: random. The same id repeats the record.")]
 KindOption = Annotated[Kind, typer.Option(help="link: distilled with the station; pair: end to end with it.")]
-NetworkFile = Annotated[
-    Path | None,
-    typer.Option("--network", help="TOML file with settings of the key network; see docs/settings.md."),
-]
 
 
 def relay(
@@ -62,7 +57,9 @@ def relay(
         ):
             if command is not None:
                 order = command.read_bytes()
-                record = execute_command(node, order, network=_network(network), now_utc=now_utc(), demo=demo)
+                record = execute_command(
+                    node, order, network=key_network(network), now_utc=now_utc(), demo=demo
+                )
             else:
                 ends = (station_a or "", station_b or "")
                 record = _relay(node, ends, bits, name, (kind_a, kind_b), demo=demo)
@@ -176,7 +173,7 @@ def combine(
     ):
         record = find_combination(opened, name)
         if record is None:
-            through = choose_sources(opened, peer, paths or _network(network).paths_with(peer), demo=demo)
+            through = choose_sources(opened, peer, paths or key_network(network).paths_with(peer), demo=demo)
             size = bits or max(8, largest_combination_bits(opened, peer, through, demo=demo))
             record = combine_pairs(
                 opened, peer, size, through=through, combination_id=name, now_utc=now_utc(), demo=demo
@@ -299,12 +296,6 @@ def _abandon(store: "KeyStore", message: bytes) -> None:
     step = read_step(message)
     abandon_import(store, step.node, step.import_id, now_utc=now_utc())
     say(f"{step.import_id}: given up; what was not confirmed of it is wiped")
-
-
-def _network(path: Path | None) -> "KeyNetwork":
-    from satqkd.config import KeyNetwork, load, read_toml
-
-    return KeyNetwork() if path is None else load(read_toml(path), KeyNetwork, str(path)).value
 
 
 def _tell(result: Any, words: str, *, json: bool) -> None:

@@ -18,12 +18,18 @@ import typer
 from satqkd.errors import ConfigError
 
 if TYPE_CHECKING:
+    from satqkd.config import KeyNetwork
     from satqkd.keys import KeyStore
     from satqkd.keys.opening import Place
     from satqkd.keys.unlock import Lock
 
 StorePath = Annotated[
     str, typer.Option("--store", help="Key store of this node: a path, or postgresql://USER@HOST/DATABASE.")
+]
+
+NetworkFile = Annotated[
+    Path | None,
+    typer.Option("--network", help="TOML file with settings of the key network; see docs/settings.md."),
 ]
 
 
@@ -64,8 +70,13 @@ def lock_of_words(
     passphrase_file: Path | None,
     command: str | None,
     names: tuple[str, str, str] = ("--key-file", "--passphrase-file", "--unlock-command"),
+    *,
+    new: bool = False,
 ) -> "Lock | None":
-    """The one lock that was named, or none. Raises ConfigError for two."""
+    """The one lock that was named, or none. Raises ConfigError for two.
+
+    new: it is to lock from now on, so a passphrase that is typed is typed twice.
+    """
     given = [name for name, word in zip(names, (key_file, passphrase_file, command), strict=True) if word]
     if len(given) > 1:
         raise ConfigError(f"expected one lock, got {' and '.join(given)}; give one of them")
@@ -76,11 +87,11 @@ def lock_of_words(
     if key_file is not None:
         return KeyFile(key_file)
     if passphrase_file is not None:
-        return Passphrase(cache(lambda: _passphrase(passphrase_file)))
+        return Passphrase(cache(lambda: _passphrase(passphrase_file, new=new)))
     return Command((command or "").split())
 
 
-def _passphrase(path: Path) -> str:
+def _passphrase(path: Path, *, new: bool) -> str:
     from satqkd.keys.opening import first_line
 
     if str(path) != "-":
@@ -89,7 +100,12 @@ def _passphrase(path: Path) -> str:
         return sys.stdin.readline().rstrip("\n")
     from getpass import getpass
 
-    return getpass("Passphrase of the key store: ")
+    if not new:
+        return getpass("Passphrase: ")
+    words = getpass("New passphrase: ")
+    if getpass("The same again: ") != words:
+        raise ConfigError("passphrase: the two differ; nothing was changed")
+    return words
 
 
 def place_of(store: str) -> "Place":
@@ -121,6 +137,13 @@ def opened_or_made(store: str, node: str | None, *, named: bool = True) -> "KeyS
         if node is None:
             raise
     return KeyStore.create(store, node, **access)
+
+
+def key_network(path: Path | None) -> "KeyNetwork":
+    """The policy of a file; without one nothing is asked for and nobody commands. Raises ConfigError."""
+    from satqkd.config import KeyNetwork, load, read_toml
+
+    return KeyNetwork() if path is None else load(read_toml(path), KeyNetwork, str(path)).value
 
 
 def file_of(store: str) -> Path | None:

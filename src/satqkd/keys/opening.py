@@ -7,6 +7,7 @@ beside the store unless another place is given or named in the environment.
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -65,6 +66,11 @@ def create_database(place: Place, node_id: str) -> Database:
         for file in made_here:
             file.unlink(missing_ok=True)
         raise
+
+
+def new_database(place: Place) -> Database:
+    """An empty database where there is no store, without tables. Raises ResourceError."""
+    return _postgres(place, new=True) if place.is_postgres else SqliteDatabase.create(Path(place.address))
 
 
 def _filled(database: Database, place: Place, node_id: str) -> Database:
@@ -157,8 +163,8 @@ def lock_of(place: Place, environment: Mapping[str, str] = os.environ) -> Lock:
         return Command(words.split())
     if name := environment.get(PASSPHRASE_VARIABLE):
         return Passphrase(lambda: first_line(Path(name)))
-    if name := environment.get(KEY_FILE_VARIABLE):
-        return KeyFile(name)
+    if key_file := environment.get(KEY_FILE_VARIABLE):
+        return KeyFile(key_file)
     if place.is_postgres:
         raise ConfigError(
             f"a store of PostgreSQL has no file to keep a key beside: name a key file, or set "
@@ -238,17 +244,51 @@ def recover_store(place: Place, *, discard: bool) -> recovery.RecoveryReport:
     try:
         counted, store_id = _counted(database, place.writer)
         path = uses_path(place, store_id)
-        log = UseLog.open(path) if path.exists() else None
-        knows_all = log is not None and log.count >= counted
-        if knows_all == discard:
+        return settle_with_logs(database, place, path, counted, store_id, discard=discard)
+    finally:
+        database.close()
+
+
+def settle_with_logs(
+    database: Database, place: Place, path: Path, counted: int, store_id: str, *, discard: bool
+) -> recovery.RecoveryReport:
+    """Recover by this writer's use log at a path, which is attached, and those of all other writers."""
+    log = UseLog.open(path) if path.exists() else None
+    with ExitStack() as stack:
+        others, all_there = _logs_of_others(database, place, path, stack)
+        knows_all = all_there and log is not None and log.count >= counted
+        if log is not None and (log.store_id, log.writer) != (store_id, place.writer):
+            raise ConfigError(f"{path}: this is the use log of another store or writer; name the right one")
+        if knows_all and discard:
             raise KeyStoreError(
-                f"{database.name}: the use log {path} {'knows' if knows_all else 'does not know'} all uses "
-                f"of key; run `satqkd keys recover` {'without' if knows_all else 'with'} --discard"
+                f"{database.name}: the use log {path} knows all uses of key; do it without --discard"
             )
-        if not knows_all:
+        if not (knows_all or discard):
+            raise KeyStoreError(
+                f"{database.name}: expected the use logs of all writers at {path}, none older than the "
+                f"store; put them there, or wipe all unused key with --discard"
+            )
+        if log is None or log.count < counted:
             path.unlink(missing_ok=True)
             log = UseLog.create(path, store_id=store_id, writer=place.writer, count=counted)
         database.uses = log
-        return recovery.recover(database, keep_unused=knows_all)
-    finally:
-        database.close()
+        return recovery.recover(database, others, keep_unused=knows_all)
+
+
+def _logs_of_others(
+    database: Database, place: Place, path: Path, stack: ExitStack
+) -> tuple[list[UseLog], bool]:
+    """Use logs of other writers of a store, and whether there is one, not too old, of each that used key."""
+    with database.snapshot() as connection:
+        store_id = meta_of(connection, STORE_ID) or ""
+        counts = {row.writer: row.uses for row in connection.execute(select(USES))}
+    counts.pop(place.writer, None)
+    logs = {}
+    for beside in path.parent.glob(f"{store_id}-*.uses"):
+        if beside != path:
+            found = UseLog.open(beside)
+            stack.callback(found.close)
+            logs[found.writer] = found
+    return list(logs.values()), all(
+        not count or (writer in logs and logs[writer].count >= count) for writer, count in counts.items()
+    )
