@@ -22,7 +22,7 @@ from satqkd.keys.schema import META, NODE_ID, ROOT, STORE_ID, USES
 from satqkd.keys.secret import Secret
 from satqkd.keys.sqlite import SqliteDatabase, remove_files
 from satqkd.keys.unlock import Command, KeyFile, Lock, Passphrase, lock_root, unlock_root
-from satqkd.keys.use_log import UseLog
+from satqkd.keys.use_log import UseLog, log_of
 from satqkd.keys.vault import KEY_BYTES, Vault
 
 KEY_FILE_VARIABLE: Final = "SATQKD_KEY_FILE"
@@ -253,6 +253,8 @@ def settle_with_logs(
     database: Database, place: Place, path: Path, counted: int, store_id: str, *, discard: bool
 ) -> recovery.RecoveryReport:
     """Recover by this writer's use log at a path, which is attached, and those of all other writers."""
+    with database.transaction() as connection:
+        database.require_sole_writer(connection)
     log = UseLog.open(path) if path.exists() else None
     with ExitStack() as stack:
         others, all_there = _logs_of_others(database, place, path, stack)
@@ -284,8 +286,8 @@ def _logs_of_others(
         counts = {row.writer: row.uses for row in connection.execute(select(USES))}
     counts.pop(place.writer, None)
     logs = {}
-    for beside in path.parent.glob(f"{store_id}-*.uses"):
-        if beside != path:
+    for beside in sorted(path.parent.glob("*.uses")):
+        if beside != path and (log_of(beside) or ("", ""))[0] == store_id:
             found = UseLog.open(beside)
             stack.callback(found.close)
             logs[found.writer] = found

@@ -46,6 +46,16 @@ class UseLine(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 _DECODER: Final = msgspec.json.Decoder(UseLine)
 
 
+def log_of(path: Path) -> tuple[str, str] | None:
+    """Store and writer of a use log, which is left as it is; None where the file is none."""
+    try:
+        with path.open("rb") as file:
+            head = msgspec.json.decode(file.readline(1 << 12), type=_Head)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return head.store, head.writer
+
+
 class UseLog:
     """The log of one writer, open for adding."""
 
