@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from keys_cases import NOW, key_bytes
 
-from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, KeyStoreError, ResourceError
+from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, KeyStoreError, ResourceError, StoreRestored
 from satqkd.keys import (
     Journal,
     KeyStore,
@@ -339,3 +339,28 @@ def test_what_one_worker_revokes_another_does_not_deliver(shared: Store) -> None
             supply.draw(request, now_utc=NOW)
         supply.close(now_utc=NOW)
         assert two.check().balanced, two.check().faults
+
+
+def test_a_copy_that_was_put_back_is_refused_also_by_a_writer_that_used_none_since(shared: Store) -> None:
+    """With PostgreSQL's own means, say; then all writers' logs count."""
+    shared.spend(8, "two")
+    with psycopg.connect(shared.address) as connection:
+        old = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in ("spends", "uses")}
+    shared.spend(80)
+    shared.spend(80)
+    with psycopg.connect(shared.address, autocommit=True) as connection:
+        for name, rows in old.items():
+            connection.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER")
+            connection.execute(f"DELETE FROM {name}")
+            for row in rows:
+                connection.execute(f"INSERT INTO {name} VALUES ({', '.join(['%s'] * len(row))})", row)
+            connection.execute(f"ALTER TABLE {name} ENABLE TRIGGER USER")
+    for writer in ("two", "three", "main"):
+        with pytest.raises(StoreRestored, match="keys recover"):
+            opened(shared.address, shared.folder, writer)
+    place = shared.place("two")
+    recovered = KeyStore.recover(place.address, lock=place.lock, uses=place.uses, writer="two")
+    assert recovered.skipped_bits == 160
+    for writer in ("two", "three", "main"):
+        with opened(shared.address, shared.folder, writer) as store:
+            assert store.status()[0].spent_bits == 168

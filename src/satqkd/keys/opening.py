@@ -22,7 +22,7 @@ from satqkd.keys.schema import META, NODE_ID, ROOT, STORE_ID, USES
 from satqkd.keys.secret import Secret
 from satqkd.keys.sqlite import SqliteDatabase, remove_files
 from satqkd.keys.unlock import Command, KeyFile, Lock, Passphrase, lock_root, unlock_root
-from satqkd.keys.use_log import UseLog, log_of
+from satqkd.keys.use_log import UseLog, count_of, log_of
 from satqkd.keys.vault import KEY_BYTES, Vault
 
 KEY_FILE_VARIABLE: Final = "SATQKD_KEY_FILE"
@@ -198,6 +198,7 @@ def _attach_uses(database: Database, place: Place) -> None:
     """Open this writer's use log and compare it with the database. Raises StoreRestored."""
     counted, store_id = _counted(database, place.writer)
     path = uses_path(place, store_id)
+    _require_none_ahead(database, path, store_id)
     if counted == 0 and not path.exists():
         database.uses = UseLog.create(path, store_id=store_id, writer=place.writer)
         return
@@ -216,6 +217,26 @@ def _attach_uses(database: Database, place: Place) -> None:
             f"{database.name}: {which} put back from a copy: the store counts {counted} uses of key, its use "
             f"log {path} {log.count}; so that none is given out again, run `satqkd keys recover`"
         )
+
+
+def _require_none_ahead(database: Database, path: Path, store_id: str) -> None:
+    """No other writer's log beside this one's knows of uses that the store has forgotten."""
+    told = {log[1]: count_of(beside) for beside, log in _logs_beside(path, store_id)}
+    with database.snapshot() as connection:
+        counts = {row.writer: row.uses for row in connection.execute(select(USES))}
+    for writer, count in told.items():
+        if count - 1 > counts.get(writer, 0):
+            raise StoreRestored(
+                f"{database.name}: the store was put back from a copy: it counts {counts.get(writer, 0)} "
+                f"uses of key by {writer!r}, whose use log {count}; so that none is given out again, stop "
+                f"all writers and run `satqkd keys recover`"
+            )
+
+
+def _logs_beside(path: Path, store_id: str) -> list[tuple[Path, tuple[str, str]]]:
+    """Use logs of a store's other writers in the folder of one of them, each with its store and writer."""
+    found = [(beside, log_of(beside)) for beside in sorted(path.parent.glob("*.uses")) if beside != path]
+    return [(beside, log) for beside, log in found if log is not None and log[0] == store_id]
 
 
 def _counted(database: Database, writer: str) -> tuple[int, str]:
@@ -286,11 +307,10 @@ def _logs_of_others(
         counts = {row.writer: row.uses for row in connection.execute(select(USES))}
     counts.pop(place.writer, None)
     logs = {}
-    for beside in sorted(path.parent.glob("*.uses")):
-        if beside != path and (log_of(beside) or ("", ""))[0] == store_id:
-            found = UseLog.open(beside)
-            stack.callback(found.close)
-            logs[found.writer] = found
+    for beside, _ in _logs_beside(path, store_id):
+        found = UseLog.open(beside)
+        stack.callback(found.close)
+        logs[found.writer] = found
     return list(logs.values()), all(
         not count or (writer in logs and logs[writer].count >= count) for writer, count in counts.items()
     )

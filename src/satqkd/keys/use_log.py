@@ -56,6 +56,12 @@ def log_of(path: Path) -> tuple[str, str] | None:
     return head.store, head.writer
 
 
+def count_of(path: Path) -> int:
+    """How many uses a log tells, which may be written meanwhile. Raises DataFormatError, OSError."""
+    _, last = _ends(path, _whole_bytes(path))
+    return last.count if last else 0
+
+
 class UseLog:
     """The log of one writer, open for adding."""
 
