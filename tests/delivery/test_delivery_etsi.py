@@ -291,7 +291,12 @@ class TestEExtensions:
         self, start: Callable[..., Kme], network: ToyNetwork
     ) -> None:
         network.pools = dict.fromkeys(network.pools, b"x" * 16)
-        refused(start("beijing").enc({"extension_mandatory": [{"satqkd_disjoint_paths": 2}]}), 503)
+        refused(
+            start("beijing").enc(
+                {"extension_mandatory": [{"satqkd_disjoint_paths": 1}, {"satqkd_avoid_nodes": ["x"]}]}
+            ),
+            503,
+        )
 
     def test_a_policy_of_the_settings_is_no_demand_of_the_request(
         self, start: Callable[..., Kme], network: ToyNetwork

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from satqkd.errors import KeyExhausted, KeyNotFound, OriginRefused
+from satqkd.keys.model import Paths
 from satqkd.keys.secret import Secret
-from satqkd.keys.supply_door import KeyBatch, KeyRequest, NotEntitled, Paths
+from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest, NotEntitled
 
 
 @dataclass
@@ -85,7 +86,9 @@ class ToySupply:
         length, begin = request.count * size, network.used[pair]
         known = {node for path in network.paths for node in path}
         blocked = all(any(node in request.avoid for node in path) for path in network.paths)
-        if begin + length > len(network.pools[pair]) or blocked or request.paths > len(network.paths):
+        if blocked or request.paths > len(network.paths):
+            raise ConstraintsUnmet("no such way")
+        if begin + length > len(network.pools[pair]):
             raise KeyExhausted(f"{length} bytes wanted of {sorted(known)}")
         network.used[pair] += length
         key = network.pools[pair][begin : begin + length]
@@ -129,9 +132,14 @@ class ToySupply:
             raise KeyNotFound("no such key")
         return drawn
 
-    def entitle(self, key_ids: Sequence[str], *, peer: str, master: str, slaves: Sequence[str]) -> None:
+    def entitle(
+        self, key_ids: Sequence[str], *, peer: str, master: str, slaves: Sequence[str], now_utc: str
+    ) -> None:
         for name in key_ids:
             self._found(peer, name).slaves.update(slaves)
 
-    def close(self) -> None:
+    def settle(self, *, now_utc: str) -> None:
+        self.calls.append("settle")
+
+    def close(self, *, now_utc: str) -> None:
         self.closed = True

@@ -16,7 +16,6 @@ from satqkd.delivery.refusals import (
     MANDATORY_UNMET,
     NOT_A_MULTIPLE,
     NOT_FOUND,
-    Refusal,
     bad_request,
     unauthorized,
     unavailable,
@@ -24,10 +23,11 @@ from satqkd.delivery.refusals import (
 from satqkd.delivery.settings import Roster, ServeConfig
 from satqkd.delivery.wire import Status
 from satqkd.errors import Error, KeyAlreadyUsed, KeyExhausted, KeyNotFound, OriginRefused
-from satqkd.keys.supply_door import KeyBatch, KeyRequest, NotEntitled, Supply
+from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest, NotEntitled, Supply
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+_WANTS: Final = (ConstraintsUnmet, KeyExhausted, KeyNotFound)
 _NO_KEY: Final = "no key is left for these applications; ask again when more was made"
 
 
@@ -91,12 +91,15 @@ class Desk:
         if wished != demands:
             try:
                 return await self._drawn(_demanding(request, wished))
-            except (KeyExhausted, KeyNotFound):
+            except (ConstraintsUnmet, KeyExhausted, KeyNotFound):
                 pass
         try:
             return await self._drawn(_demanding(request, demands))
+        except ConstraintsUnmet:
+            unmet = bad_request(MANDATORY_UNMET) if wish.mandatory != NONE else unavailable(_NO_KEY)
+            raise unmet from None
         except (KeyExhausted, KeyNotFound):
-            raise await self._want(request, wish.mandatory) from None
+            raise unavailable(_NO_KEY) from None
 
     async def fetch(self, slave: str, master: str, key_ids: Sequence[str]) -> list[KeyBatch]:
         """Keys that a master drew for this slave, in the order asked. Raises Refusal; then none was used."""
@@ -121,7 +124,12 @@ class Desk:
     def close(self) -> None:
         """End what is under way, and the supply."""
         self.lane.close()
-        self._supply.close()
+        self._supply.close(now_utc=self._now_utc())
+
+    async def settle(self) -> None:
+        """Write down what was handed out. Raises Refusal."""
+        now_utc = self._now_utc()
+        await self._asked(lambda: self._supply.settle(now_utc=now_utc))
 
     def _kme_of(self, slave: str) -> str:
         kme = self.roster.kme_of(slave)
@@ -175,19 +183,11 @@ class Desk:
             return supply.draw(request, now_utc=now_utc)
 
         if self.lane.is_free() and supply.ready(request):
-            return await _refusing(_at_once(work), KeyExhausted, KeyNotFound)
-        return await _refusing(self.lane.run(work), KeyExhausted, KeyNotFound)
+            return await _refusing(_at_once(work), *_WANTS)
+        return await _refusing(self.lane.run(work), *_WANTS)
 
     async def _asked(self, work: Callable[[], T]) -> T:
         return await _refusing(self.lane.run(work))
-
-    async def _want(self, request: KeyRequest, mandatory: Demands) -> Refusal:
-        """Why there was no key: the request's own demands, or none is left at all."""
-        if mandatory != NONE:
-            bits = await self._asked(lambda: self._supply.available_bits(request.peer))
-            if bits >= request.count * request.size_bits:
-                return bad_request(MANDATORY_UNMET)
-        return unavailable(_NO_KEY)
 
 
 def _demanding(request: KeyRequest, demands: Demands) -> KeyRequest:

@@ -9,8 +9,8 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -33,6 +33,8 @@ from satqkd.sky import format_utc
 
 LOOPBACK: Final = "127.0.0.1"
 HANDSHAKE_S: Final = 10.0
+SETTLE_S: Final = 1.0
+"""What was handed out lies no longer than this on the disk, sealed."""
 _BACKLOG: Final = 512
 
 
@@ -104,6 +106,13 @@ class KeyServer:
             if self._files.changed():
                 await self.reload()
 
+    async def settle(self) -> None:
+        """Write down what was handed out, about once a second, for ever."""
+        while True:
+            await asyncio.sleep(SETTLE_S)
+            with suppress(Refusal):  # a store that cannot be written is logged, and tried again
+                await self._desk.settle()
+
     async def stop(self) -> None:
         """Take no more, let what is under way be answered, close the supply."""
         if self._server is not None:
@@ -173,11 +182,21 @@ async def _run(server: KeyServer, listening: Callable[[Address], None]) -> None:
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         listening(await server.start())
-        watching = loop.create_task(server.watch())
-        await asked.wait()
-        watching.cancel()
+        with _meanwhile(server.watch(), server.settle()):
+            await asked.wait()
     finally:
         await server.stop()
+
+
+@contextmanager
+def _meanwhile(*work: Coroutine[None, None, None]) -> Iterator[None]:
+    """Tasks that run while the block lasts."""
+    tasks = [asyncio.get_running_loop().create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 @contextmanager
@@ -192,10 +211,9 @@ def serving(supply: Supply, config: ServeConfig) -> Iterator[Address]:
         ends.append(lambda: loop.call_soon_threadsafe(over.set))
         try:
             found.append(await server.start())
-            watching = loop.create_task(server.watch())
-            begun.set()
-            await over.wait()
-            watching.cancel()
+            with _meanwhile(server.watch(), server.settle()):
+                begun.set()
+                await over.wait()
         except Error as error:
             found.append(error)
         finally:
