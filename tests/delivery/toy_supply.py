@@ -138,8 +138,9 @@ class ToySupply:
         for name in key_ids:
             self._found(peer, name).slaves.update(slaves)
 
-    def settle(self, *, now_utc: str) -> None:
+    def settle(self, *, now_utc: str) -> bool:
         self.calls.append("settle")
+        return False
 
     def close(self, *, now_utc: str) -> None:
         self.closed = True

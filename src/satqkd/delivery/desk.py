@@ -127,9 +127,10 @@ class Desk:
         self._supply.close(now_utc=self._now_utc())
 
     async def settle(self) -> None:
-        """Write down what was handed out. Raises Refusal."""
+        """Write down what was handed out, a little at a time: others get in between. Raises Refusal."""
         now_utc = self._now_utc()
-        await self._asked(lambda: self._supply.settle(now_utc=now_utc))
+        while await self._asked(lambda: self._supply.settle(now_utc=now_utc)):
+            pass
 
     def _kme_of(self, slave: str) -> str:
         kme = self.roster.kme_of(slave)

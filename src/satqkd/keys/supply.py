@@ -93,10 +93,12 @@ class KeySupply:
         """
         self._fetching.entitle(key_ids, peer=peer, master=master, slaves=slaves, now_utc=now_utc)
 
-    def settle(self, *, now_utc: str) -> None:
-        """Write down what was handed out since the last time, and overwrite it on the disk."""
-        self._drawing.settle(now_utc)
+    def settle(self, *, now_utc: str) -> bool:
+        """Write some of what was handed out down, and overwrite it on the disk; whether there is more."""
+        if self._drawing.settle(now_utc):
+            return True
         self._fetching.settle()
+        return False
 
     def close(self, *, now_utc: str) -> None:
         """Write down what was handed out and give the rest back. May be called again."""
