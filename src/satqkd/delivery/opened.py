@@ -18,8 +18,7 @@ def opened_supply(config: ServeConfig, *, demo: bool) -> Iterator[Supply]:
 
     demo: whether key of the digital twin or of a recording may be handed out.
     """
-    from satqkd.keys.supply import KeySupply  # type: ignore[import-not-found]
+    from satqkd.keys.supply import KeySupply
 
     with KeyStore.open(Path(config.serve.store)) as store:
-        supply: Supply = KeySupply(store, demo=demo)
-        yield supply
+        yield KeySupply(store, demo=demo)

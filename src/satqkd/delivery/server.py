@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -33,6 +33,7 @@ from satqkd.sky import format_utc
 
 LOOPBACK: Final = "127.0.0.1"
 HANDSHAKE_S: Final = 10.0
+SETTLE_S: Final = 1.0
 _BACKLOG: Final = 512
 
 
@@ -104,6 +105,24 @@ class KeyServer:
             if self._files.changed():
                 await self.reload()
 
+    async def settle(self) -> None:
+        """Have what was handed out written down once a second, for ever."""
+        while True:
+            await asyncio.sleep(SETTLE_S)
+            with suppress(Refusal):  # told in the log; the next second tries again
+                await self._desk.settle()
+
+    def tend(self) -> Callable[[], None]:
+        """Watch and settle in the background; what is given back ends it."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(work) for work in (self.watch(), self.settle())]
+
+        def end() -> None:
+            for task in tasks:
+                task.cancel()
+
+        return end
+
     async def stop(self) -> None:
         """Take no more, let what is under way be answered, close the supply."""
         if self._server is not None:
@@ -173,9 +192,9 @@ async def _run(server: KeyServer, listening: Callable[[Address], None]) -> None:
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         listening(await server.start())
-        watching = loop.create_task(server.watch())
+        untend = server.tend()
         await asked.wait()
-        watching.cancel()
+        untend()
     finally:
         await server.stop()
 
@@ -192,10 +211,10 @@ def serving(supply: Supply, config: ServeConfig) -> Iterator[Address]:
         ends.append(lambda: loop.call_soon_threadsafe(over.set))
         try:
             found.append(await server.start())
-            watching = loop.create_task(server.watch())
+            untend = server.tend()
             begun.set()
             await over.wait()
-            watching.cancel()
+            untend()
         except Error as error:
             found.append(error)
         finally:
