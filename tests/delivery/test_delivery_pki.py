@@ -54,7 +54,8 @@ class TestIdentity:
 
     def test_a_common_name_counts_where_no_uri_names_an_application(self) -> None:
         assert identity_of(signed(uris=[], common=["sae 1"])).sae == "sae 1"
-        assert identity_of(signed(uris=["https://x", "kme:y"], common=["sae 1"])).sae == "sae 1"
+        assert identity_of(signed(uris=["https://x"], common=["sae 1"])).sae == "sae 1"
+        assert identity_of(signed(uris=["kme:y%2F"], common=["sae 1"]))[:2] == ("", "y/")
         assert identity_of(signed(uris=["sae:a%2Fb"], common=["sae 1"])).sae == "a/b"
 
     @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ class TestIdentity:
         clock = [NOW.timestamp()]
         gate = Gate(Roster(config, "beijing"), now_s=lambda: clock[0])
         line: Any = _Transport(der)
-        assert gate.caller(line) == LOCAL
+        assert gate.caller(line).sae == LOCAL
         clock[0] += 86_400.0
         with pytest.raises(Refusal) as refusal:
             gate.caller(line)

@@ -6,12 +6,14 @@ by the settings, and key only as batches that pass through. No socket, no certif
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
 
 from satqkd.delivery.demands import NONE, Demands, of_policy
 from satqkd.delivery.lane import Lane
+from satqkd.delivery.peers import Entitle, Peers
 from satqkd.delivery.refusals import (
     MANDATORY_UNMET,
     NOT_A_MULTIPLE,
@@ -61,6 +63,7 @@ class Desk:
     ) -> None:
         self._supply, self._config, self._now_utc = supply, config, now_utc
         self.randbytes: Final = randbytes
+        self._peers = Peers(config)
         self.limits = config.limits
         self.roster = Roster(config, supply.node_id)
         self.lane = Lane(config.limits.waiting)
@@ -84,22 +87,39 @@ class Desk:
         )
 
     async def draw(self, wish: Wish) -> KeyBatch:
-        """New keys for a master. Raises Refusal; then no key was used."""
+        """New keys for a master; slaves that are several are told to their KME first. Raises Refusal."""
         request = self._request(wish)
-        demands = of_policy(self._config.policy_of(wish.master, wish.slave)) | wish.mandatory
-        wished = demands | wish.optional
-        if wished != demands:
+        batch = await self._wished(wish, request)
+        if wish.more_slaves and request.peer != self._supply.node_id:
             try:
-                return await self._drawn(_demanding(request, wished))
-            except (ConstraintsUnmet, KeyExhausted, KeyNotFound):
-                pass
-        try:
-            return await self._drawn(_demanding(request, demands))
-        except ConstraintsUnmet:
-            unmet = bad_request(MANDATORY_UNMET) if wish.mandatory != NONE else unavailable(_NO_KEY)
-            raise unmet from None
-        except (KeyExhausted, KeyNotFound):
-            raise unavailable(_NO_KEY) from None
+                await self._peers.entitle(self._kme_of(wish.slave), wish.master, request.slaves, batch.ids)
+            except Error as error:
+                batch.keys.wipe()
+                _log.error("%s", error)
+                raise unavailable("the KME of the slaves cannot be told; ask again") from None
+        return batch
+
+    async def entitle(self, kme: str, asked: Entitle) -> None:
+        """Slaves of this KME may fetch what a master at another one drew. Raises Refusal."""
+        if not all(self.roster.is_local(slave) for slave in asked.slaves):
+            raise bad_request("slaves: expected clients of this KME")
+        if self.roster.kme_of(asked.master) != kme:
+            raise unauthorized("the master is no client of the KME that asks")
+        node, now_utc, ids = (
+            self.roster.node_of(kme),
+            self._now_utc(),
+            [each.lower() for each in asked.key_IDs],
+        )
+        await self._asked(
+            lambda: self._supply.entitle(
+                ids, peer=node, master=asked.master, slaves=asked.slaves, now_utc=now_utc
+            )
+        )
+
+    async def settle(self) -> None:
+        """Let the supply write down what was handed out; about once a second. Raises Refusal."""
+        now_utc = self._now_utc()
+        await self._asked(lambda: self._supply.settle(now_utc=now_utc))
 
     async def fetch(self, slave: str, master: str, key_ids: Sequence[str]) -> list[KeyBatch]:
         """Keys that a master drew for this slave, in the order asked. Raises Refusal; then none was used."""
@@ -125,12 +145,6 @@ class Desk:
         """End what is under way, and the supply."""
         self.lane.close()
         self._supply.close(now_utc=self._now_utc())
-
-    async def settle(self) -> None:
-        """Write down what was handed out, a little at a time: others get in between. Raises Refusal."""
-        now_utc = self._now_utc()
-        while await self._asked(lambda: self._supply.settle(now_utc=now_utc)):
-            pass
 
     def _kme_of(self, slave: str) -> str:
         kme = self.roster.kme_of(slave)
@@ -159,6 +173,9 @@ class Desk:
             raise bad_request(
                 "additional_slave_SAE_IDs: expected clients of one KME; ask for each KME's by itself"
             )
+        kme = self._kme_of(slaves[0])
+        if len(slaves) > 1 and kme != self.roster.own_kme and not self._peers.is_reachable(kme):
+            raise bad_request("additional_slave_SAE_IDs: the KME of these slaves cannot be told of them")
 
     def _count(self, count: int) -> int:
         if not 1 <= count <= self.limits.max_keys:
@@ -176,6 +193,21 @@ class Desk:
             )
         return size
 
+    async def _wished(self, wish: Wish, request: KeyRequest) -> KeyBatch:
+        """With what is optional where that is possible, else without."""
+        demands = of_policy(self._config.policy_of(wish.master, wish.slave)) | wish.mandatory
+        wished = demands | wish.optional
+        wants = (KeyExhausted, KeyNotFound, ConstraintsUnmet)
+        if wished != demands:
+            with suppress(*wants):
+                return await self._drawn(_demanding(request, wished))
+        try:
+            return await self._drawn(_demanding(request, demands))
+        except wants as want:
+            if isinstance(want, ConstraintsUnmet) and wish.mandatory != NONE:
+                raise bad_request(MANDATORY_UNMET) from None
+            raise unavailable(_NO_KEY) from None
+
     async def _drawn(self, request: KeyRequest) -> KeyBatch:
         """Out of memory where that is possible, else in the lane. Lets a want of key through."""
         supply, now_utc = self._supply, self._now_utc()
@@ -183,9 +215,10 @@ class Desk:
         def work() -> KeyBatch:
             return supply.draw(request, now_utc=now_utc)
 
+        wants = (KeyExhausted, KeyNotFound, ConstraintsUnmet)
         if self.lane.is_free() and supply.ready(request):
-            return await _refusing(_at_once(work), *_WANTS)
-        return await _refusing(self.lane.run(work), *_WANTS)
+            return await _refusing(_at_once(work), *wants)
+        return await _refusing(self.lane.run(work), *wants)
 
     async def _asked(self, work: Callable[[], T]) -> T:
         return await _refusing(self.lane.run(work))

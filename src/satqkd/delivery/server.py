@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,6 @@ from satqkd.sky import format_utc
 LOOPBACK: Final = "127.0.0.1"
 HANDSHAKE_S: Final = 10.0
 SETTLE_S: Final = 1.0
-"""What was handed out lies no longer than this on the disk, sealed."""
 _BACKLOG: Final = 512
 
 
@@ -107,11 +106,22 @@ class KeyServer:
                 await self.reload()
 
     async def settle(self) -> None:
-        """Write down what was handed out, about once a second, for ever."""
+        """Have what was handed out written down once a second, for ever."""
         while True:
             await asyncio.sleep(SETTLE_S)
-            with suppress(Refusal):  # a store that cannot be written is logged, and tried again
+            with suppress(Refusal):  # told in the log; the next second tries again
                 await self._desk.settle()
+
+    def tend(self) -> Callable[[], None]:
+        """Watch and settle in the background; what is given back ends it."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(work) for work in (self.watch(), self.settle())]
+
+        def end() -> None:
+            for task in tasks:
+                task.cancel()
+
+        return end
 
     async def stop(self) -> None:
         """Take no more, let what is under way be answered, close the supply."""
@@ -182,8 +192,9 @@ async def _run(server: KeyServer, listening: Callable[[Address], None]) -> None:
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         listening(await server.start())
-        with _meanwhile(server.watch(), server.settle()):
-            await asked.wait()
+        untend = server.tend()
+        await asked.wait()
+        untend()
     finally:
         await server.stop()
 
@@ -211,9 +222,10 @@ def serving(supply: Supply, config: ServeConfig) -> Iterator[Address]:
         ends.append(lambda: loop.call_soon_threadsafe(over.set))
         try:
             found.append(await server.start())
-            with _meanwhile(server.watch(), server.settle()):
-                begun.set()
-                await over.wait()
+            untend = server.tend()
+            begun.set()
+            await over.wait()
+            untend()
         except Error as error:
             found.append(error)
         finally:
