@@ -145,8 +145,9 @@ class ToySupply:
         for each in found:
             each.entitled = True
 
-    def settle(self, *, now_utc: str) -> None:
+    def settle(self, *, now_utc: str) -> bool:
         self.settled += 1
+        return False
 
     def close(self, *, now_utc: str) -> None:
         self.closed = True

@@ -117,9 +117,13 @@ class Desk:
         )
 
     async def settle(self) -> None:
-        """Let the supply write down what was handed out; about once a second. Raises Refusal."""
+        """Let the supply write down what was handed out, a little at a time: others get in between.
+
+        About once a second. Raises Refusal.
+        """
         now_utc = self._now_utc()
-        await self._asked(lambda: self._supply.settle(now_utc=now_utc))
+        while await self._asked(lambda: self._supply.settle(now_utc=now_utc)):
+            pass
 
     async def fetch(self, slave: str, master: str, key_ids: Sequence[str]) -> list[KeyBatch]:
         """Keys that a master drew for this slave, in the order asked. Raises Refusal; then none was used."""

@@ -19,7 +19,6 @@ def opened_supply(config: ServeConfig, *, demo: bool) -> Iterator[Supply]:
 
     demo: whether key of the digital twin or of a recording may be handed out.
     """
-    from satqkd.keys.supply import KeySupply
 
-    with KeyStore.open(Path(config.serve.store)) as store:
+    with KeyStore.open(config.serve.store) as store:
         yield KeySupply(store, demo=demo)

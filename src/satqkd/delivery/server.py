@@ -200,17 +200,6 @@ async def _run(server: KeyServer, listening: Callable[[Address], None]) -> None:
 
 
 @contextmanager
-def _meanwhile(*work: Coroutine[None, None, None]) -> Iterator[None]:
-    """Tasks that run while the block lasts."""
-    tasks = [asyncio.get_running_loop().create_task(each) for each in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-@contextmanager
 def serving(supply: Supply, config: ServeConfig) -> Iterator[Address]:
     """A server in a thread of its own while the block lasts. Raises ConfigError, ResourceError."""
     begun = threading.Event()
