@@ -1,23 +1,26 @@
 """Key delivery under load: requests and keys a second, latency, the server's CPU time.
 
 The server runs in a process of its own, over a supply in memory (the tests' toy), so that what is measured is
-TLS, HTTP and the standard's objects; the load comes from another process, raw asyncio streams over mutual TLS.
-Budgets: 2,000 requests/s of one key on one connection that is kept, 30,000 keys/s in batches of 100, p99 under 10 ms
-with 16 connections.
+TLS, HTTP and the standard's objects, or with --store over a key store. The load comes from another process,
+raw asyncio streams over mutual TLS. Budgets: 2,000 requests/s of one key on one connection that is kept,
+30,000 keys/s in batches of 100, p99 under 10 ms with 16 connections.
 
-    python benchmarks/delivery.py [--json] [--seconds 3] [--profile]
+    python benchmarks/delivery.py [--json] [--seconds 3] [--store] [--profile]
 """
 
 import argparse
 import asyncio
 import gc
 import json
+import secrets
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,18 +49,45 @@ LOADS = (
 )
 
 
-def serve(folder: Path, *, profiled: bool) -> None:
-    """The server's process: an application that is its own peer, key without end."""
-    sys.path.insert(0, str(TESTS))
-    from delivery_cases import serve_config
+@contextmanager
+def toy_supply(folder: Path) -> Iterator[Any]:
+    """Key in memory."""
     from toy_supply import ToyNetwork
 
+    gc.set_threshold(100_000, 50, 1000)  # the toy remembers every key in objects, which a store does not
+    yield ToyNetwork("beijing", "stellenbosch", bytes_each=1 << 25).supply("beijing")
+
+
+@contextmanager
+def stored_supply(folder: Path) -> Iterator[Any]:
+    """Key in a store on the disk."""
+    from satqkd.keys import KeyStore
+    from satqkd.keys.supply import KeySupply
+
+    with KeyStore.create(folder / "beijing.db", "beijing") as store:
+        for number in range(8):
+            store.add_block(
+                f"relay:jinan-1:{number}", peer="stellenbosch", kind="pair", origin="hardware",
+                key=secrets.token_bytes(1 << 23), state="confirmed", paths=(("jinan-1",),),
+                now_utc="2026-01-02T03:04:05Z",
+            )  # fmt: skip
+        yield KeySupply(store)
+
+
+def serve(folder: Path, *, stored: bool, profiled: bool) -> None:
+    """The server's process."""
+    sys.path.insert(0, str(TESTS))
+    from delivery_cases import serve_config
+
+    config = serve_config(folder, "beijing", folder, limits={"requests_per_s": 1e6, "burst": 1_000_000})
+    with (stored_supply if stored else toy_supply)(folder) as supply:
+        _run(supply, config, profiled=profiled)
+
+
+def _run(supply: Any, config: Any, *, profiled: bool) -> None:
     from satqkd.delivery import run_server
 
-    network = ToyNetwork("beijing", bytes_each=1 << 27)
-    gc.set_threshold(100_000, 50, 1000)  # the toy remembers every key in objects, which a store does not
-    config = serve_config(folder, "beijing", folder, limits={"requests_per_s": 1e6, "burst": 1_000_000})
-    work = lambda: run_server(network.supply("beijing"), config, _tell)  # noqa: E731
+    work = lambda: run_server(supply, config, _tell)  # noqa: E731
     if not profiled:
         work()
         return
@@ -80,21 +110,22 @@ async def _connection(
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname="localhost"
     )
-    draw = _post("enc_keys", json.dumps({"number": load.keys}).encode())
+    slave = "sae-beijing" if load.fetch else "sae-stellenbosch"
+    draw = _post(slave, "enc_keys", json.dumps({"number": load.keys}).encode())
     times, keys = [], 0
     while time.perf_counter() < until_s:
         body = await _ask(reader, writer, draw, times)
         keys += load.keys
         if load.fetch:
             ids = [{"key_ID": each["key_ID"]} for each in json.loads(body)["keys"]]
-            await _ask(reader, writer, _post("dec_keys", json.dumps({"key_IDs": ids}).encode()), times)
+            await _ask(reader, writer, _post(slave, "dec_keys", json.dumps({"key_IDs": ids}).encode()), times)
             keys += load.keys
     writer.close()
     return times, keys
 
 
-def _post(method: str, body: bytes) -> bytes:
-    head = f"POST /api/v1/keys/sae-beijing/{method} HTTP/1.1\r\nHost: localhost\r\n"
+def _post(name: str, method: str, body: bytes) -> bytes:
+    head = f"POST /api/v1/keys/{name}/{method} HTTP/1.1\r\nHost: localhost\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
@@ -146,26 +177,27 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     options.add_argument("--json", action="store_true")
     options.add_argument("--seconds", type=float, default=3.0)
+    options.add_argument("--store", action="store_true", help="key out of a store on the disk, drawn alone")
     options.add_argument("--profile", action="store_true", help="profile the server; figures are then lower")
     options.add_argument("--serve", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.serve:
-        serve(Path(chosen.serve), profiled=chosen.profile)
+        serve(Path(chosen.serve), stored=chosen.store, profiled=chosen.profile)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        rows = _measured(Path(scratch) / "pki", chosen.seconds, profiled=chosen.profile)
+        rows = _measured(Path(scratch) / "pki", chosen.seconds, stored=chosen.store, profiled=chosen.profile)
     if chosen.json:
         print(json.dumps(rows))
         return
     for row in rows:
         print(
             f"{row['name']:42s} {row['requests_per_s']:6d} requests/s {row['keys_per_s']:7d} keys/s  "
-            f"p50 {row['p50_ms']:6.2f} ms  p99 {row['p99_ms']:6.2f} ms  server {100 * row['server_cpu']:3.0f} % "
-            f"of a core, {row['server_us_per_request']} us a request"
+            f"p50 {row['p50_ms']:6.2f} ms  p99 {row['p99_ms']:6.2f} ms  "
+            f"server {100 * row['server_cpu']:3.0f} % of a core, {row['server_us_per_request']} us a request"
         )
 
 
-def _measured(folder: Path, duration_s: float, *, profiled: bool) -> list[dict[str, Any]]:
+def _measured(folder: Path, duration_s: float, *, stored: bool, profiled: bool) -> list[dict[str, Any]]:
     sys.path.insert(0, str(TESTS))
     from delivery_cases import LOCAL, files_of, make_folder
 
@@ -173,13 +205,16 @@ def _measured(folder: Path, duration_s: float, *, profiled: bool) -> list[dict[s
     context = ssl.create_default_context(cafile=str(folder / "authority.crt"))
     context.load_cert_chain(*files_of(folder, LOCAL))
     words = [sys.executable, __file__, "--serve", str(folder), *(["--profile"] if profiled else [])]
+    words += ["--store"] if stored else []
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             told = json.loads(server.stdout.readline())
             port = int(told["url"].rsplit(":", 1)[1])
             return [
-                asyncio.run(measure(load, context, port, told["metrics_url"], duration_s)) for load in LOADS
+                asyncio.run(measure(load, context, port, told["metrics_url"], duration_s))
+                for load in LOADS
+                if not (stored and load.fetch)
             ]
         finally:
             server.terminate()
