@@ -1,5 +1,6 @@
 """The development PKI, and certificates that change under a server that runs."""
 
+import asyncio
 import shutil
 import ssl
 import stat
@@ -22,6 +23,7 @@ from toy_supply import ToyNetwork
 from satqkd.delivery import KmeClient, read_serve_config, serving
 from satqkd.delivery.gate import Gate
 from satqkd.delivery.identity import identity_of, name_uri
+from satqkd.delivery.peers import Peers
 from satqkd.delivery.pki import issue, make_authority
 from satqkd.delivery.pki_folder import PkiFolder
 from satqkd.delivery.refusals import Refusal
@@ -268,6 +270,17 @@ class TestRotation:
         moving.renew(file_of(moving, LOCAL), datetime.now(UTC) - timedelta(days=30), days=1)
         with kme.client(LOCAL) as client, pytest.raises(LinkError):
             client.status(REMOTE)
+
+
+class TestBetweenKmes:
+    def test_only_the_certificate_of_the_very_kme_is_believed(self, beijing: Kme, tmp_path: Path) -> None:
+        url = beijing.address.url.replace("127.0.0.1", "localhost")
+        kmes = [{"id": each, "node": node, "url": url} for node, each in KMES.items()]
+        peers = Peers(serve_config(beijing.folder, "beijing", tmp_path, kme=kmes))
+        with pytest.raises(LinkError, match="expected its certificate, got that of KME/Beijing"):
+            asyncio.run(peers.entitle(KMES["stellenbosch"], LOCAL, ["a", "b"], ["x"]))
+        with pytest.raises(LinkError, match="got HTTP 401"):  # itself is no other KME
+            asyncio.run(peers.entitle(KMES["beijing"], LOCAL, ["a", "b"], ["x"]))
 
 
 class TestClientSide:

@@ -18,6 +18,7 @@ from satqkd.delivery.refusals import (
     MANDATORY_UNMET,
     NOT_A_MULTIPLE,
     NOT_FOUND,
+    Refusal,
     bad_request,
     unauthorized,
     unavailable,
@@ -254,4 +255,9 @@ async def _refusing(answer: Awaitable[T], *let_through: type[Error]) -> T:
         ) from None
     except Error as error:
         _log.error("the key store failed: %s: %s", type(error).__name__, error)
+        raise unavailable("the key store is not available") from None
+    except Refusal:
+        raise
+    except Exception as error:  # of a database or a disk, in whatever words
+        _log.error("the key store failed: %s", type(error).__name__, exc_info=error)
         raise unavailable("the key store is not available") from None

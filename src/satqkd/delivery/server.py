@@ -88,12 +88,11 @@ class KeyServer:
     async def reload(self) -> bool:
         """Read certificates, keys and lists anew; False where they cannot be read, and the old ones hold."""
         try:
-            trust = self._files.load()
-        except ConfigError as error:
+            await self._listen(self._files.load())
+        except (ConfigError, OSError) as error:
             self._counters.reloads["failed"] += 1
             self._log.server("reload_failed", str(error))
             return False
-        await self._listen(trust)
         self._counters.reloads["done"] += 1
         self._log.server("reloaded")
         return True
