@@ -11,7 +11,7 @@
      |   +- RemoteProtocolError    the peer broke the protocol; the session ends          exit 4
      |       +- AuthenticationError    a tag differs; the key it used counts as spent     exit 3
      +- KeyStoreError                                                                     exit 3
-         +- KeyNotFound (exit 2)   KeyExhausted   KeyAlreadyUsed   OriginRefused
+         +- KeyNotFound (exit 2)   KeyExhausted   KeyAlreadyUsed   OriginRefused   StoreRestored
 
 A message says what was expected, what came, where, and what to do. A pass that yields no key
 (too noisy, too few detections, link lost early) is no error: it is an outcome with its counts.
@@ -98,6 +98,10 @@ class KeyExhausted(KeyStoreError):  # noqa: N818
 
 class KeyAlreadyUsed(KeyStoreError):  # noqa: N818
     """These key bits were given out before. They are never given out again."""
+
+
+class StoreRestored(KeyStoreError):  # noqa: N818
+    """The store or its use log was put back from a copy: key that was used might be given out again."""
 
 
 class OriginRefused(KeyStoreError):  # noqa: N818

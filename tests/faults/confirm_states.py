@@ -39,7 +39,7 @@ Whole = tuple[int, int, frozenset[Said]]
 _TABLES = {
     "blocks": "block_id, state, bits",
     "spends": "block_pk, offset_bits, length_bits, purpose",
-    "material": "block_pk, key_bytes",
+    "segments": "block_pk, segment, sealed",
     "conversations": "pass_id, state, reason",
     "memories": "bytes",
     "journal": "block, sort, bytes",

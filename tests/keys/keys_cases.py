@@ -1,8 +1,10 @@
 """Known key for the tests of the store, so that its bytes can be looked for."""
 
 import random
+from collections.abc import Iterator
 
 from satqkd.keys import KeyStore
+from satqkd.keys.model import Kind, Paths
 
 NOW = "2026-01-02T03:04:05Z"
 
@@ -25,3 +27,29 @@ def add_link(stores: dict[str, KeyStore], station: str, block_id: str, key: byte
             allocator="sat",
             now_utc=NOW,
         )
+
+
+def give(
+    one: KeyStore, two: KeyStore, block_id: str, key: bytes, *, kind: Kind = "pair", paths: Paths = ()
+) -> None:
+    """The same confirmed key in two stores; link key is allocated by the first."""
+    for store, peer in ((one, two.node_id), (two, one.node_id)):
+        store.add_block(
+            block_id,
+            peer=peer,
+            kind=kind,
+            origin="hardware",
+            key=key,
+            state="confirmed",
+            allocator=one.node_id if kind == "link" else None,
+            paths=paths,
+            now_utc=NOW,
+        )
+
+
+def changed_bits(data: bytes) -> Iterator[bytes]:
+    """Every copy of some bytes with one bit changed."""
+    for position in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[position // 8] ^= 1 << position % 8
+        yield bytes(changed)

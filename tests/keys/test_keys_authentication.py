@@ -143,7 +143,8 @@ def test_a_provisioning_that_was_killed_is_settled_by_the_next(
 def test_pools_that_differ_are_refused(pair: Pair, make_store: MakeStore) -> None:
     sat, beijing = pair
     sat.close()
-    sat.path.rename(sat.path.with_suffix(".old"))
+    for file in sat.path.parent.glob("sat.db*"):
+        file.rename(file.with_name(f"old-{file.name}"))
     with pytest.raises(KeyStoreError, match="differ"):
         provision(make_store("sat"), beijing, 256, randbytes=secrets.token_bytes, now_utc=NOW)
     with pytest.raises(ConfigError, match="two nodes"):

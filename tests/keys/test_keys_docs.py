@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from otp_cases import Pair
 
-from satqkd.keys import decrypt, schema, traffic_schema
+from satqkd.keys import decrypt, network_schema, schema, traffic_schema
 from satqkd.keys.model import KINDS, ORIGINS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "key-store.md").read_text()
@@ -40,8 +40,10 @@ def test_the_vectors_of_encrypted_files_are_what_comes_out() -> None:
 
 def test_the_page_names_tables_kinds_and_origins() -> None:
     tables = [value.name for value in vars(schema).values() if isinstance(value, type(schema.META))]
-    assert len(tables) == 10
+    assert len(tables) == 14
     traffic = [value.name for value in vars(traffic_schema).values() if isinstance(value, type(schema.META))]
     assert len(traffic) == 4
-    for name in (*tables, *traffic, *KINDS, *ORIGINS):
+    network = [value.name for value in vars(network_schema).values() if isinstance(value, type(schema.META))]
+    assert len(network) == 5
+    for name in (*tables, *traffic, *network, *KINDS, *ORIGINS):
         assert f"`{name}`" in PAGE, name

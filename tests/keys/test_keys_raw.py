@@ -2,15 +2,16 @@
 
 import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keys_cases import NOW, key_bytes
+from sqlalchemy import select
 
-from satqkd.errors import ConfigError, DataFormatError, KeyAlreadyUsed, KeyNotFound
-from satqkd.keys import KeyStore, RawShelf, database, schema
+from satqkd.errors import ConfigError, KeyAlreadyUsed, KeyNotFound
+from satqkd.keys import KeyStore, RawShelf
+from satqkd.keys.schema import RAW_MATERIAL
 
 MakeStore = Callable[[str], KeyStore]
 POOL = "pooled.0123456789abcdef"
@@ -26,6 +27,12 @@ def keep(shelf: RawShelf, block_id: str, data: bytes, *, pool: str = POOL, confi
         shelf.confirm(block_id)
 
 
+def cell_of(store: KeyStore) -> bytes:
+    """What the file holds in place of the only raw block."""
+    with store.snapshot() as connection:
+        return bytes(connection.execute(select(RAW_MATERIAL.c.raw_bytes)).scalar_one())
+
+
 def file_bytes(store: KeyStore) -> bytes:
     return b"".join(path.read_bytes() for path in store.path.parent.glob(f"{store.path.name}*"))
 
@@ -34,9 +41,11 @@ def test_a_raw_block_is_given_out_once_and_then_gone_from_the_file(make_store: M
     store, data = make_store("node"), key_bytes(500, "raw")
     shelf = shelf_of(store)
     keep(shelf, "p.block0", data)
-    assert data in file_bytes(store)
+    sealed = cell_of(store)
+    assert sealed in file_bytes(store)
     assert shelf.take(["p.block0"], reference="q.block0") == [data]
     assert data[:16] not in file_bytes(store)
+    assert not any(sealed[i : i + 16] in file_bytes(store) for i in (0, 44, len(sealed) - 16))
     with pytest.raises(KeyAlreadyUsed, match="once"):
         shelf.take(["p.block0"], reference="r.block0")
     assert shelf.held([POOL]) == []
@@ -143,8 +152,9 @@ def test_the_file_itself_refuses_a_second_use(make_store: MakeStore, change: str
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ("UPDATE raw_material SET raw_bytes = zeroblob(3) WHERE block_pk = 2", "3 bytes stored of 4"),
-        ("UPDATE raw_material SET raw_bytes = x'01020304' WHERE block_pk = 1", "used but not wiped"),
+        ("UPDATE raw_material SET raw_bytes = zeroblob(3) WHERE block_pk = 2", "damaged"),
+        ("UPDATE raw_material SET raw_bytes = x'' WHERE block_pk = 2", "0 bytes stored of 4"),
+        ("UPDATE raw_material SET raw_bytes = x'01020304' WHERE block_pk = 1", "damaged"),
         ("UPDATE raw_blocks SET state = 'discarded' WHERE pk = 2", "audit log"),
     ],
 )
@@ -157,29 +167,6 @@ def test_the_check_sees_what_does_not_add_up(make_store: MakeStore, change: str,
     with sqlite3.connect(store.path) as connection:
         connection.execute(change)
     assert any(fault in each for each in store.check().faults)
-
-
-def test_an_older_file_is_brought_up_and_keeps_its_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, key = tmp_path / "old.db", key_bytes(32, "old")
-    with monkeypatch.context() as before:
-        before.setattr(database, "MIGRATIONS", schema.MIGRATIONS[:1])
-        with KeyStore.create(path, "node") as store:
-            store.add_block(
-                "k", peer="peer", kind="link", origin="twin", key=key, state="confirmed",
-                allocator="node", now_utc=NOW,
-            )  # fmt: skip
-    with pytest.raises(DataFormatError, match="open the store once for writing"):
-        KeyStore.open(path, read_only=True)
-    with KeyStore.open(path) as store:
-        assert bytes(store.peek_for_check("k").expose()) == key
-        keep(shelf_of(store), "raw", b"raw")
-        assert store.check().balanced
-    with monkeypatch.context() as before:
-        before.setattr(database, "MIGRATIONS", schema.MIGRATIONS[:1])
-        with pytest.raises(DataFormatError, match="newer"):
-            KeyStore.open(path)
 
 
 def test_odd_names_are_refused(make_store: MakeStore) -> None:

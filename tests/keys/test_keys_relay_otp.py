@@ -85,11 +85,11 @@ def test_both_stations_hold_the_first_ones_key(network: Network) -> None:
 
 def test_record_is_the_xor_and_two_one_time_tags(network: Network) -> None:
     """Recomputed here with nothing but MessagePack, xor and Poly1305."""
-    version, body, tag_a, tag_b = msgspec.msgpack.decode(relay(network).data)
+    kind, version, body, tag_a, tag_b = msgspec.msgpack.decode(relay(network).data)
     satellite, relay_id, sequence, origin, end_a, end_b, combined = msgspec.msgpack.decode(body)
     n = BITS // 8
-    assert (version, satellite, relay_id, sequence, origin) == (1, "sat", "r1", 1, "hardware")
-    assert end_a == ["beijing", [["pass:beijing", 0, BITS]], [["pass:beijing", BITS, 256]]]
+    assert (kind, version, satellite, relay_id, sequence, origin) == ("relay", 2, "sat", "r1", 1, "hardware")
+    assert end_a == ["beijing", "link", [], [["pass:beijing", 0, BITS]], [["pass:beijing", BITS, 256]]]
     assert end_b[0] == "stellenbosch"
     assert combined == bytes(a ^ b for a, b in zip(KEY_A[:n], KEY_B[:n], strict=True))
     assert tag_a == Poly1305.generate_tag(KEY_A[n : n + 32], body)

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from keys_cases import NOW, key_bytes
+from sqlalchemy import select
 
 from satqkd.errors import (
     ConfigError,
@@ -31,6 +32,7 @@ from satqkd.errors import (
     ResourceError,
 )
 from satqkd.keys import KeyRange, KeyStore, Secret
+from satqkd.keys.schema import BLOCK_KEYS, SEGMENTS
 
 MakeStore = Callable[[str], KeyStore]
 
@@ -131,7 +133,7 @@ def test_the_lock_file_is_gone_when_the_store_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "node.db"
     with KeyStore.create(path, "node"):
         assert Path(f"{path}.lock").exists()
-    assert [each.name for each in tmp_path.iterdir()] == ["node.db"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["node.db", "node.db.key", "node.db.uses"]
 
 
 def test_a_lock_on_a_file_that_its_owner_removed_is_none(
@@ -319,7 +321,10 @@ def test_the_file_itself_refuses_overlap_and_rewriting(make_store: MakeStore) ->
         "UPDATE spends SET offset_bits = 200",
         "DELETE FROM spends",
         "DELETE FROM blocks",
-        "DELETE FROM material",
+        "DELETE FROM segments",
+        "DELETE FROM block_keys",
+        "DELETE FROM uses",
+        "UPDATE uses SET uses = 1",
         "UPDATE blocks SET bits = 8",
         "UPDATE blocks SET origin = 'hardware'",
         "UPDATE blocks SET state = 'unconfirmed' WHERE pk = 1",
@@ -437,19 +442,36 @@ def found_in_files(store: KeyStore, marker: bytes) -> bool:
 
 
 @pytest.mark.parametrize("n_bytes", [64, 20_000])
-def test_used_and_discarded_key_is_gone_from_the_files(make_store: MakeStore, n_bytes: int) -> None:
+def test_key_is_never_in_clear_and_what_was_used_is_gone_from_the_files(
+    make_store: MakeStore, n_bytes: int
+) -> None:
     store = make_store("node")
     used, discarded = key_bytes(n_bytes, "used"), key_bytes(n_bytes, "discarded")
     add(store, "b", used)
     add(store, "d", discarded)
     for key in (used, discarded):
-        assert found_in_files(store, key[:16])
-        assert found_in_files(store, key[-16:])
+        assert not any(found_in_files(store, key[i : i + 12]) for i in range(0, n_bytes - 12, 1000))
+    with store.snapshot() as connection:
+        sealed = [bytes(row.sealed) for row in connection.execute(select(SEGMENTS.c.sealed))]
+        wrapped = [bytes(row.wrapped) for row in connection.execute(select(BLOCK_KEYS.c.wrapped))]
+    assert all(found_in_files(store, each) for each in [*(cell[:40] for cell in sealed), *wrapped])
     take(store, 8 * n_bytes)
     store.discard_block("d")
-    for key in (used, discarded):
-        assert not any(found_in_files(store, key[i : i + 12]) for i in range(0, n_bytes - 12, 1000))
-        assert not found_in_files(store, key[-12:])
+    for each in [*(cell[i : i + 12] for cell in sealed for i in (0, 20, len(cell) - 12)), *wrapped]:
+        assert not found_in_files(store, each)
+
+
+def test_a_part_that_was_used_is_sealed_anew_without_it(make_store: MakeStore) -> None:
+    store, key = make_store("node"), key_bytes(10_000, "b")
+    add(store, "b", key)
+    with store.snapshot() as connection:
+        before = [bytes(row.sealed) for row in connection.execute(select(SEGMENTS.c.sealed))]
+    assert take(store, 8 * 5000) == key[:5000]
+    with store.snapshot() as connection:
+        after = [bytes(row.sealed) for row in connection.execute(select(SEGMENTS.c.sealed))]
+    assert (after[0], after[2]) == (b"", before[2])
+    assert not found_in_files(store, before[1][:12])
+    assert bytes(store.peek_for_check("b").expose()) == bytes(5000) + key[5000:]
 
 
 def test_no_secret_in_text(make_store: MakeStore) -> None:
@@ -526,8 +548,10 @@ def test_status_and_books_add_up(make_store: MakeStore) -> None:
         ("DROP TRIGGER spends_no_delete; DELETE FROM spends", "used ranges"),
         ("DROP TRIGGER audit_no_delete; DELETE FROM audit WHERE number = 3", "used ranges"),
         ("DROP TRIGGER blocks_fixed; UPDATE blocks SET bits = 264", "blocks are not those"),
-        ("UPDATE material SET key_bytes = randomblob(32)", "not wiped"),
-        ("UPDATE material SET key_bytes = zeroblob(31)", "31 bytes"),
+        ("UPDATE segments SET sealed = randomblob(60)", "damaged"),
+        ("UPDATE segments SET sealed = zeroblob(2)", "damaged"),
+        ("UPDATE segments SET segment = 1", "segments"),
+        ("DROP TRIGGER block_keys_no_delete; DELETE FROM block_keys", "erased"),
     ],
 )
 def test_tampering_shows_in_the_books(make_store: MakeStore, tampering: str, fault: str) -> None:
@@ -589,6 +613,9 @@ def test_migrations_are_recorded(make_store: MakeStore) -> None:
         (2, "raw blocks of pools"),
         (3, "journal of conversations"),
         (4, "user traffic"),
+        (5, "sealed at rest, reservations, use log"),
+        (6, "key network"),
+        (7, "supply of keys with ids"),
     ]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
@@ -615,13 +642,13 @@ def test_nobody_goes_on_with_what_sqlite_undid(make_store: MakeStore) -> None:
     """Else what comes after the error passed over would be a change of its own, and the first half gone."""
     store = make_store("node")
     full(store)
-    with pytest.raises(ResourceError, match="undone by SQLite; nothing of it is kept"), store.work():
+    with pytest.raises(ResourceError, match="undone by the database; nothing of it is kept"), store.work():
         add(store, "first", key_bytes(8, "first"))
         with suppress(ResourceError):
             add(store, "large", key_bytes(1 << 20, "large"))
         add(store, "last", key_bytes(8, "last"))
     assert store.list_blocks() == []
-    with pytest.raises(ResourceError, match="undone by SQLite"), store.work():
+    with pytest.raises(ResourceError, match="undone by the database"), store.work():
         add(store, "first", key_bytes(8, "first"))
         with suppress(ResourceError):
             add(store, "large", key_bytes(1 << 20, "large"))

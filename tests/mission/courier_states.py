@@ -32,7 +32,7 @@ _TABLES = {
     "blocks": "block_id, state",
     "spends": "(SELECT block_id FROM blocks WHERE pk = block_pk), offset_bits, length_bits, purpose,"
     " reference",
-    "material": "block_pk, key_bytes",
+    "segments": "block_pk, segment, sealed",
     "outbox": "number, state, reason, content, token",
     "inbox": "sender, number, content",
     "parcels": "kind, source, destination, number, sha256",

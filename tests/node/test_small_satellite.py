@@ -118,9 +118,10 @@ def test_a_satellite_loads_no_module_of_a_station_or_an_emulator(alone: Alone) -
     assert ast.literal_eval(alone.done.stdout.splitlines()[1]) == []
 
 
-def test_a_satellite_needs_no_disk_but_one_sqlite_file(alone: Alone) -> None:
+def test_a_satellite_needs_no_disk_but_for_its_store(alone: Alone) -> None:
     """Log and report go to the run's folder, which may be memory; of the disk it wants the store alone."""
-    assert [path.name for path in alone.disk.iterdir()] == ["toy-satellite.sqlite"]
+    names = ["toy-satellite.sqlite", "toy-satellite.sqlite.key", "toy-satellite.sqlite.uses"]
+    assert sorted(path.name for path in alone.disk.iterdir()) == names
     written = {Path(name) for name in ast.literal_eval(alone.done.stdout.splitlines()[0])}
     told = {path.name for path in written if path.parent == alone.memory}
     assert told == {"events.satellite.jsonl", "satellite.json.partial"}

@@ -5,19 +5,13 @@ commit leaves what was committed last, one killed after it has made that durable
 and whoever was at work is dropped.
 """
 
-import os
-import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert
-
+from memory_store import VolatileDatabase
 from satqkd.keys import KeyRange, KeyStore, Spent
-from satqkd.keys.database import Database, _engine, migrate
-from satqkd.keys.schema import META
+from satqkd.keys.database import Database
 from simulator.history import History
 
 
@@ -25,24 +19,17 @@ class Crash(BaseException):
     """The process is gone."""
 
 
-class DyingDatabase(Database):
+class DyingDatabase(VolatileDatabase):
     """An SQLite database in memory behind the store's own interface, all of whose changes can be the last."""
 
     def __init__(self, node: str, history: History) -> None:
-        self.path, self.read_only = Path(f"{node}.memory"), False
+        super().__init__(node)
         self.node, self.history = node, history
         self.crash: str | None = None
         """The next change is the last, `before` or `after` its commit."""
         self.crash_after_changes = 0
         """So many changes before that one."""
         self.on_commit: Callable[[], None] = lambda: None
-        self._pid = os.getpid()
-        self._mutex, self._working, self._wiped = threading.Lock(), threading.local(), False
-        self._lock_file = None
-        self._driver = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        for pragma in ("foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
-            self._driver.execute(f"PRAGMA {pragma}")
-        self._engine = _engine(self._driver, read_only=False)
 
     @contextmanager
     def work(self) -> Iterator[None]:
@@ -71,16 +58,6 @@ class DyingDatabase(Database):
         if self.crash == when and self.crash_after_changes <= 0:
             self.crash = None
             raise Crash
-
-    def copy(self) -> bytes:
-        """All of it."""
-        return self._driver.serialize()
-
-    def put_back(self, copy: bytes) -> None:
-        """Be as it was when copied."""
-        self._driver.deserialize(copy)
-        self._driver.execute("PRAGMA foreign_keys=ON")
-        self._driver.execute("PRAGMA secure_delete=ON")
 
 
 class WatchedStore(KeyStore):
@@ -159,9 +136,7 @@ def dying_store(node: str, history: History) -> tuple[WatchedStore, DyingDatabas
     """An empty store in memory, and the database below it; the one made before for this node is gone."""
     if node not in _EMPTY:
         database = DyingDatabase(node, history)
-        migrate(database)
-        with database.transaction() as connection:
-            connection.execute(insert(META).values(name="node_id", value=node))
+        database.fill(node)
         _EMPTY[node] = database, database.copy()
     database, empty = _EMPTY[node]
     database.put_back(empty)

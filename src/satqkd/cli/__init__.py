@@ -18,6 +18,7 @@ import satqkd.cli.encryption as encryption
 import satqkd.cli.fly as fly
 import satqkd.cli.keylength as keylength
 import satqkd.cli.keys as keys
+import satqkd.cli.keys_network as keys_network
 import satqkd.cli.optimise as optimise
 import satqkd.cli.passes as passes
 import satqkd.cli.presets as presets
@@ -45,6 +46,8 @@ app.command("passes")(passes.passes)
 app.command("budget")(budget.budget)
 app.command("keylength")(keylength.keylength)
 app.command("optimise")(optimise.optimise)
+for _name, _function in keys_network.COMMANDS.items():
+    keys.app.command(_name)(_function)
 app.add_typer(keys.app, name="keys")
 app.command("encrypt")(encryption.encrypt)
 app.command("decrypt")(encryption.decrypt)

@@ -120,6 +120,15 @@ def tell_old_elements(satellite: "Satellite", when: "datetime") -> None:
         )
 
 
+def now_utc() -> str:
+    """The wall clock's time, ISO 8601 with Z."""
+    from datetime import UTC, datetime
+
+    from satqkd.sky import format_utc
+
+    return format_utc(datetime.now(UTC))
+
+
 class ProgressLine:
     """One line on stderr that is written over; silent unless stderr is a terminal, then sparse."""
 

@@ -1,4 +1,4 @@
-"""`satqkd keys`: look into a key store, provision, relay between stations, export."""
+"""`satqkd keys`: look into a key store, provision, export (`keys_network`: what goes between nodes)."""
 
 import secrets
 from pathlib import Path
@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, new_file, print_json, print_table, say
-from satqkd.errors import ConfigError, DataFormatError, Error
+from satqkd.cli.common import Demo, Json, StorePath, new_file, now_utc, print_json, print_table, say
+from satqkd.errors import ConfigError, DataFormatError
 
 if TYPE_CHECKING:
-    from satqkd.keys import KeyRange, KeyStore
+    from satqkd.keys import BlockRow, KeyRange, KeyStore
+    from satqkd.keys.model import Paths
 
 app = typer.Typer(
-    help="Look into a key store, provision authentication key, relay, export.", no_args_is_help=True
+    help="Look into a key store, provision authentication key, relay, combine, import, export.",
+    no_args_is_help=True,
 )
 
 
@@ -29,12 +31,18 @@ def list_blocks(store: StorePath, json: Json = False) -> None:
         return
     print_table(
         str(store),
-        ("block", "peer", "kind", "origin", "state", "bits", "spent", "live", "wiped"),
-        [
-            (r.block_id, r.peer, r.kind, r.origin, r.state, r.bits, r.spent_bits, r.live_bits, r.wiped_bits)
-            for r in rows
-        ],
+        ("block", "peer", "kind", "paths", "origin", "state", "bits", "spent", "live", "wiped"),
+        [(r.block_id, r.peer, r.kind, _told(r.paths), r.origin, r.state, *_bits(r)) for r in rows],
     )
+
+
+def _told(paths: "Paths") -> str:
+    """Shares apart by a plus, nodes that each know one of them by a bar."""
+    return " + ".join("|".join(path) for path in paths) or "-"
+
+
+def _bits(row: "BlockRow") -> tuple[int, int, int, int]:
+    return row.bits, row.spent_bits, row.live_bits, row.wiped_bits
 
 
 @app.command()
@@ -74,7 +82,7 @@ def provision(
     from satqkd.keys import provision as provide
 
     with _opened_or_made(store, node) as one, _opened_or_made(other, other_node) as two:
-        block_id = provide(one, two, bits, randbytes=secrets.token_bytes, now_utc=_now_utc())
+        block_id = provide(one, two, bits, randbytes=secrets.token_bytes, now_utc=now_utc())
     if json:
         print_json({"block_id": block_id, "bits": bits})
     else:
@@ -88,77 +96,6 @@ def _opened_or_made(path: Path, node: str | None) -> "KeyStore":
     if node is not None and not path.exists():
         return KeyStore.create(path, node)
     return KeyStore.open(path, node_id=node)
-
-
-@app.command()
-def relay(
-    store: StorePath,
-    station_a: Annotated[str, typer.Option("--a", help="Station whose link key becomes the pair's.")],
-    station_b: Annotated[str, typer.Option("--b", help="Station that recovers it.")],
-    out: Annotated[Path, typer.Option(help="Where the relay record is written (no secret); must not exist.")],
-    bits: Annotated[
-        int | None, typer.Option(help="Default: the repeated record's, else all that both links hold.")
-    ] = None,
-    relay_id: Annotated[
-        str | None, typer.Option(help="Default: random. The same id repeats the record.")
-    ] = None,
-    demo: Demo = False,
-    json: Json = False,
-) -> None:
-    """At the satellite: combine key of two links into a relay record (c = a xor b, a tag for each end)."""
-    from satqkd.keys import KeyStore, make_relay
-
-    name = relay_id or f"relay-{secrets.token_hex(6)}"
-    stations = (station_a, station_b)
-    try:
-        with (
-            new_file(out, afterwards=f"repeat the record with --relay-id {name}") as write,
-            KeyStore.open(store) as satellite,
-        ):
-            size = _relay_bits(satellite, stations, name, demo=demo) if bits is None else bits
-            record = make_relay(satellite, *stations, size, relay_id=name, now_utc=_now_utc(), demo=demo)
-            write(record.data)
-    except Error as error:
-        raise type(error)(f"relay {name}: {error}") from None
-    if json:
-        print_json(
-            {
-                "relay_id": record.relay_id,
-                "bits": record.bits,
-                "spent_a": record.spent_a_bits,
-                "spent_b": record.spent_b_bits,
-            }
-        )
-    else:
-        say(f"{record.relay_id}: {record.bits} bits for {station_a} and {station_b}, written to {out}")
-
-
-def _relay_bits(satellite: "KeyStore", stations: tuple[str, str], name: str, *, demo: bool) -> int:
-    from satqkd.keys import find_relay, largest_relay_bits
-
-    earlier = find_relay(satellite, name)
-    if earlier is not None:
-        return earlier.bits
-    return max(8, largest_relay_bits(satellite, *stations, demo=demo))  # at none left, 8 are refused in words
-
-
-@app.command()
-def accept(
-    record: Annotated[Path, typer.Argument(help="Relay record, however it came here.")],
-    store: StorePath,
-    demo: Demo = False,
-    json: Json = False,
-) -> None:
-    """At a station: check a relay record's tag and hold the end-to-end key."""
-    from satqkd.keys import KeyStore, accept_relay
-
-    with KeyStore.open(store) as station:
-        accepted = accept_relay(station, record.read_bytes(), now_utc=_now_utc(), demo=demo)
-    if json:
-        print_json(accepted)
-    else:
-        again = " (accepted before, nothing done)" if accepted.repeated else ""
-        say(f"{accepted.bits} bits shared with {accepted.peer}, block {accepted.block_id}{again}")
 
 
 @app.command()
@@ -184,7 +121,7 @@ def export(
         new_file(out, afterwards="take other bits at both ends") as write,
         KeyStore.open(store) as opened,
     ):
-        use = {"purpose": "export", "reference": out.name, "now_utc": _now_utc()}
+        use = {"purpose": "export", "reference": out.name, "now_utc": now_utc()}
         if named is None:
             spent = opened.spend(peer, "pair", bits or 0, demo=demo, **use)
         else:
@@ -230,11 +167,3 @@ def audit(store: StorePath, json: Json = False) -> None:
             say(fault)
     if not (log.intact and books.balanced):
         raise typer.Exit(1)
-
-
-def _now_utc() -> str:
-    from datetime import UTC, datetime
-
-    from satqkd.sky import format_utc
-
-    return format_utc(datetime.now(UTC))

@@ -4,6 +4,7 @@ from satqkd.config.base import DETECTORS, Settings
 from satqkd.config.lasercom import Beacon, Impairments, Laser, Lasercom, LaserReceiver, Outage
 from satqkd.config.loader import Evidence, Loaded, config_id, load, read_toml
 from satqkd.config.monitors import BrightLight, Monitors
+from satqkd.config.network import KeyNetwork, PairPolicy, RelayQuota
 from satqkd.config.orbit import Orbit
 from satqkd.config.protocol import Protocol
 from satqkd.config.satellite import Header, Satellite, Source, Transmitter
@@ -32,6 +33,7 @@ __all__ = [
     "Header",
     "Impairments",
     "Isolation",
+    "KeyNetwork",
     "Laser",
     "LaserReceiver",
     "Lasercom",
@@ -40,9 +42,11 @@ __all__ = [
     "Monitors",
     "Orbit",
     "Outage",
+    "PairPolicy",
     "Polarisation",
     "Protocol",
     "Receiver",
+    "RelayQuota",
     "Satellite",
     "Settings",
     "Source",

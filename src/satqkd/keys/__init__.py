@@ -6,6 +6,7 @@
 Bits are given out once; see `docs/key-store.md` for the formats and the limits.
 """
 
+from satqkd.keys.derived import AcceptedRecord
 from satqkd.keys.journal import Journal, next_boot
 from satqkd.keys.model import (
     AuditReport,
@@ -23,7 +24,6 @@ from satqkd.keys.otp_room import largest_plaintext_bytes, plaintext_bytes_of
 from satqkd.keys.provision import AuthenticationPool, provision
 from satqkd.keys.raw_shelf import RawShelf
 from satqkd.keys.relay import (
-    AcceptedRelay,
     RelayRecord,
     accept_relay,
     find_relay,
@@ -34,7 +34,7 @@ from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
 
 __all__ = [
-    "AcceptedRelay",
+    "AcceptedRecord",
     "AuditReport",
     "AuthenticationPool",
     "BlockRow",

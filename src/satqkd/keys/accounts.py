@@ -4,22 +4,29 @@ from collections import Counter
 from itertools import groupby
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.sql.expression import TableClause
 
-from satqkd.keys import audit, ledger, raw, traffic_books
+from satqkd.errors import DataFormatError
+from satqkd.keys import audit, ledger, material, raw, traffic_books
 from satqkd.keys.model import BlockRow, CheckReport, KeyRange, StatusRow
-from satqkd.keys.schema import BLOCKS, MATERIAL, SPENDS
+from satqkd.keys.paths import from_text
+from satqkd.keys.schema import BLOCKS, FETCHED, RESERVATIONS, SPENDS
 
 
 def block_rows(connection: Connection) -> list[BlockRow]:
     """All blocks in the order they were stored."""
-    totals = select(SPENDS.c.block_pk, func.sum(SPENDS.c.length_bits)).group_by(SPENDS.c.block_pk)
-    spent = {pk: int(bits) for pk, bits in connection.execute(totals)}
+    spent, aside, fetched = (_bits_by_block(connection, table) for table in (SPENDS, RESERVATIONS, FETCHED))
     blocks = connection.execute(select(BLOCKS).order_by(BLOCKS.c.pk))
-    return [_block_row(block, spent.get(block.pk, 0)) for block in blocks]
+    return [_block_row(block, spent[block.pk], aside[block.pk] + fetched[block.pk]) for block in blocks]
 
 
-def _block_row(block: ledger.Block, spent_bits: int) -> BlockRow:
-    unused_bits = block.bits - spent_bits
+def _bits_by_block(connection: Connection, table: TableClause) -> Counter[int]:
+    totals = select(table.c.block_pk, func.sum(table.c.length_bits)).group_by(table.c.block_pk)
+    return Counter({pk: int(bits) for pk, bits in connection.execute(totals)})
+
+
+def _block_row(block: ledger.Block, spent_bits: int, reserved_bits: int) -> BlockRow:
+    unused_bits = block.bits - spent_bits - reserved_bits
     wiped = block.state == "discarded"
     return BlockRow(
         block_id=block.block_id,
@@ -32,6 +39,8 @@ def _block_row(block: ledger.Block, spent_bits: int) -> BlockRow:
         live_bits=0 if wiped else unused_bits,
         wiped_bits=unused_bits if wiped else 0,
         created_utc=block.created_utc,
+        reserved_bits=reserved_bits,
+        paths=from_text(block.paths),
     )
 
 
@@ -52,7 +61,7 @@ def _status_row(link: str, both: list[BlockRow]) -> StatusRow:
     return StatusRow(
         link=link,
         live_bits=sum(row.live_bits for row in rows if row.state == "confirmed"),
-        reserved_bits=0,
+        reserved_bits=sum(row.reserved_bits for row in rows),
         spent_bits=sum(row.spent_bits for row in rows),
         unconfirmed_bits=sum(row.live_bits for row in rows if row.state == "unconfirmed"),
         oldest_utc=min((row.created_utc for row in rows if row.live_bits), default=None),
@@ -66,12 +75,13 @@ def check(connection: Connection) -> CheckReport:
     faults = [*_log_faults(connection, rows), *_material_faults(connection), *raw.faults(connection)]
     faults += traffic_books.faults(connection)
     bits, spent, live, wiped = _totals(rows)
-    if bits != spent + live + wiped:
-        faults.append("distilled bits differ from spent + live + wiped")
+    reserved = sum(row.reserved_bits for row in rows)
+    if bits != spent + reserved + live + wiped:
+        faults.append("distilled bits differ from spent + reserved + live + wiped")
     kept, used, held, thrown = _totals(raw.rows(connection))
     if kept != used + held + thrown:
         faults.append("raw bits kept differ from used + held + wiped")
-    return CheckReport(bits, spent, live, wiped, tuple(faults), kept, used, held, thrown)
+    return CheckReport(bits, spent, live, wiped, tuple(faults), kept, used, held, thrown, reserved)
 
 
 def _totals(rows: list[BlockRow]) -> tuple[int, int, int, int]:
@@ -101,28 +111,32 @@ def _log_faults(connection: Connection, rows: list[BlockRow]) -> list[str]:
 
 def _material_faults(connection: Connection) -> list[str]:
     faults = []
-    lengths = select(BLOCKS, func.length(MATERIAL.c.key_bytes).label("stored_bytes")).join_from(
-        BLOCKS, MATERIAL, BLOCKS.c.pk == MATERIAL.c.block_pk, isouter=True
-    )
-    for block in connection.execute(lengths).all():
-        if block.stored_bytes != block.bits // 8:
-            faults.append(f"block {block.block_id}: {block.stored_bytes} bytes stored for {block.bits} bits")
+    for block in connection.execute(select(BLOCKS)).all():
+        stored_bytes = material.stored_bytes(connection, block)
+        if stored_bytes != block.bits // 8:
+            faults.append(
+                f"block {block.block_id}: some of the segments of its {block.bits} bits are missing"
+            )
         else:
             faults += _block_faults(connection, block)
     return faults
 
 
 def _block_faults(connection: Connection, block: ledger.Block) -> list[str]:
-    faults, position = [], 0
+    position = 0
     ranges = ledger.used(connection, block)
     for start, end in ranges:
         if start < position or end > block.bits:
             return [f"block {block.block_id}: used ranges overlap or leave the block at bit {start}"]
         position = end
     gone = [(0, block.bits)] if block.state == "discarded" else ranges
-    for start, end in gone:
-        piece = KeyRange(block.block_id, start, end - start)
-        with ledger.read(connection, [block], [piece]) as key:
-            if any(key.expose()):
-                faults.append(f"block {block.block_id}: bits {start} to {end} were used but are not wiped")
-    return faults
+    try:
+        with material.read(connection, [block], [KeyRange(block.block_id, 0, block.bits)]) as key:
+            held = key.expose()
+            return [
+                f"block {block.block_id}: bits {start} to {end} were used but are not wiped"
+                for start, end in gone
+                if any(held[start // 8 : end // 8])
+            ]
+    except DataFormatError as error:
+        return [str(error)]

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, insert, select, update
 
 from satqkd.errors import KeyAlreadyUsed, KeyNotFound
-from satqkd.keys.database import raw
+from satqkd.keys import cells
 from satqkd.keys.journal_schema import BOOTS, CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
 from satqkd.keys.model import check_block_id, check_name
+from satqkd.keys.sqlite import run
 from satqkd.keys.store import KeyStore
 
 Sort = Literal["input", "account"]
@@ -31,7 +32,10 @@ ACCOUNT: Final = "account"
 NO_BLOCK: Final = -1
 
 # Straight to the driver, for some of these come with every tick; its errors hold no parameters.
-_REMEMBER: Final = "INSERT OR REPLACE INTO memories (conversation_pk, bytes) VALUES (?, ?)"
+_REMEMBER: Final = (
+    "INSERT INTO memories (conversation_pk, bytes) VALUES (?, ?) "
+    "ON CONFLICT (conversation_pk) DO UPDATE SET bytes = excluded.bytes"
+)
 _APPEND: Final = "INSERT INTO journal (conversation_pk, block, sort, bytes) VALUES (?, ?, ?, ?)"
 _PUT: Final = "INSERT INTO unreceipted (conversation_pk, sequence, bytes) VALUES (?, ?, ?)"
 _NEXT: Final = (
@@ -90,26 +94,36 @@ class Journal:
     def remember(self, pass_id: str, memory: bytes) -> None:
         """Put new memory in place of the old."""
         with self._store.part() as connection:
-            raw(connection).execute(_REMEMBER, (self._pk(connection, pass_id), memory))
+            pk = self._pk(connection, pass_id)
+            run(connection, _REMEMBER, (pk, cells.seal(connection, cells.memory_place(pk), memory)))
 
     def memory(self, pass_id: str) -> bytes | None:
         """What was remembered last; None when nothing was, or after the end."""
         with self._store.snapshot() as connection:
-            of = MEMORIES.c.conversation_pk == self._pk(connection, pass_id)
+            pk = self._pk(connection, pass_id)
+            of = MEMORIES.c.conversation_pk == pk
             found = connection.execute(select(MEMORIES.c.bytes).where(of)).scalar()
-        return None if found is None else bytes(found)
+            return None if found is None else cells.unseal(connection, cells.memory_place(pk), found)
 
     def append(self, pass_id: str, block: int, sort: Sort, data: bytes) -> None:
         """One more entry, after all before."""
         with self._store.part() as connection:
-            raw(connection).execute(_APPEND, (self._pk(connection, pass_id), block, sort, data))
+            pk = self._pk(connection, pass_id)
+            run(
+                connection,
+                _APPEND,
+                (pk, block, sort, cells.seal(connection, cells.entry_place(pk, block), data)),
+            )
 
     def entries(self, pass_id: str, sort: Sort) -> list[bytes]:
         """Entries of a sort in the order in which they came."""
         with self._store.snapshot() as connection:
-            of = and_(JOURNAL.c.conversation_pk == self._pk(connection, pass_id), JOURNAL.c.sort == sort)
-            rows = connection.execute(select(JOURNAL.c.bytes).where(of).order_by(JOURNAL.c.pk)).all()
-        return [bytes(row.bytes) for row in rows]
+            pk = self._pk(connection, pass_id)
+            of = and_(JOURNAL.c.conversation_pk == pk, JOURNAL.c.sort == sort)
+            rows = connection.execute(
+                select(JOURNAL.c.block, JOURNAL.c.bytes).where(of).order_by(JOURNAL.c.pk)
+            ).all()
+            return [cells.unseal(connection, cells.entry_place(pk, row.block), row.bytes) for row in rows]
 
     def forget_block(self, pass_id: str, block: int) -> None:
         """Delete the inputs of a block that is finished; they are then overwritten."""
@@ -120,7 +134,9 @@ class Journal:
     def put(self, pass_id: str, sequence: int, message: bytes) -> None:
         """A message that is to be said, by its number in the conversation."""
         with self._store.part() as connection:
-            raw(connection).execute(_PUT, (self._pk(connection, pass_id), sequence, message))
+            pk = self._pk(connection, pass_id)
+            sealed = cells.seal(connection, cells.message_place(pk, sequence), message)
+            run(connection, _PUT, (pk, sequence, sealed))
 
     def outbox(self, pass_id: str, *, start: int) -> Iterator[tuple[int, bytes]]:
         """Messages from a number on that the peer is not known to have taken, read a few at a time."""
@@ -131,7 +147,7 @@ class Journal:
     def taken(self, pass_id: str, until: int) -> None:
         """The peer has taken all messages before a number."""
         with self._store.part() as connection:
-            raw(connection).execute(_TAKEN, (self._pk(connection, pass_id), until))
+            run(connection, _TAKEN, (self._pk(connection, pass_id), until))
 
     def close(self, pass_id: str, *, memory: bytes, reason: str = "") -> None:
         """The end, a failure when there is a reason: inputs and outbox are overwritten, memory replaced."""
@@ -147,7 +163,11 @@ class Journal:
 
     def _next(self, pass_id: str, start: int) -> list[tuple[int, bytes]]:
         with self._store.snapshot() as connection:
-            return raw(connection).execute(_NEXT, (self._pk(connection, pass_id), start)).fetchall()
+            pk = self._pk(connection, pass_id)
+            return [
+                (sequence, cells.unseal(connection, cells.message_place(pk, sequence), sealed))
+                for sequence, sealed in run(connection, _NEXT, (pk, start)).fetchall()
+            ]
 
     def _row(self, connection: Connection, pass_id: str) -> Row[Any] | None:
         return connection.execute(select(CONVERSATIONS).where(CONVERSATIONS.c.pass_id == pass_id)).first()
@@ -167,7 +187,8 @@ def next_boot(store: KeyStore, *, after: int = 0) -> int:
     after: the largest by which a peer has addressed this node; more than was counted where a store went back.
     """
     with store.part() as connection:
-        connection.execute(update(BOOTS).values(starts=func.max(BOOTS.c.starts, after) + 1))
+        larger = case((BOOTS.c.starts > after, BOOTS.c.starts), else_=after)
+        connection.execute(update(BOOTS).values(starts=larger + 1))
         return int(connection.execute(select(BOOTS.c.starts)).scalar_one())
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from sqlalchemy import Connection, column, table
 
+from satqkd.keys.rules import Rule, define, only_added
+
 CONVERSATIONS = table(
     "conversations",
     *map(column, ("pk", "pass_id", "peer", "state", "parameters", "epoch_utc", "reason")),
@@ -50,30 +52,27 @@ CREATE TABLE boots (starts INTEGER NOT NULL) STRICT;
 INSERT INTO boots VALUES (0);
 """
 
-_STATES: Final = """
-CREATE TRIGGER conversations_states BEFORE UPDATE OF state ON conversations
-WHEN OLD.state <> 'open'
-BEGIN SELECT RAISE(ABORT, 'a conversation that is closed stays so'); END
-"""
-
-_FIXED: Final = """
-CREATE TRIGGER conversations_fixed BEFORE UPDATE OF pk, pass_id, peer, parameters, epoch_utc ON conversations
-BEGIN SELECT RAISE(ABORT, 'a conversation is not rewritten'); END
-"""
-
-_KEPT: Final = """
-CREATE TRIGGER conversations_no_delete BEFORE DELETE ON conversations
-BEGIN SELECT RAISE(ABORT, 'conversations: rows are only ever added'); END
-"""
-
-_COUNTED: Final = """
-CREATE TRIGGER boots_forward BEFORE UPDATE ON boots WHEN NEW.starts <= OLD.starts
-BEGIN SELECT RAISE(ABORT, 'starts are counted forward'); END
-"""
+_RULES: Final = [
+    Rule(
+        "conversations_states",
+        "conversations",
+        "UPDATE",
+        "a conversation that is closed stays so",
+        "OLD.state <> 'open'",
+        "state",
+    ),
+    Rule(
+        "conversations_fixed",
+        "conversations",
+        "UPDATE",
+        "a conversation is not rewritten",
+        columns="pk, pass_id, peer, parameters, epoch_utc",
+    ),
+    *only_added("conversations", "DELETE"),
+    Rule("boots_forward", "boots", "UPDATE", "starts are counted forward", "NEW.starts <= OLD.starts"),
+]
 
 
 def journal(connection: Connection) -> None:
     """The migration that makes them."""
-    statements = [part for part in _TABLES.split(";") if part.strip()]
-    for statement in [*statements, _STATES, _FIXED, _KEPT, _COUNTED]:
-        connection.exec_driver_sql(statement)
+    define(connection, _TABLES, _RULES)

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy.sql.expression import TableClause
 
 from satqkd.errors import ConfigError, KeyAlreadyUsed, KeyExhausted, KeyNotFound, KeyStoreError, OriginRefused
-from satqkd.keys import audit
-from satqkd.keys.database import raw
-from satqkd.keys.model import DEMO_ORIGINS, MAXIMUM_RANGES, KeyRange, Spent, weakest_origin
-from satqkd.keys.schema import BLOCKS, MATERIAL, SPENDS
-from satqkd.keys.secret import Secret
+from satqkd.keys import audit, material
+from satqkd.keys.database import database_of
+from satqkd.keys.model import DEMO_ORIGINS, MAXIMUM_RANGES, KeyRange, Paths, Spent, weakest_origin
+from satqkd.keys.paths import to_text
+from satqkd.keys.schema import BLOCKS, FETCHED, RESERVATIONS, SPENDS
 
 Block = Row[Any]
 
@@ -33,6 +34,7 @@ class NewBlock(msgspec.Struct, frozen=True, kw_only=True):
     own_from_bits: int
     own_until_bits: int
     created_utc: str
+    paths: Paths = ()
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -66,17 +68,15 @@ def store_block(connection: Connection, new: NewBlock, key: bytes | bytearray | 
     """Insert a block and its bytes; returns its row number. Raises KeyAlreadyUsed when the id exists."""
     if connection.execute(select(BLOCKS.c.pk).where(BLOCKS.c.block_id == new.block_id)).first():
         raise KeyAlreadyUsed(f"block {new.block_id!r} is stored already; a block id names one block for ever")
-    columns = msgspec.structs.asdict(new)
+    columns = msgspec.structs.asdict(new) | {"paths": to_text(new.paths)}
     connection.execute(insert(BLOCKS).values(**columns, bits=8 * len(key)))
-    pk = int(connection.execute(select(BLOCKS.c.pk).where(BLOCKS.c.block_id == new.block_id)).scalar_one())
-    connection.execute(insert(MATERIAL).values(block_pk=pk, key_bytes=func.zeroblob(len(key))))
-    with raw(connection).blobopen("material", "key_bytes", pk) as blob:
-        blob.write(key)
+    block = find_block(connection, new.block_id)
+    material.store(connection, block, key)
     names = ("block_id", "peer", "kind", "origin", "state")
     audit.append(
         connection, "add", new.created_utc, bits=8 * len(key), **{name: columns[name] for name in names}
     )
-    return pk
+    return int(block.pk)
 
 
 def find_block(connection: Connection, block_id: str) -> Block:
@@ -99,37 +99,37 @@ def set_state(connection: Connection, block: Block, state: str, utc: str | None)
 
 def used(connection: Connection, block: Block) -> list[tuple[int, int]]:
     """Used ranges of a block as (from, until) bits in order."""
-    rows = connection.execute(
-        select(SPENDS.c.offset_bits, SPENDS.c.length_bits)
-        .where(SPENDS.c.block_pk == block.pk)
-        .order_by(SPENDS.c.offset_bits)
-    )
-    return [(row.offset_bits, row.offset_bits + row.length_bits) for row in rows]
+    return _ranges_in(connection, SPENDS, block, 0, block.bits)
+
+
+def _ranges_in(
+    connection: Connection, table: TableClause, block: Block, from_bits: int, until_bits: int
+) -> list[tuple[int, int]]:
+    """Ranges in a table that overlap a part of a block, as (from, until) bits in order."""
+    start, end = table.c.offset_bits, table.c.offset_bits + table.c.length_bits
+    here = and_(table.c.block_pk == block.pk, start < until_bits, end > from_bits)
+    rows = connection.execute(select(start.label("start"), end.label("end")).where(here).order_by(start))
+    return [(row.start, row.end) for row in rows]
 
 
 def unused(connection: Connection, block: Block, from_bits: int, until_bits: int) -> list[KeyRange]:
-    """What is not used between two positions of a block."""
+    """What is neither used nor reserved between two positions of a block."""
+    taken = _ranges_in(connection, SPENDS, block, from_bits, until_bits)
+    taken += _ranges_in(connection, RESERVATIONS, block, from_bits, until_bits)
+    taken += _ranges_in(connection, FETCHED, block, from_bits, until_bits)
     gaps, position = [], from_bits
-    for start, end in [*used(connection, block), (until_bits, until_bits)]:
+    for start, end in [*sorted(taken), (until_bits, until_bits)]:
         if min(start, until_bits) > position:
             gaps.append(KeyRange(block.block_id, position, min(start, until_bits) - position))
         position = max(position, end)
     return gaps
 
 
-def own_free(connection: Connection, block: Block) -> KeyRange | None:
-    """What this end may still allocate of a block: all after the last bit used of its own part."""
-    last = (SPENDS.c.block_pk == block.pk) & (SPENDS.c.offset_bits < block.own_until_bits)
-    mark = connection.execute(
-        select(SPENDS.c.offset_bits + SPENDS.c.length_bits)
-        .where(last)
-        .order_by(SPENDS.c.offset_bits.desc())
-        .limit(1)
-    ).scalar()
-    start = max(block.own_from_bits, mark or 0)
-    if start >= block.own_until_bits:
-        return None
-    return KeyRange(block.block_id, start, block.own_until_bits - start)
+def own_free(connection: Connection, block: Block) -> list[KeyRange]:
+    """What this end may still allocate of a block: neither used nor reserved."""
+    if block.own_from_bits == block.own_until_bits:
+        return []
+    return unused(connection, block, block.own_from_bits, block.own_until_bits)
 
 
 def free(connection: Connection, peer: str, kind: str, *, demo: bool) -> list[tuple[KeyRange, str]]:
@@ -139,9 +139,8 @@ def free(connection: Connection, peer: str, kind: str, *, demo: bool) -> list[tu
         .where(and_(BLOCKS.c.peer == peer, BLOCKS.c.kind == kind, BLOCKS.c.state == "confirmed"))
         .order_by(BLOCKS.c.pk)
     ).all()
-    pieces = [(own_free(connection, row), row.origin) for row in rows]
-    allowed = [(piece, origin) for piece, origin in pieces if piece and (demo or origin not in DEMO_ORIGINS)]
-    return allowed[:MAXIMUM_RANGES]
+    allowed = [row for row in rows if demo or row.origin not in DEMO_ORIGINS]
+    return [(piece, row.origin) for row in allowed for piece in own_free(connection, row)][:MAXIMUM_RANGES]
 
 
 def allocate(connection: Connection, peer: str, kind: str, bits: int, *, demo: bool) -> list[KeyRange]:
@@ -230,26 +229,6 @@ def require_unused(connection: Connection, blocks: Sequence[Block], ranges: Sequ
             )
 
 
-def read(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange]) -> Secret:
-    """The bytes of some ranges, one after the other; nothing is marked."""
-    buffer = bytearray(sum(piece.length_bits for piece in ranges) // 8)
-    position = 0
-    for block, piece in zip(blocks, ranges, strict=True):
-        with raw(connection).blobopen("material", "key_bytes", block.pk, readonly=True) as blob:
-            blob.seek(piece.offset_bits // 8)
-            length = piece.length_bits // 8
-            buffer[position : position + length] = blob.read(length)
-            position += length
-    return Secret(buffer)
-
-
-def wipe(connection: Connection, block: Block, piece: KeyRange) -> None:
-    """Overwrite a range with zeros."""
-    with raw(connection).blobopen("material", "key_bytes", block.pk) as blob:
-        blob.seek(piece.offset_bits // 8)
-        blob.write(bytes(piece.length_bits // 8))
-
-
 def take(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange], use: Use) -> Spent:
     """Mark ranges as used, copy their bytes out, overwrite them. Raises KeyAlreadyUsed."""
     for block, piece in zip(blocks, ranges, strict=True):
@@ -263,9 +242,8 @@ def take(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRa
                 spent_utc=use.utc,
             )
         )
-    key = read(connection, blocks, ranges)
-    for block, piece in zip(blocks, ranges, strict=True):
-        wipe(connection, block, piece)
+    database_of(connection).note_use(ranges)
+    key = material.take(connection, blocks, ranges)
     audit.append(
         connection, "spend", use.utc, purpose=use.purpose, reference=use.reference, ranges=list(ranges)
     )

@@ -15,6 +15,9 @@ from satqkd.keys.secret import Secret
 
 Kind = Literal["auth", "link", "pair"]
 Origin = Literal["twin", "recorded", "provisioned", "hardware"]
+Paths = tuple[tuple[str, ...], ...]
+"""Who knew a key on its way: it is the exclusive or of one share a path, each known to all nodes of its path.
+None: nobody but the two ends."""
 State = Literal["unconfirmed", "confirmed", "discarded"]
 RawState = Literal["unconfirmed", "confirmed", "used", "discarded"]
 
@@ -64,7 +67,7 @@ class StatusRow(msgspec.Struct, frozen=True):
     live_bits: int
     """Confirmed and not used, whichever end may allocate them."""
     reserved_bits: int
-    """Set aside for a delivery under way; 0 until key delivery exists."""
+    """Set aside for a delivery under way."""
     spent_bits: int
     unconfirmed_bits: int
     oldest_utc: str | None
@@ -87,6 +90,10 @@ class BlockRow(msgspec.Struct, frozen=True):
     wiped_bits: int
     """Discarded without having been used."""
     created_utc: str
+    reserved_bits: int = 0
+    """Set aside for a delivery under way; neither live nor spent."""
+    paths: Paths = ()
+    """Who knew it on its way; none: nobody but the two ends."""
 
 
 class RawRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,12 +122,12 @@ class AuditReport(msgspec.Struct, frozen=True):
 
 
 class CheckReport(msgspec.Struct, frozen=True):
-    """The store's books: distilled = spent + live + wiped, to the bit."""
+    """The store's books: distilled = spent + reserved + live + wiped, to the bit."""
 
     distilled_bits: int
     spent_bits: int
     live_bits: int
-    """Not used, confirmed or not."""
+    """Neither used nor reserved, confirmed or not."""
     wiped_bits: int
     faults: tuple[str, ...]
     """What does not add up, in words; empty when all does."""
@@ -129,6 +136,7 @@ class CheckReport(msgspec.Struct, frozen=True):
     raw_used_bits: int = 0
     raw_held_bits: int = 0
     raw_wiped_bits: int = 0
+    reserved_bits: int = 0
 
     @property
     def balanced(self) -> bool:

@@ -17,16 +17,16 @@ from typing import Final
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 from sqlalchemy import Connection, and_, delete, insert, select
 
-from satqkd.keys import audit, ledger
+from satqkd.keys import audit, ledger, material
 from satqkd.keys.model import MAC_KEY_BITS, KeyRange
 from satqkd.keys.schema import FAILED_TAGS
-from satqkd.keys.secret import Secret
+from satqkd.keys.secret import Secret, xor_all
 
 TAG_BYTES: Final = 16
 ATTEMPTS: Final = 1 << 16
 
 
-def tag(key: Secret, data: bytes) -> bytes:
+def tag(key: Secret, data: bytes | memoryview) -> bytes:
     """Poly1305 (RFC 8439, section 2.5) of the data under a 32-byte one-time key r || s."""
     return Poly1305.generate_tag(key.expose(), data)
 
@@ -35,22 +35,31 @@ def verify(
     connection: Connection,
     blocks: Sequence[ledger.Block],
     ranges: Sequence[KeyRange],
-    data: bytes,
+    data: bytes | memoryview,
     got: bytes,
     use: ledger.Use,
+    *,
+    shares: int = 1,
 ) -> bool:
     """Whether a tag fits the key that lies in `ranges` (MAC_KEY_BITS in all); a failure is counted.
+
+    shares: so many keys lie there, one after the other, and the tag's is their exclusive or.
 
     The caller commits either answer before telling it. Spends nothing unless the attempts are used up;
     raises KeyAlreadyUsed when the key is spent.
     """
-    assert sum(piece.length_bits for piece in ranges) == MAC_KEY_BITS
+    assert sum(piece.length_bits for piece in ranges) == shares * MAC_KEY_BITS
     ledger.require_unused(connection, blocks, ranges)
-    with ledger.read(connection, blocks, ranges) as key:
+    with material.read(connection, blocks, ranges) as keys, _mixed(keys, shares) as key:
         good = hmac.compare_digest(tag(key, data), got)
     if not good:
         _count_failure(connection, blocks, ranges, use)
     return good
+
+
+def _mixed(keys: Secret, shares: int) -> Secret:
+    n = len(keys) // shares
+    return xor_all([keys.part(i * n, (i + 1) * n) for i in range(shares)])
 
 
 def _count_failure(

@@ -7,7 +7,7 @@ opens again to the same plain text. No file here; the clock is the caller's.
 """
 
 from satqkd.errors import AuthenticationError, KeyNotFound
-from satqkd.keys import ledger, onetime_mac
+from satqkd.keys import ledger, material, onetime_mac
 from satqkd.keys.ledger import Use
 from satqkd.keys.model import MAC_KEY_BITS, KeyRange, cut
 from satqkd.keys.otp_format import ChunkHead, FileHeader, Prefix, Record, with_length
@@ -99,7 +99,7 @@ def authentic_key(
     with store.transaction() as connection:
         blocks = ledger.locate_for_peer(connection, prefix.header.sender, "pair", ranges, demo=demo)
         good = onetime_mac.verify(connection, blocks[: len(mac_ranges)], mac_ranges, signed, tag, use)
-        key = ledger.read(connection, blocks, ranges) if good else None
+        key = material.read(connection, blocks, ranges) if good else None
     if key is None:
         raise AuthenticationError(
             f"the tag does not fit {where} from {prefix.header.sender!r}: it was changed on its way or is "

@@ -72,8 +72,8 @@ def _free_bits(connection: Connection, peer: str, *, demo: bool) -> list[int]:
     """Bits of each piece that this end may allocate, oldest first; `ledger.free` has those of one use."""
     usable = and_(BLOCKS.c.peer == peer, BLOCKS.c.kind == "pair", BLOCKS.c.state == "confirmed")
     rows = connection.execute(select(BLOCKS).where(usable).order_by(BLOCKS.c.pk)).all()
-    pieces = (ledger.own_free(connection, row) for row in rows if demo or row.origin not in DEMO_ORIGINS)
-    return [piece.length_bits for piece in pieces if piece]
+    allowed = [row for row in rows if demo or row.origin not in DEMO_ORIGINS]
+    return [piece.length_bits for row in allowed for piece in ledger.own_free(connection, row)]
 
 
 def _plaintext_bytes_in(free_bits: Iterable[int], chunk_bytes: int) -> int:

@@ -14,11 +14,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, insert, select, update
 
-from satqkd.errors import KeyAlreadyUsed, KeyNotFound
-from satqkd.keys import audit
-from satqkd.keys.database import raw
+from satqkd.errors import DataFormatError, KeyAlreadyUsed, KeyNotFound
+from satqkd.keys import audit, cells
 from satqkd.keys.model import BlockRow, RawRow
 from satqkd.keys.schema import BLOCKS, RAW_BLOCKS, RAW_MATERIAL
 
@@ -37,10 +36,8 @@ def store(connection: Connection, new: RawRow, data: bytes) -> None:
     columns = msgspec.structs.asdict(new)
     connection.execute(insert(RAW_BLOCKS).values(**columns, size_bytes=len(data)))
     pk = find(connection, new.block_id).pk
-    connection.execute(insert(RAW_MATERIAL).values(block_pk=pk, raw_bytes=func.zeroblob(len(data))))
-    if data:
-        with raw(connection).blobopen("raw_material", "raw_bytes", pk) as blob:
-            blob.write(data)
+    sealed = cells.seal(connection, cells.raw_place(new.block_id), data) if data else cells.ERASED
+    connection.execute(insert(RAW_MATERIAL).values(block_pk=pk, raw_bytes=sealed))
     detail = {name: columns[name] for name in ("block_id", "peer", "pool", "origin", "state", "detections")}
     audit.append(connection, "raw_add", new.created_utc, **detail)
 
@@ -61,9 +58,9 @@ def settle(connection: Connection, block: RawBlock, state: str, **detail: str) -
     here = and_(RAW_BLOCKS.c.pk == block.pk, RAW_BLOCKS.c.state.in_(OPEN))
     if connection.execute(update(RAW_BLOCKS).where(here).values(state=state)).rowcount != 1:
         raise KeyAlreadyUsed(f"raw block {block.block_id!r} was {block.state} before; it is used once")
-    if state not in OPEN and block.size_bytes:
-        with raw(connection).blobopen("raw_material", "raw_bytes", block.pk) as blob:
-            blob.write(bytes(block.size_bytes))
+    if state not in OPEN:
+        mine = update(RAW_MATERIAL).where(RAW_MATERIAL.c.block_pk == block.pk)
+        connection.execute(mine.values(raw_bytes=cells.ERASED))
     audit.append(connection, f"raw_{state}", None, block_id=block.block_id, **detail)
 
 
@@ -83,11 +80,10 @@ def take(connection: Connection, peer: str, block_ids: Sequence[str], reference:
 
 
 def read(connection: Connection, block: RawBlock) -> bytes:
-    """A raw block's bytes as stored."""
-    if not block.size_bytes:
-        return b""
-    with raw(connection).blobopen("raw_material", "raw_bytes", block.pk, readonly=True) as blob:
-        return blob.read()
+    """A raw block's bytes; none when they are wiped."""
+    mine = select(RAW_MATERIAL.c.raw_bytes).where(RAW_MATERIAL.c.block_pk == block.pk)
+    cell = connection.execute(mine).scalar()
+    return cells.unseal(connection, cells.raw_place(block.block_id), cell or cells.ERASED)
 
 
 def held(connection: Connection, peer: str, origin: str, pools: Iterable[str]) -> list[RawRow]:
@@ -132,11 +128,15 @@ def faults(connection: Connection) -> list[str]:
     if told != {block.block_id: (block.detections, block.state) for block in blocks}:
         found.append("the raw blocks and their states are not those that the audit log tells")
     for block in blocks:
-        data = read(connection, block)
-        if len(data) != block.size_bytes:
+        try:
+            data = read(connection, block)
+        except DataFormatError as error:
+            found.append(str(error))
+            continue
+        if block.state not in OPEN:
+            found += [f"raw block {block.block_id} is {block.state} but not wiped"] if data else []
+        elif len(data) != block.size_bytes:
             found.append(f"raw block {block.block_id}: {len(data)} bytes stored of {block.size_bytes}")
-        elif block.state not in OPEN and any(data):
-            found.append(f"raw block {block.block_id} is {block.state} but not wiped")
     return found
 
 

@@ -1,10 +1,11 @@
 """The relay record as bytes: public, parsed before it is believed. No store, no key here.
 
-    record = MessagePack array [1, body, tag of A, tag of B]
-    body   = MessagePack array [satellite, relay id, sequence, origin, end A, end B, combined]
-    end    = [station, key ranges, tag key ranges];  range = [block id, offset bits, length bits]
+    record = MessagePack array ["relay", 2, body, tag of A, tag of B]
+    body   = MessagePack array [node, relay id, sequence, origin, end A, end B, combined]
+    end    = [station, kind, paths, key ranges, tag key ranges];  range = [block id, offset bits, length bits]
 
-Both tags cover the body's bytes as they stand, so nothing hangs on how MessagePack writes a number.
+Both tags cover the body's bytes as they stand, so nothing hangs on how MessagePack writes a number. `paths`
+are those of the end's own key; those of the end-to-end key follow from both and are not said a second time.
 """
 
 from typing import Annotated, Final, Literal
@@ -13,22 +14,28 @@ import msgspec
 from msgspec import Meta
 
 from satqkd.errors import DataFormatError, KeyNotFound
-from satqkd.keys.model import MAC_KEY_BITS, MAXIMUM_RANGES, KeyRange, Origin
+from satqkd.keys.derived import apart, whole_bytes
+from satqkd.keys.model import MAC_KEY_BITS, MAXIMUM_RANGES, KeyRange, Origin, Paths
 from satqkd.keys.onetime_mac import TAG_BYTES
+from satqkd.keys.paths import WirePaths, normal, relayed
 
 MAXIMUM_RECORD_BYTES: Final = 1 << 28
 """What a record may make a station parse."""
-_Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-_Ranges = Annotated[tuple[KeyRange, ...], Meta(max_length=MAXIMUM_RANGES)]
-_Tag = Annotated[bytes, Meta(min_length=TAG_BYTES, max_length=TAG_BYTES)]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Ranges = Annotated[tuple[KeyRange, ...], Meta(max_length=MAXIMUM_RANGES)]
+Tag = Annotated[bytes, Meta(min_length=TAG_BYTES, max_length=TAG_BYTES)]
+RelayKind = Literal["link", "pair"]
 
 
 class RelayEnd(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a relay takes of one link."""
+    """What a relay takes of the key that its node has with one end."""
 
-    station: _Name
-    key_ranges: _Ranges
-    mac_ranges: _Ranges
+    station: Name
+    kind: RelayKind
+    paths: WirePaths
+    """Of this key and of its tag key, which whoever knows could change what the end takes."""
+    key_ranges: Ranges
+    mac_ranges: Ranges
 
     @property
     def ranges(self) -> tuple[KeyRange, ...]:
@@ -37,17 +44,18 @@ class RelayEnd(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
     @property
     def spent_bits(self) -> int:
-        """Link key that this end of the relay costs."""
+        """Key that this end of the relay costs."""
         return sum(piece.length_bits for piece in self.ranges)
 
 
 class RelayBody(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What both tags cover."""
 
-    satellite: _Name
-    relay_id: _Name
+    node: Name
+    """Who relays: a satellite, or any node that shares key with both ends."""
+    relay_id: Name
     sequence: Annotated[int, Meta(ge=1)]
-    """Counts this satellite's relays."""
+    """Counts this node's relays."""
     origin: Origin
     """The least trustworthy origin of what was combined."""
     end_a: RelayEnd
@@ -63,16 +71,24 @@ class RelayBody(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     @property
     def block_id(self) -> str:
         """Name of the end-to-end block in both stations' stores."""
-        return f"relay:{self.satellite}:{self.relay_id}"
+        return f"relay:{self.node}:{self.relay_id}"
+
+    @property
+    def paths(self) -> Paths:
+        """Who knows the end-to-end key besides its ends."""
+        ends = (self.end_a.station, self.end_b.station)
+        return relayed(self.end_a.paths, self.end_b.paths, self.node, ends=ends)
 
 
-class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Envelope(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="relay", tag_field="kind"
+):
     """The record: a body as bytes and its two tags."""
 
-    version: Literal[1]
+    version: Literal[2]
     body: bytes
-    tag_a: _Tag
-    tag_b: _Tag
+    tag_a: Tag
+    tag_b: Tag
 
 
 class RelayShare(msgspec.Struct, frozen=True):
@@ -85,7 +101,7 @@ class RelayShare(msgspec.Struct, frozen=True):
     tag: bytes
     peer: str
     holds_a: bool
-    """This station's link key is the end-to-end key itself; the other's is that xor `combined`."""
+    """This station's own key is the end-to-end key itself; the other's is that xor `combined`."""
 
 
 def read_record(data: bytes) -> tuple[RelayBody, Envelope]:
@@ -97,10 +113,11 @@ def read_record(data: bytes) -> tuple[RelayBody, Envelope]:
         body = msgspec.msgpack.decode(envelope.body, type=RelayBody)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DataFormatError(
-            f"relay record of {len(data)} bytes: malformed or cut short: {error}; get it again"
+            f"relay record of {len(data)} bytes: malformed, cut short or of another version than 2: {error}; "
+            f"get it again"
         ) from None
     for end in (body.end_a, body.end_b):
-        _check_end(end, body.bits)
+        _check_end(end, body)
     return body, envelope
 
 
@@ -108,9 +125,10 @@ def share_of(data: bytes, node_id: str) -> RelayShare:
     """The record as `node_id` sees it. Raises DataFormatError, KeyNotFound (not for this station)."""
     body, envelope = read_record(data)
     stations = (body.end_a.station, body.end_b.station)
-    if node_id not in stations or stations[0] == stations[1]:
+    if node_id not in stations or len({body.node, *stations}) != 3:
         raise KeyNotFound(
-            f"this relay record is for {stations[0]!r} and {stations[1]!r}; this store is of {node_id!r}"
+            f"this relay record of {body.node!r} is for {stations[0]!r} and {stations[1]!r}; this store is "
+            f"of {node_id!r}"
         )
     holds_a = node_id == stations[0]
     return RelayShare(
@@ -123,12 +141,16 @@ def share_of(data: bytes, node_id: str) -> RelayShare:
     )
 
 
-def _check_end(end: RelayEnd, bits: int) -> None:
-    if any(piece.length_bits < 8 or piece.length_bits % 8 or piece.offset_bits % 8 for piece in end.ranges):
-        raise DataFormatError("relay record: expected key ranges of whole bytes")
-    lengths = [sum(piece.length_bits for piece in ranges) for ranges in (end.key_ranges, end.mac_ranges)]
-    if lengths != [bits, MAC_KEY_BITS]:
+def _check_end(end: RelayEnd, body: RelayBody) -> None:
+    if not whole_bytes(end.ranges) or not apart(end.ranges):
+        raise DataFormatError("relay record: expected key ranges of whole bytes, no bit named twice")
+    if normal(end.paths, ends=(end.station, body.node)) != end.paths:
         raise DataFormatError(
-            f"relay record: expected {bits} bits of key and {MAC_KEY_BITS} of tag key with {end.station!r}, "
-            f"got {lengths[0]} and {lengths[1]}"
+            f"relay record: expected the paths of {end.station!r}'s key in normal form, without the ends"
+        )
+    lengths = [sum(piece.length_bits for piece in ranges) for ranges in (end.key_ranges, end.mac_ranges)]
+    if lengths != [body.bits, MAC_KEY_BITS]:
+        raise DataFormatError(
+            f"relay record: expected {body.bits} bits of key and {MAC_KEY_BITS} of tag key with "
+            f"{end.station!r}, got {lengths[0]} and {lengths[1]}"
         )

@@ -1,33 +1,41 @@
-"""Tables of the store, its rules as triggers, and the migrations that bring an older file up.
+"""Tables of the store and its rules, in the steps by which they came.
 
 The rules hold for any program that writes the file, not for this one alone: a range of key bits can be
 spent once, lies inside a confirmed block, and neither ledger nor audit log can be changed or shortened.
-Each migration runs in a transaction of its own and is recorded. A new schema is a new migration at the
-end of the list; a migration that was released is never edited.
+Journal and user traffic have theirs in files of their own; `migrations` puts all in order.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection, column, table
 
-from satqkd.keys.journal_schema import journal
-from satqkd.keys.traffic_schema import user_traffic
+from satqkd.keys.rules import Rule, define, only_added
 
-APPLICATION_ID: Final = 0x53514B44
-"""Marks an SQLite file as a key store: "SQKD"."""
 ALREADY_USED: Final = "key already used"
+ROOT: Final = "root"
+"""In `meta`: the root key as it is locked, hexadecimal."""
+STORE_ID: Final = "store_id"
+NODE_ID: Final = "node_id"
 
 META = table("meta", column("name"), column("value"))
 MIGRATIONS_DONE = table("migrations", column("version"), column("title"))
 BLOCKS = table(
     "blocks",
     *map(column, ("pk", "block_id", "peer", "kind", "origin", "state", "bits", "own_from_bits")),
-    *map(column, ("own_until_bits", "pool_from_bits", "created_utc")),
+    *map(column, ("own_until_bits", "pool_from_bits", "created_utc", "paths")),
 )
-MATERIAL = table("material", column("block_pk"), column("key_bytes"))
+SEGMENTS = table("segments", *map(column, ("block_pk", "segment", "sealed")))
+BLOCK_KEYS = table("block_keys", column("block_pk"), column("wrapped"))
+RESERVATIONS = table(
+    "reservations",
+    *map(column, ("pk", "block_pk", "offset_bits", "length_bits", "writer", "holder", "since_utc")),
+)
+USES = table("uses", column("writer"), column("uses"))
 SPENDS = table(
     "spends", *map(column, ("block_pk", "offset_bits", "length_bits", "purpose", "reference", "spent_utc"))
+)
+FETCHED = table(
+    "fetched", *map(column, ("pk", "block_pk", "offset_bits", "length_bits", "reference", "since_utc"))
 )
 FAILED_TAGS = table("failed_tags", column("block_pk"), column("offset_bits"), column("failures"))
 RELAYS = table("relays", *map(column, ("satellite", "relay_id", "sequence", "record", "record_sha256")))
@@ -92,57 +100,65 @@ CREATE TABLE audit (
 ) STRICT;
 """
 
+THE_BLOCK: Final = "SELECT pk FROM blocks WHERE pk = NEW.block_pk"
+INSIDE: Final = (
+    "NOT EXISTS (SELECT 1 FROM blocks WHERE pk = NEW.block_pk AND state = 'confirmed' "
+    "AND NEW.offset_bits + NEW.length_bits <= bits)"
+)
+
 # Recorded ranges never overlap and are never changed, so the one that begins last below the new end
 # also ends last: comparing with it alone is enough.
-_SINGLE_USE: Final = f"""
-CREATE TRIGGER spends_once BEFORE INSERT ON spends
-WHEN coalesce((SELECT offset_bits + length_bits FROM spends
-               WHERE block_pk = NEW.block_pk AND offset_bits < NEW.offset_bits + NEW.length_bits
-               ORDER BY offset_bits DESC LIMIT 1), 0) > NEW.offset_bits
-BEGIN SELECT RAISE(ABORT, '{ALREADY_USED}'); END
-"""
+_RULES: Final = [
+    Rule(
+        "spends_once",
+        "spends",
+        "INSERT",
+        ALREADY_USED,
+        "coalesce((SELECT offset_bits + length_bits FROM spends "
+        "WHERE block_pk = NEW.block_pk AND offset_bits < NEW.offset_bits + NEW.length_bits "
+        "ORDER BY offset_bits DESC LIMIT 1), 0) > NEW.offset_bits",
+        one_at_a_time=THE_BLOCK,
+    ),
+    Rule(
+        "spends_inside",
+        "spends",
+        "INSERT",
+        "range outside of a confirmed block",
+        INSIDE,
+    ),
+    Rule(
+        "blocks_states",
+        "blocks",
+        "UPDATE",
+        "a block goes from unconfirmed to confirmed to discarded only",
+        "OLD.state = 'discarded' OR (OLD.state = 'confirmed' AND NEW.state <> 'discarded')",
+        "state",
+    ),
+    Rule(
+        "blocks_fixed",
+        "blocks",
+        "UPDATE",
+        "a block is not rewritten",
+        columns="pk, block_id, peer, kind, origin, bits, own_from_bits, own_until_bits, created_utc",
+    ),
+    Rule(
+        "blocks_pool_once",
+        "blocks",
+        "UPDATE",
+        "a position in the pool is given once",
+        "OLD.pool_from_bits IS NOT NULL",
+        "pool_from_bits",
+    ),
+    *only_added("spends", "UPDATE", "DELETE"),
+    *only_added("audit", "UPDATE", "DELETE"),
+    *only_added("blocks", "DELETE"),
+    *only_added("material", "DELETE"),
+]
 
-_INSIDE: Final = """
-CREATE TRIGGER spends_inside BEFORE INSERT ON spends
-WHEN NOT EXISTS (SELECT 1 FROM blocks WHERE pk = NEW.block_pk AND state = 'confirmed'
-                 AND NEW.offset_bits + NEW.length_bits <= bits)
-BEGIN SELECT RAISE(ABORT, 'range outside of a confirmed block'); END
-"""
 
-_STATES: Final = """
-CREATE TRIGGER blocks_states BEFORE UPDATE OF state ON blocks
-WHEN OLD.state = 'discarded' OR (OLD.state = 'confirmed' AND NEW.state <> 'discarded')
-BEGIN SELECT RAISE(ABORT, 'a block goes from unconfirmed to confirmed to discarded only'); END
-"""
-
-_FIXED_COLUMNS: Final = """
-CREATE TRIGGER blocks_fixed
-BEFORE UPDATE OF pk, block_id, peer, kind, origin, bits, own_from_bits, own_until_bits, created_utc ON blocks
-BEGIN SELECT RAISE(ABORT, 'a block is not rewritten'); END
-"""
-
-_POOL_ONCE: Final = """
-CREATE TRIGGER blocks_pool_once BEFORE UPDATE OF pool_from_bits ON blocks
-WHEN OLD.pool_from_bits IS NOT NULL
-BEGIN SELECT RAISE(ABORT, 'a position in the pool is given once'); END
-"""
-
-
-def _frozen(name: str, *actions: str) -> list[str]:
-    return [
-        f"CREATE TRIGGER {name}_no_{action.lower()} BEFORE {action} ON {name} "
-        f"BEGIN SELECT RAISE(ABORT, '{name}: rows are only ever added'); END"
-        for action in actions
-    ]
-
-
-def _first_schema(connection: Connection) -> None:
-    statements = [part for part in _TABLES.split(";") if part.strip()]
-    statements += [_SINGLE_USE, _INSIDE, _STATES, _FIXED_COLUMNS, _POOL_ONCE]
-    statements += _frozen("spends", "UPDATE", "DELETE") + _frozen("audit", "UPDATE", "DELETE")
-    statements += _frozen("blocks", "DELETE") + _frozen("material", "DELETE")
-    for statement in statements:
-        connection.exec_driver_sql(statement)
+def first_schema(connection: Connection) -> None:
+    """Blocks, ledger, relays, audit log; a migration."""
+    define(connection, _TABLES, _RULES)
 
 
 _RAW_TABLES: Final = """
@@ -164,32 +180,91 @@ CREATE TABLE raw_material (
 ) STRICT;
 """
 
-_RAW_STATES: Final = f"""
-CREATE TRIGGER raw_blocks_states BEFORE UPDATE OF state ON raw_blocks
-WHEN OLD.state IN ('used', 'discarded') OR NEW.state = 'unconfirmed'
-BEGIN SELECT RAISE(ABORT, '{ALREADY_USED}'); END
-"""
-
-_RAW_FIXED_COLUMNS: Final = """
-CREATE TRIGGER raw_blocks_fixed
-BEFORE UPDATE OF pk, block_id, peer, pool, origin, sifted_bits, detections, size_bytes, created_utc
-ON raw_blocks
-BEGIN SELECT RAISE(ABORT, 'a raw block is not rewritten'); END
-"""
-
-
-def _raw_blocks(connection: Connection) -> None:
-    statements = [part for part in _RAW_TABLES.split(";") if part.strip()]
-    statements += [_RAW_STATES, _RAW_FIXED_COLUMNS]
-    statements += _frozen("raw_blocks", "DELETE") + _frozen("raw_material", "DELETE")
-    for statement in statements:
-        connection.exec_driver_sql(statement)
-
-
-MIGRATIONS: Final[list[tuple[str, Callable[[Connection], None]]]] = [
-    ("blocks, ledger, relays, audit log", _first_schema),
-    ("raw blocks of pools", _raw_blocks),
-    ("journal of conversations", journal),
-    ("user traffic", user_traffic),
+_RAW_RULES: Final = [
+    Rule(
+        "raw_blocks_states",
+        "raw_blocks",
+        "UPDATE",
+        ALREADY_USED,
+        "OLD.state IN ('used', 'discarded') OR NEW.state = 'unconfirmed'",
+        "state",
+    ),
+    Rule(
+        "raw_blocks_fixed",
+        "raw_blocks",
+        "UPDATE",
+        "a raw block is not rewritten",
+        columns="pk, block_id, peer, pool, origin, sifted_bits, detections, size_bytes, created_utc",
+    ),
+    *only_added("raw_blocks", "DELETE"),
+    *only_added("raw_material", "DELETE"),
 ]
-"""In order; the version of a file is how many of them it has had."""
+
+
+def raw_blocks(connection: Connection) -> None:
+    """Raw blocks of pools; a migration."""
+    define(connection, _RAW_TABLES, _RAW_RULES)
+
+
+_SEALED_TABLES: Final = """
+CREATE TABLE segments (
+    block_pk INTEGER NOT NULL REFERENCES blocks (pk),
+    segment INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (block_pk, segment)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE block_keys (
+    block_pk INTEGER PRIMARY KEY REFERENCES blocks (pk),
+    wrapped BLOB NOT NULL
+) STRICT;
+CREATE TABLE uses (writer TEXT PRIMARY KEY, uses INTEGER NOT NULL) STRICT;
+CREATE TABLE reservations (
+    pk INTEGER PRIMARY KEY AUTOINCREMENT,
+    block_pk INTEGER NOT NULL REFERENCES blocks (pk),
+    offset_bits INTEGER NOT NULL CHECK (offset_bits >= 0 AND offset_bits % 8 = 0),
+    length_bits INTEGER NOT NULL CHECK (length_bits > 0 AND length_bits % 8 = 0),
+    writer TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    since_utc TEXT NOT NULL
+) STRICT;
+CREATE INDEX reservations_of ON reservations (block_pk)
+"""
+OVERLAPS: Final = (
+    "EXISTS (SELECT 1 FROM {table} WHERE block_pk = NEW.block_pk "
+    "AND offset_bits < NEW.offset_bits + NEW.length_bits AND NEW.offset_bits < offset_bits + length_bits)"
+)
+
+_SEALED_RULES: Final = [
+    *only_added("segments", "DELETE"),
+    *only_added("block_keys", "DELETE"),
+    *only_added("uses", "DELETE"),
+    *only_added("reservations", "UPDATE"),
+    Rule(
+        "spends_reserved",
+        "spends",
+        "INSERT",
+        "range is reserved for a delivery under way",
+        OVERLAPS.format(table="reservations"),
+    ),
+    Rule(
+        "reservations_once",
+        "reservations",
+        "INSERT",
+        ALREADY_USED,
+        f"{OVERLAPS.format(table='spends')} OR {OVERLAPS.format(table='reservations')}",
+        one_at_a_time=THE_BLOCK,
+    ),
+    Rule(
+        "reservations_inside",
+        "reservations",
+        "INSERT",
+        "range outside of a confirmed block",
+        INSIDE,
+    ),
+    Rule("uses_forward", "uses", "UPDATE", "uses are counted forward", "NEW.uses < OLD.uses"),
+]
+
+
+def sealed_tables(connection: Connection) -> None:
+    """Segments, their keys, reservations and the count of uses; a migration's beginning."""
+    define(connection, _SEALED_TABLES, _SEALED_RULES)

@@ -6,6 +6,7 @@ system made on the way (an immutable `bytes`, a swapped page) are out of its rea
 """
 
 import hmac
+from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -43,7 +44,7 @@ class Secret:
         """A copy of some of the bytes, wiped separately."""
         return Secret(bytearray(self.expose()[from_byte:until_byte]))
 
-    def xor(self, data: bytes | memoryview) -> bytearray:
+    def xor(self, data: bytes | bytearray | memoryview) -> bytearray:
         """The bytes combined with as many others by exclusive or, in a new buffer."""
         own = np.frombuffer(self.expose(), dtype=np.uint8)
         other = np.frombuffer(data, dtype=np.uint8)
@@ -75,3 +76,12 @@ class Secret:
 
     def __reduce_ex__(self, _: object) -> NoReturn:
         raise TypeError("a Secret is neither copied nor pickled")
+
+
+def xor_all(secrets: Sequence[Secret]) -> Secret:
+    """The exclusive or of some secrets of one length, which are wiped."""
+    mixed = bytearray(len(secrets[0]))
+    for secret in secrets:
+        with secret:
+            mixed[:] = secret.xor(mixed)
+    return Secret(mixed)

@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from satqkd.errors import ConfigError, KeyStoreError
-from satqkd.keys import accounts, audit, authentication, ledger, raw
-from satqkd.keys.database import Database, create_file, open_file
+from satqkd.keys import accounts, audit, authentication, ledger, material, raw
+from satqkd.keys.database import Database
 from satqkd.keys.ledger import Use
 from satqkd.keys.model import (
     KINDS,
@@ -30,6 +30,7 @@ from satqkd.keys.model import (
     CheckReport,
     KeyRange,
     Kind,
+    Paths,
     Spent,
     State,
     StatusRow,
@@ -37,7 +38,11 @@ from satqkd.keys.model import (
     check_block_id,
     check_name,
 )
+from satqkd.keys.opening import Place, create_database, open_database, recover_store
+from satqkd.keys.paths import normal
+from satqkd.keys.recovery import RecoveryReport
 from satqkd.keys.secret import Secret
+from satqkd.keys.unlock import Lock
 
 
 class KeyStore:
@@ -48,27 +53,66 @@ class KeyStore:
         self.node_id = node_id
 
     @classmethod
-    def create(cls, path: str | PathLike[str], node_id: str) -> "KeyStore":
-        """A new, empty store, file mode 0600. Raises ResourceError when the path exists or cannot be made."""
+    def create(
+        cls,
+        path: str | PathLike[str],
+        node_id: str,
+        *,
+        lock: Lock | None = None,
+        uses: str | PathLike[str] | None = None,
+        writer: str = "main",
+    ) -> "KeyStore":
+        """A new, empty store: a file of mode 0600 at a path, or tables at `postgresql://...`.
+
+        lock: what unlocks it; None for what the environment names, else a key file beside the store.
+        uses: where the use log lies; None for the folder that the environment names, else beside the store.
+        Raises ResourceError when there is a store, or none can be made.
+        """
         check_name(node_id, "node_id")
-        return cls(create_file(Path(path), node_id), node_id)
+        return cls(create_database(_place(path, lock, uses, writer), node_id), node_id)
 
     @classmethod
     def open(
-        cls, path: str | PathLike[str], *, node_id: str | None = None, read_only: bool = False
+        cls,
+        path: str | PathLike[str],
+        *,
+        node_id: str | None = None,
+        read_only: bool = False,
+        lock: Lock | None = None,
+        uses: str | PathLike[str] | None = None,
+        writer: str = "main",
     ) -> "KeyStore":
         """An existing store, for writing by this process alone unless `read_only`.
 
-        Raises KeyNotFound (no file), DataFormatError (no store, or a newer satqkd's), ConfigError (not
-        `node_id`'s), ResourceError (open for writing elsewhere).
+        lock, uses: as in `create`. writer: another name for each process that writes a store of PostgreSQL.
+        Raises KeyNotFound (no store), DataFormatError (something else, or a newer satqkd's), ConfigError (not
+        `node_id`'s, or the wrong lock), ResourceError (open for writing elsewhere), StoreRestored.
         """
-        database, owner = open_file(Path(path), node_id=node_id, read_only=read_only)
+        place = _place(path, lock, uses, writer)
+        database, owner = open_database(place, node_id=node_id, read_only=read_only)
         return cls(database, owner)
+
+    @classmethod
+    def recover(
+        cls,
+        path: str | PathLike[str],
+        *,
+        discard: bool = False,
+        lock: Lock | None = None,
+        uses: str | PathLike[str] | None = None,
+        writer: str = "main",
+    ) -> RecoveryReport:
+        """Make a store usable that was put back from a copy: skip what its use log knows to be used.
+
+        discard: the use log is lost or older than the store, so all unused key is wiped and a new log begun.
+        Raises KeyStoreError when the one is asked for and the other is needed.
+        """
+        return recover_store(_place(path, lock, uses, writer), discard=discard)
 
     @property
     def path(self) -> Path:
         """Where the store lies."""
-        return self._database.path
+        return Path(self._database.name)
 
     def close(self) -> None:
         """Release file and lock. May be called again."""
@@ -127,11 +171,13 @@ class KeyStore:
         now_utc: str,
         state: State = "unconfirmed",
         allocator: str | None = None,
+        paths: Paths = (),
     ) -> None:
         """Store key shared with a peer; both ends give the same id, bytes and allocator.
 
         allocator: the node that decides which bits come next; the satellite for link key (required). None
         for pair key: the end whose id sorts first allocates from the first half, the other from the second.
+        paths: who else knew the key on its way (`paths`); none: nobody.
         Raises KeyAlreadyUsed for an id stored before, ConfigError for anything malformed.
         """
         data = key.expose() if isinstance(key, Secret) else key
@@ -146,6 +192,7 @@ class KeyStore:
             own_from_bits=own_from_bits,
             own_until_bits=own_until_bits,
             created_utc=now_utc,
+            paths=normal(paths, ends=(self.node_id, peer)),
         )
         with self.transaction() as connection:
             ledger.store_block(connection, new, data)
@@ -162,7 +209,7 @@ class KeyStore:
         with self.transaction() as connection:
             block = ledger.find_block(connection, block_id)
             if block.state != "discarded":
-                ledger.wipe(connection, block, KeyRange(block_id, 0, block.bits))
+                material.wipe_all(connection, block)
                 ledger.set_state(connection, block, "discarded", now_utc)
 
     def spend(
@@ -273,7 +320,7 @@ class KeyStore:
         """A block's bytes as stored, used ones as zeros, to compare two stores in a check; spends nothing."""
         with self.snapshot() as connection:
             block = ledger.find_block(connection, block_id)
-            return ledger.read(connection, [block], [KeyRange(block_id, 0, block.bits)])
+            return material.read(connection, [block], [KeyRange(block_id, 0, block.bits)])
 
     def _check_block(self, peer: str, kind: str, origin: str, state: str, bits: int) -> None:
         check_name(peer, "peer")
@@ -286,6 +333,12 @@ class KeyStore:
             raise ConfigError(f"origin: expected one of {', '.join(ORIGINS)}, got {origin!r}")
         if state not in ("unconfirmed", "confirmed"):
             raise ConfigError(f"state: expected unconfirmed or confirmed, got {state!r}")
+
+
+def _place(
+    path: str | PathLike[str], lock: Lock | None, uses: str | PathLike[str] | None, writer: str
+) -> Place:
+    return Place(str(path), lock, None if uses is None else Path(uses), writer)
 
 
 def _confirm(connection: Connection, block_id: str, utc: str | None) -> None:

@@ -10,14 +10,16 @@ from typing import Protocol
 import msgspec
 
 from satqkd.errors import KeyStoreError
+from satqkd.keys.model import Paths
 from satqkd.keys.secret import Secret
-
-Paths = tuple[tuple[str, ...], ...]
-"""Who knew a key on its way: it is the exclusive or of one share a path, each known to all nodes of its path."""
 
 
 class NotEntitled(KeyStoreError):  # noqa: N818
     """This application was not named when the key was drawn."""
+
+
+class ConstraintsUnmet(KeyStoreError):  # noqa: N818
+    """There is no key whose way fits what is demanded of it."""
 
 
 class KeyRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +66,7 @@ class Supply(Protocol):
         """Whether `draw` would give these keys out of memory, without touching a disk."""
 
     def draw(self, request: KeyRequest, *, now_utc: str) -> KeyBatch:
-        """New keys, all or none, handed out once for ever. Raises KeyExhausted, KeyNotFound, OriginRefused."""
+        """New keys, all or none, handed out once. Raises KeyExhausted, KeyNotFound, OriginRefused."""
 
     def fetch(
         self, peer: str, *, master: str, slave: str, key_ids: Sequence[str], now_utc: str
@@ -75,8 +77,16 @@ class Supply(Protocol):
         nothing is then used.
         """
 
-    def entitle(self, key_ids: Sequence[str], *, peer: str, master: str, slaves: Sequence[str]) -> None:
-        """Further slaves, clients of this node, may fetch keys that a master at `peer` drew (multicast)."""
+    def entitle(
+        self, key_ids: Sequence[str], *, peer: str, master: str, slaves: Sequence[str], now_utc: str
+    ) -> None:
+        """Several slaves, clients of this node, may fetch keys that a master at `peer` drew (multicast).
 
-    def close(self) -> None:
-        """Give back what is reserved and not handed out."""
+        slaves: as in the request that drew them, the first first. Raises KeyNotFound, NotEntitled.
+        """
+
+    def settle(self, *, now_utc: str) -> None:
+        """Write down what was handed out since the last time; about once a second."""
+
+    def close(self, *, now_utc: str) -> None:
+        """Write down what was handed out, and give back what is reserved and was not."""

@@ -5,14 +5,14 @@ Tag, key, message and receipt are one transaction: a receipt leaves only when th
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, select
+from sqlalchemy import Connection, Row, and_, insert, select
 
 from satqkd.errors import DataFormatError, KeyNotFound
-from satqkd.keys import audit, blobs, traffic_parcels, traffic_seal
+from satqkd.keys import audit, cells, traffic_parcels, traffic_seal
 from satqkd.keys.store import KeyStore
 from satqkd.keys.traffic_model import IncomingRow, Parcel
 from satqkd.keys.traffic_schema import INBOX
-from satqkd.keys.traffic_seal import TOKEN_BITS, Opened
+from satqkd.keys.traffic_seal import Opened
 
 _COLUMNS = [each for each in INBOX.c if each.name not in ("content", "token")]
 
@@ -37,6 +37,10 @@ def receive(connection: Connection, parcel: Parcel, data: bytes, utc: str, *, de
 
 def _keep(connection: Connection, opened: Opened, utc: str) -> None:
     plain, header = opened.plain, opened.header
+    with opened.token as token:
+        sealed_token = cells.seal(
+            connection, cells.inbox_place(header.sender, header.number, "token"), token.expose()
+        )
     connection.execute(
         insert(INBOX).values(
             sender=header.sender,
@@ -47,15 +51,13 @@ def _keep(connection: Connection, opened: Opened, utc: str) -> None:
             size_bytes=len(plain.content),
             key_bits=opened.key_bits,
             origin=opened.origin,
-            content=func.zeroblob(len(plain.content)),
-            token=func.zeroblob(TOKEN_BITS // 8),
+            content=cells.seal(
+                connection, cells.inbox_place(header.sender, header.number, "content"), plain.content
+            ),
+            token=sealed_token,
             received_utc=utc,
         )
     )
-    pk = int(connection.execute(_found(header.sender, header.number)).one().pk)
-    blobs.write(connection, "inbox", "content", pk, plain.content)
-    with opened.token as token:
-        blobs.write(connection, "inbox", "token", pk, bytes(token.expose()))
     audit.append(connection, "received", utc, sender=header.sender, number=header.number)
 
 
@@ -71,7 +73,7 @@ def has(connection: Connection, parcel: Parcel) -> bool:
 def answer(connection: Connection, parcel: Parcel, utc: str) -> None:
     """Put the receipt of a message that was received on its way, if it is not."""
     row = connection.execute(_found(parcel.source, parcel.number)).one()
-    token = blobs.read(connection, "inbox", "token", row.pk)
+    token = _cell(connection, row, "token")
     traffic_parcels.add(connection, parcel.answer, token, urgent=bool(row.urgent), utc=utc)
 
 
@@ -102,4 +104,9 @@ def content_of(store: KeyStore, sender: str, number: int) -> bytes:
         row = connection.execute(_found(sender, number)).first()
         if row is None:
             raise KeyNotFound(f"no message {sender}:{number} came; see `satqkd messages`")
-        return blobs.read(connection, "inbox", "content", row.pk)
+        return _cell(connection, row, "content")
+
+
+def _cell(connection: Connection, row: Row[Any], name: str) -> bytes:
+    cell = connection.execute(select(INBOX.c[name]).where(INBOX.c.pk == row.pk)).scalar_one()
+    return cells.unseal(connection, cells.inbox_place(row.sender, row.number, name), cell)

@@ -16,11 +16,11 @@ import msgspec
 from sqlalchemy import Connection, Row, and_, func, insert, select, update
 
 from satqkd.errors import KeyStoreError
-from satqkd.keys import audit, blobs, ledger, traffic_parcels, traffic_seal
+from satqkd.keys import audit, cells, ledger, traffic_parcels, traffic_seal
 from satqkd.keys.store import KeyStore
 from satqkd.keys.traffic_model import Draft, OutgoingRow, Parcel, check_draft
 from satqkd.keys.traffic_schema import OUTBOX
-from satqkd.keys.traffic_seal import TOKEN_BITS, Plain
+from satqkd.keys.traffic_seal import Plain
 
 UNDER_WAY = ("sealed", "handed")
 _COLUMNS = [each for each in OUTBOX.c if each.name not in ("content", "token")]
@@ -60,13 +60,14 @@ def _insert(connection: Connection, draft: Draft, utc: str, spool_id: str | None
             reason="",
             size_bytes=len(draft.content),
             key_bits=0,
-            content=func.zeroblob(len(draft.content)),
+            content=cells.ERASED,
             spool_id=spool_id,
             queued_utc=utc,
         )
     )
     number = int(connection.execute(select(func.max(OUTBOX.c.number))).scalar_one())
-    blobs.write(connection, "outbox", "content", number, draft.content)
+    sealed = cells.seal(connection, cells.outbox_place(number, "content"), draft.content)
+    connection.execute(update(OUTBOX).where(OUTBOX.c.number == number).values(content=sealed))
     audit.append(connection, "queued", utc, receiver=draft.receiver, number=number, bytes=len(draft.content))
     return number
 
@@ -112,25 +113,27 @@ def _shortage(connection: Connection, row: Row[Any]) -> str | None:
 
 
 def _plain(connection: Connection, row: Row[Any]) -> Plain:
-    content = blobs.read(connection, "outbox", "content", row.number)
+    content = _cell(connection, row.number, "content")
     return Plain(row.name, bool(row.is_text), bool(row.urgent), content)
 
 
 def _seal(connection: Connection, node_id: str, row: Row[Any], utc: str) -> int:
     plain = _plain(connection, row)
     sealed = traffic_seal.seal(connection, node_id, row.receiver, row.number, plain, utc, demo=bool(row.demo))
-    blobs.wipe(connection, "outbox", "content", row.number)
+    with sealed.token as token:
+        sealed_token = cells.seal(connection, cells.outbox_place(row.number, "token"), token.expose())
     change = {"state": "sealed", "reason": "", "key_bits": sealed.key_bits, "sealed_utc": utc}
     connection.execute(
-        update(OUTBOX)
-        .where(OUTBOX.c.number == row.number)
-        .values(**change, content=None, token=func.zeroblob(TOKEN_BITS // 8))
+        update(OUTBOX).where(OUTBOX.c.number == row.number).values(**change, content=None, token=sealed_token)
     )
-    with sealed.token as token:
-        blobs.write(connection, "outbox", "token", row.number, bytes(token.expose()))
     parcel = Parcel("message", node_id, row.receiver, row.number)
     traffic_parcels.add(connection, parcel, sealed.data, urgent=bool(row.urgent), utc=utc)
     return sealed.key_bits
+
+
+def _cell(connection: Connection, number: int, name: str) -> bytes:
+    cell = connection.execute(select(OUTBOX.c[name]).where(OUTBOX.c.number == number)).scalar_one()
+    return cells.unseal(connection, cells.outbox_place(number, name), cell)
 
 
 def say_reason(connection: Connection, number: int, reason: str) -> None:
@@ -153,7 +156,7 @@ def receipt(connection: Connection, node_id: str, parcel: Parcel, token: bytes, 
     )
     if connection.execute(select(OUTBOX.c.number).where(here)).first() is None:
         return None
-    if not hmac.compare_digest(blobs.read(connection, "outbox", "token", parcel.number), token):
+    if not hmac.compare_digest(_cell(connection, parcel.number, "token"), token):
         return False
     _end(connection, parcel.number, "delivered", utc, reason="")
     traffic_parcels.remove(connection, Parcel("message", node_id, parcel.source, parcel.number))
@@ -161,8 +164,6 @@ def receipt(connection: Connection, node_id: str, parcel: Parcel, token: bytes, 
 
 
 def _end(connection: Connection, number: int, state: str, utc: str, *, reason: str) -> None:
-    row = connection.execute(select(OUTBOX.c.state).where(OUTBOX.c.number == number)).one()
-    blobs.wipe(connection, "outbox", "content" if row.state == "waiting" else "token", number)
     change = {"state": state, "reason": reason, "content": None, "token": None, "ended_utc": utc}
     connection.execute(update(OUTBOX).where(OUTBOX.c.number == number).values(**change))
     audit.append(connection, state, utc, number=number)

@@ -60,13 +60,10 @@ def add(connection: Connection, parcel: Parcel, data: bytes, *, urgent: bool, ut
             urgent=int(urgent),
             size_bytes=len(data),
             sha256=hashlib.sha256(data).digest(),
-            data=func.zeroblob(len(data)),
+            data=data,
             since_utc=utc,
         )
     )
-    row = find(connection, parcel)
-    assert row is not None
-    blobs.write(connection, "parcels", "data", row.pk, data)
 
 
 def find(connection: Connection, parcel: Parcel) -> ParcelRow | None:
@@ -94,7 +91,7 @@ def leaving(connection: Connection, destination: str | None) -> list[ParcelRow]:
 
 def piece(connection: Connection, row: ParcelRow, offset_bytes: int, length_bytes: int) -> bytes:
     """Some of a parcel's bytes."""
-    return blobs.read(connection, "parcels", "data", row.pk, offset_bytes, length_bytes)
+    return blobs.read(connection, PARCELS, row.pk, offset_bytes, length_bytes)
 
 
 def any_before(connection: Connection, before_utc: str) -> bool:
@@ -140,7 +137,7 @@ def begin(
             size_bytes=size_bytes,
             sha256=sha256,
             held_bytes=0,
-            data=func.zeroblob(size_bytes),
+            data=bytes(size_bytes),
             since_utc=utc,
         )
     )
@@ -157,7 +154,7 @@ def find_arrival(connection: Connection, parcel: Parcel, from_hop: str) -> Arriv
 
 def extend(connection: Connection, pk: int, offset_bytes: int, data: bytes) -> None:
     """Append bytes to an arrival that holds `offset_bytes` so far."""
-    blobs.write(connection, "arrivals", "data", pk, data, offset_bytes)
+    blobs.write(connection, ARRIVALS, pk, data, offset_bytes)
     here = and_(ARRIVALS.c.pk == pk, ARRIVALS.c.held_bytes == offset_bytes)
     changed = connection.execute(update(ARRIVALS).where(here).values(held_bytes=offset_bytes + len(data)))
     assert changed.rowcount == 1
@@ -165,7 +162,7 @@ def extend(connection: Connection, pk: int, offset_bytes: int, data: bytes) -> N
 
 def arrived(connection: Connection, pk: int) -> bytes:
     """All bytes of an arrival."""
-    return blobs.read(connection, "arrivals", "data", pk)
+    return blobs.read(connection, ARRIVALS, pk)
 
 
 def drop_arrival(connection: Connection, pk: int) -> None:

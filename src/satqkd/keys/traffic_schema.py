@@ -10,6 +10,8 @@ from typing import Final
 
 from sqlalchemy import Connection, column, table
 
+from satqkd.keys.rules import Rule, define, only_added
+
 OUTBOX = table(
     "outbox",
     *map(column, ("number", "receiver", "name", "is_text", "urgent", "policy", "demo", "state", "reason")),
@@ -98,35 +100,37 @@ CREATE TABLE arrivals (
 ) STRICT
 """
 
-_FORWARD: Final = """
-CREATE TRIGGER outbox_states BEFORE UPDATE OF state ON outbox
-WHEN NOT ((OLD.state = 'waiting' AND NEW.state IN ('waiting', 'sealed', 'refused', 'expired'))
-       OR (OLD.state = 'sealed' AND NEW.state IN ('sealed', 'handed', 'delivered', 'expired'))
-       OR (OLD.state = 'handed' AND NEW.state IN ('handed', 'delivered', 'expired')))
-BEGIN SELECT RAISE(ABORT, 'a message goes forward only'); END
-"""
-
-_OUTBOX_FIXED: Final = """
-CREATE TRIGGER outbox_fixed
-BEFORE UPDATE OF number, receiver, name, is_text, urgent, policy, demo, size_bytes, spool_id, queued_utc
-ON outbox BEGIN SELECT RAISE(ABORT, 'a message is not rewritten'); END
-"""
-
-_INBOX_FIXED: Final = """
-CREATE TRIGGER inbox_fixed BEFORE UPDATE OF pk, sender, number, name, size_bytes, key_bits, token ON inbox
-BEGIN SELECT RAISE(ABORT, 'what was received is not rewritten'); END
-"""
-
-_KEPT: Final = """
-CREATE TRIGGER {name}_no_delete BEFORE DELETE ON {name}
-BEGIN SELECT RAISE(ABORT, '{name}: rows are only ever added'); END
-"""
+INBOX_FIXED: Final = Rule(
+    "inbox_fixed",
+    "inbox",
+    "UPDATE",
+    "what was received is not rewritten",
+    columns="pk, sender, number, name, size_bytes, key_bits, token",
+)
+_RULES: Final = [
+    Rule(
+        "outbox_states",
+        "outbox",
+        "UPDATE",
+        "a message goes forward only",
+        "NOT ((OLD.state = 'waiting' AND NEW.state IN ('waiting', 'sealed', 'refused', 'expired')) "
+        "OR (OLD.state = 'sealed' AND NEW.state IN ('sealed', 'handed', 'delivered', 'expired')) "
+        "OR (OLD.state = 'handed' AND NEW.state IN ('handed', 'delivered', 'expired')))",
+        "state",
+    ),
+    Rule(
+        "outbox_fixed",
+        "outbox",
+        "UPDATE",
+        "a message is not rewritten",
+        columns="number, receiver, name, is_text, urgent, policy, demo, size_bytes, spool_id, queued_utc",
+    ),
+    INBOX_FIXED,
+    *only_added("outbox", "DELETE"),
+    *only_added("inbox", "DELETE"),
+]
 
 
 def user_traffic(connection: Connection) -> None:
     """The migration."""
-    statements = [part for part in _TABLES.split(";") if part.strip()]
-    statements += [_FORWARD, _OUTBOX_FIXED, _INBOX_FIXED]
-    statements += [_KEPT.format(name=name) for name in ("outbox", "inbox")]
-    for statement in statements:
-        connection.exec_driver_sql(statement)
+    define(connection, _TABLES, _RULES)

@@ -1,0 +1,52 @@
+"""The secrets that both ends of a pair block make key ids with: the last 256 bits of each half.
+
+Each end takes them from its copy when it first needs them: they are used in the ledger from then on, and kept
+sealed for as long as there are keys of that half. Where another use came first (from the start of the half
+to its very end) there is none, and no key of that half has an id. Inside the caller's transaction.
+"""
+
+from sqlalchemy import Connection, insert, select
+
+from satqkd.keys import cells, ledger
+from satqkd.keys.key_ids import SECRET_BITS
+from satqkd.keys.ledger import Block, Use
+from satqkd.keys.model import KeyRange
+from satqkd.keys.secret import Secret
+from satqkd.keys.supply_schema import ID_SECRETS
+
+PURPOSE = "key ids"
+
+
+def half(block: Block, *, own: bool) -> tuple[int, int]:
+    """The part of a pair block that this end allocates, or that the peer does, as (from, until) bits."""
+    if own:
+        return block.own_from_bits, block.own_until_bits
+    return (block.own_until_bits, block.bits) if block.own_from_bits == 0 else (0, block.own_from_bits)
+
+
+def find(connection: Connection, block: Block, *, own: bool) -> Secret | None:
+    """The secret of a half, if it was taken."""
+    place = (ID_SECRETS.c.block_pk == block.pk) & (ID_SECRETS.c.own == int(own))
+    sealed = connection.execute(select(ID_SECRETS.c.sealed).where(place)).scalar()
+    return None if sealed is None else Secret(cells.unseal(connection, _place(block, own), sealed))
+
+
+def take(connection: Connection, block: Block, *, own: bool, utc: str) -> Secret | None:
+    """The secret of a half, taken now where it was not; None where its bits are used or too few."""
+    found = find(connection, block, own=own)
+    if found is not None:
+        return found
+    start, end = half(block, own=own)
+    piece = KeyRange(block.block_id, end - SECRET_BITS, SECRET_BITS)
+    if end - start <= SECRET_BITS or ledger.unused(connection, block, piece.offset_bits, end) != [piece]:
+        return None
+    spent = ledger.take(connection, [block], [piece], Use(PURPOSE, "own" if own else "peer", utc))
+    with spent.key as key:
+        sealed = cells.seal(connection, _place(block, own), key.expose())
+        secret = key.part(0, len(key))
+    connection.execute(insert(ID_SECRETS).values(block_pk=block.pk, own=int(own), sealed=sealed))
+    return secret
+
+
+def _place(block: Block, own: bool) -> str:
+    return f"id secret of block {block.block_id}, {'own' if own else 'peer'}"

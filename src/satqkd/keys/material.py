@@ -1,0 +1,158 @@
+"""The bytes of key blocks as they lie in the store: in segments, each sealed under its block's own key.
+
+A range that is used is overwritten with zeros inside its segments, which are sealed anew; a segment without
+any key left is emptied, and with the last of them the block's key is emptied too: what old copies of its
+segments a disk may keep cannot be opened then. Every function works inside the caller's transaction.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, and_, func, insert, select, update
+
+from satqkd.errors import DataFormatError
+from satqkd.keys.database import vault_of
+from satqkd.keys.model import KeyRange
+from satqkd.keys.schema import BLOCK_KEYS, SEGMENTS, SPENDS
+from satqkd.keys.secret import Secret
+from satqkd.keys.vault import Cipher
+
+SEGMENT_BYTES: Final = 4096
+ERASED: Final = b""
+"""In place of a sealed segment or a wrapped key."""
+
+Block = Row[Any]
+
+
+def store(connection: Connection, block: Block, key: bytes | bytearray | memoryview) -> None:
+    """Seal the bytes of a new block under a new key."""
+    vault, place = vault_of(connection), _place(block)
+    wrapped = vault.new_key(place)
+    cipher = vault.cipher(place, wrapped)
+    connection.execute(insert(BLOCK_KEYS).values(block_pk=block.pk, wrapped=wrapped))
+    rows = [
+        {
+            "block_pk": block.pk,
+            "segment": number,
+            "sealed": cipher.seal(_segment_place(block, number), key[start : start + SEGMENT_BYTES]),
+        }
+        for number, start in enumerate(range(0, len(key), SEGMENT_BYTES))
+    ]
+    connection.execute(insert(SEGMENTS), rows)
+
+
+def read(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange]) -> Secret:
+    """The bytes of some ranges, one after the other, used ones as zeros."""
+    buffer = bytearray(sum(piece.length_bits for piece in ranges) // 8)
+    position = 0
+    for block, piece in zip(blocks, ranges, strict=True):
+        for number, data in _segments(connection, block, piece):
+            with Secret(data) as segment:
+                start, end = _within(piece, number, len(segment))
+                buffer[position : position + end - start] = segment.expose()[start:end]
+                position += end - start
+    return Secret(buffer)
+
+
+def take(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange]) -> Secret:
+    """The bytes of some ranges, and zeros in their place."""
+    key = read(connection, blocks, ranges)
+    for block, piece in zip(blocks, ranges, strict=True):
+        wipe(connection, block, piece)
+    return key
+
+
+def wipe(connection: Connection, block: Block, piece: KeyRange) -> None:
+    """Overwrite a range with zeros."""
+    cipher = _cipher(connection, block)
+    if cipher is None:
+        return
+    for number, data in _segments(connection, block, piece):
+        with Secret(data) as segment:
+            start, end = _within(piece, number, len(segment))
+            data[start:end] = bytes(end - start)
+            sealed = cipher.seal(_segment_place(block, number), data) if any(data) else ERASED
+        _replace(connection, block, number, sealed)
+    _forget_key(connection, block)
+
+
+def wipe_all(connection: Connection, block: Block) -> None:
+    """Empty all of a block and its key."""
+    mine = update(SEGMENTS).where(SEGMENTS.c.block_pk == block.pk)
+    connection.execute(mine.values(sealed=ERASED))
+    connection.execute(update(BLOCK_KEYS).where(BLOCK_KEYS.c.block_pk == block.pk).values(wrapped=ERASED))
+
+
+def stored_bytes(connection: Connection, block: Block) -> int:
+    """How many bytes the block's segments stand for, emptied ones too; -1 where one is missing."""
+    count = select(func.count(), func.max(SEGMENTS.c.segment)).where(SEGMENTS.c.block_pk == block.pk)
+    number, last = connection.execute(count).one()
+    expected = -(-(block.bits // 8) // SEGMENT_BYTES)
+    return block.bits // 8 if (number, last) == (expected, expected - 1) else -1
+
+
+def _segments(connection: Connection, block: Block, piece: KeyRange) -> Iterator[tuple[int, bytearray]]:
+    """Number and bytes of the segments that a range touches; zeros where emptied."""
+    first, last = piece.offset_bits // 8 // SEGMENT_BYTES, (piece.end_bits // 8 - 1) // SEGMENT_BYTES
+    touched = and_(SEGMENTS.c.block_pk == block.pk, SEGMENTS.c.segment.between(first, last))
+    rows = connection.execute(select(SEGMENTS).where(touched).order_by(SEGMENTS.c.segment)).all()
+    if [row.segment for row in rows] != list(range(first, last + 1)):
+        raise DataFormatError(
+            f"block {block.block_id!r}: some of its key is missing in the store; it is lost"
+        )
+    cipher = _cipher(connection, block)
+    for row in rows:
+        length = _length(block, row.segment)
+        if not row.sealed:
+            yield row.segment, bytearray(length)
+        elif cipher is None:
+            raise DataFormatError(f"block {block.block_id!r}: its key on the disk is erased; it is lost")
+        else:
+            yield row.segment, _opened(cipher, block, row, length)
+
+
+def _opened(cipher: Cipher, block: Block, row: Row[Any], length: int) -> bytearray:
+    data = cipher.open(_segment_place(block, row.segment), bytes(row.sealed))
+    if len(data) != length:
+        raise DataFormatError(
+            f"block {block.block_id!r}, segment {row.segment}: expected {length} bytes, got {len(data)}"
+        )
+    return data
+
+
+def _cipher(connection: Connection, block: Block) -> Cipher | None:
+    """None when the block's key is erased."""
+    wrapped = connection.execute(
+        select(BLOCK_KEYS.c.wrapped).where(BLOCK_KEYS.c.block_pk == block.pk)
+    ).scalar()
+    return vault_of(connection).cipher(_place(block), bytes(wrapped)) if wrapped else None
+
+
+def _replace(connection: Connection, block: Block, number: int, sealed: bytes) -> None:
+    place = and_(SEGMENTS.c.block_pk == block.pk, SEGMENTS.c.segment == number)
+    connection.execute(update(SEGMENTS).where(place).values(sealed=sealed))
+
+
+def _forget_key(connection: Connection, block: Block) -> None:
+    """Empty the key of a block that has been used to its last bit."""
+    used = select(func.sum(SPENDS.c.length_bits)).where(SPENDS.c.block_pk == block.pk)
+    if connection.execute(used).scalar() == block.bits:
+        wipe_all(connection, block)
+
+
+def _length(block: Block, number: int) -> int:
+    return int(min(SEGMENT_BYTES, block.bits // 8 - number * SEGMENT_BYTES))
+
+
+def _within(piece: KeyRange, number: int, length: int) -> tuple[int, int]:
+    """The bytes of a segment that belong to a range."""
+    start = number * SEGMENT_BYTES
+    return max(0, piece.offset_bits // 8 - start), min(length, piece.end_bits // 8 - start)
+
+
+def _place(block: Block) -> str:
+    return f"block {block.block_id}"
+
+
+def _segment_place(block: Block, number: int) -> str:
+    return f"block {block.block_id}, segment {number}"

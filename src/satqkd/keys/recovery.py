@@ -1,0 +1,137 @@
+"""What is done about a store that did not end well, and about one that was put back from a copy.
+
+After a kill: a change that the use log has and the store has not is skipped (its key counts as lost), and
+what was reserved for a delivery is lost, since some of it may have been handed out. After a copy was put
+back: everything that the log knows and the copy does not is skipped; where the log itself is gone or older
+than the store nobody knows what was used, and all unused key is wiped. Either way conversations that were
+under way in the copy are given up, for they would be told otherwise a second time.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, and_, delete, select, update
+
+from satqkd.keys import audit, ledger, material, raw, reservations
+from satqkd.keys.database import Database
+from satqkd.keys.journal_schema import CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
+from satqkd.keys.ledger import Use
+from satqkd.keys.model import KeyRange
+from satqkd.keys.schema import BLOCKS, FETCHED, RAW_BLOCKS, RESERVATIONS, USES
+
+
+class RecoveryReport(msgspec.Struct, frozen=True):
+    """What a recovery cost."""
+
+    skipped_bits: int
+    """Used according to the log, and now in the store too."""
+    wiped_bits: int
+    """Unused key that nobody could vouch for."""
+    conversations: int
+    """Passes under way that were given up."""
+
+
+def clear_up(database: Database) -> None:
+    """After a kill: skip what the last line of the use log names, and count reservations as lost."""
+    uses = database.uses
+    assert uses is not None
+    with database.snapshot() as connection:
+        counted = _counted(connection, uses.writer)
+        reserved = connection.execute(_mine(uses.writer)).first()
+        fetched = connection.execute(select(FETCHED.c.pk)).first()
+    if counted == uses.count and reserved is None and fetched is None:
+        return
+    with database.transaction() as connection:
+        if counted < uses.count and uses.last is not None:
+            skip(connection, uses.last.ranges, "skipped after a kill")
+            _count(connection, uses.writer, uses.count)
+        _lose_reservations(connection, uses.writer)
+        reservations.settle_fetched(connection)
+    database.checkpoint()
+
+
+def recover(database: Database, *, keep_unused: bool) -> RecoveryReport:
+    """After a copy was put back; the use log is attached. `keep_unused`: the log knows all that was used."""
+    uses = database.uses
+    assert uses is not None
+    skipped = wiped = 0
+    with database.transaction() as connection:
+        for line in uses.lines_after(_counted(connection, uses.writer)):
+            skipped += skip(connection, line.ranges, "skipped after a restore")
+        _lose_reservations(connection, uses.writer)
+        reservations.settle_fetched(connection)
+        if not keep_unused:
+            wiped = _discard_all(connection)
+        given_up = _give_up_conversations(connection)
+        _count(connection, uses.writer, uses.count)
+        audit.append(
+            connection, "recovered", None, skipped_bits=skipped, wiped_bits=wiped, conversations=given_up
+        )
+    database.checkpoint()
+    return RecoveryReport(skipped, wiped, given_up)
+
+
+def skip(connection: Connection, ranges: Iterable[KeyRange], purpose: str) -> int:
+    """Mark what is unused of some ranges as used, and wipe it; returns the bits. Passes over unknown blocks.
+
+    Reservations that overlap are the caller's to remove first.
+    """
+    bits = 0
+    for piece in ranges:
+        block = connection.execute(select(BLOCKS).where(BLOCKS.c.block_id == piece.block_id)).first()
+        if block is None or block.state != "confirmed":
+            continue
+        gaps = ledger.unused(connection, block, piece.offset_bits, min(piece.end_bits, block.bits))
+        if gaps:
+            ledger.take(connection, [block] * len(gaps), gaps, Use(purpose, "", None)).key.wipe()
+            bits += sum(gap.length_bits for gap in gaps)
+    return bits
+
+
+def _lose_reservations(connection: Connection, writer: str) -> None:
+    rows = connection.execute(_mine(writer)).all()
+    connection.execute(delete(RESERVATIONS).where(RESERVATIONS.c.writer == writer))
+    ranges = [KeyRange(row.block_id, row.offset_bits, row.length_bits) for row in rows]
+    if ranges:
+        bits = skip(connection, ranges, "lost with a reservation")
+        audit.append(connection, "reservations lost", None, reservations=len(rows), bits=bits)
+
+
+def _mine(writer: str) -> Select[Any]:
+    return (
+        select(BLOCKS.c.block_id, RESERVATIONS.c.offset_bits, RESERVATIONS.c.length_bits)
+        .join_from(RESERVATIONS, BLOCKS, RESERVATIONS.c.block_pk == BLOCKS.c.pk)
+        .where(RESERVATIONS.c.writer == writer)
+    )
+
+
+def _discard_all(connection: Connection) -> int:
+    bits = 0
+    for block in connection.execute(select(BLOCKS).where(BLOCKS.c.state != "discarded")).all():
+        bits += block.bits - sum(end - start for start, end in ledger.used(connection, block))
+        material.wipe_all(connection, block)
+        ledger.set_state(connection, block, "discarded", None)
+    return bits
+
+
+def _give_up_conversations(connection: Connection) -> int:
+    open_ones = CONVERSATIONS.c.state == "open"
+    pks = [row.pk for row in connection.execute(select(CONVERSATIONS.c.pk).where(open_ones))]
+    for table in (MEMORIES, JOURNAL, UNRECEIPTED):
+        connection.execute(delete(table).where(table.c.conversation_pk.in_(pks)))
+    reason = "the store was put back from a copy"
+    connection.execute(update(CONVERSATIONS).where(open_ones).values(state="failed", reason=reason))
+    for block in connection.execute(select(RAW_BLOCKS).where(RAW_BLOCKS.c.state.in_(raw.OPEN))).all():
+        raw.settle(connection, block, "discarded")
+    return len(pks)
+
+
+def _counted(connection: Connection, writer: str) -> int:
+    return int(connection.execute(select(USES.c.uses).where(USES.c.writer == writer)).scalar() or 0)
+
+
+def _count(connection: Connection, writer: str, uses: int) -> None:
+    connection.execute(
+        update(USES).where(and_(USES.c.writer == writer, USES.c.uses < uses)).values(uses=uses)
+    )

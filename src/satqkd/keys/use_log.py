@@ -1,0 +1,195 @@
+"""The use log: a file outside the store that knows which key was used, should the store forget.
+
+A copy of a store that is put back brings used key to life. So every change that uses key first writes a line
+here and waits for the disk; the database counts these changes in the same transaction. At the next start:
+
+    database has counted as far as the log      nothing happened in between
+    one less than the log                       killed between line and commit: the last line's key is skipped
+    fewer still, or more                        one of the two was put back from a copy: refused until settled
+
+    first line: {"satqkd uses": 1, "store": id, "writer": name}
+    then:       [count, [[block, offset bits, length bits], ...]]
+
+A line that is torn at the end was never committed, and is cut off. Holds places of key, never key. Keep it on
+another disk than the store where one can: who puts both back from one copy deceives it.
+"""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from satqkd.errors import DataFormatError, ResourceError
+from satqkd.keys.model import KeyRange
+
+VERSION: Final = 1
+
+
+class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int = msgspec.field(name="satqkd uses")
+    store: str
+    writer: str
+
+
+class UseLine(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One change that used key."""
+
+    count: int
+    """1 for the first of this writer."""
+    ranges: tuple[KeyRange, ...]
+
+
+_DECODER: Final = msgspec.json.Decoder(UseLine)
+
+
+class UseLog:
+    """The log of one writer, open for adding."""
+
+    def __init__(
+        self, path: Path, *, store_id: str, writer: str, last: UseLine | None, descriptor: int
+    ) -> None:
+        self.path, self.store_id, self.writer = path, store_id, writer
+        self.last = last
+        """The last line that was written whole."""
+        self._descriptor = descriptor
+        self._undo_to, self._before = 0, last
+
+    @classmethod
+    def create(cls, path: Path, *, store_id: str, writer: str, count: int = 0) -> "UseLog":
+        """A new log, after so many uses that it knows nothing of. Raises ResourceError."""
+        head = msgspec.json.encode(_Head(VERSION, store_id, writer)) + b"\n"
+        last = UseLine(count, ()) if count else None
+        try:
+            descriptor = os.open(
+                path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
+            os.write(descriptor, head + (msgspec.json.encode(last) + b"\n" if last else b""))
+            os.fsync(descriptor)
+            _sync_folder(path)
+        except OSError as error:
+            raise ResourceError(f"{path}: cannot make the use log: {error.strerror}") from None
+        return cls(path, store_id=store_id, writer=writer, last=last, descriptor=descriptor)
+
+    @classmethod
+    def open(cls, path: Path) -> "UseLog":
+        """An existing log; cuts off a torn line. Raises ResourceError, DataFormatError."""
+        try:
+            whole = _whole_bytes(path)
+            head, last = _ends(path, whole)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            os.ftruncate(descriptor, whole)
+        except OSError as error:
+            raise ResourceError(f"{path}: cannot open the use log: {error.strerror}") from None
+        return cls(path, store_id=head.store, writer=head.writer, last=last, descriptor=descriptor)
+
+    @property
+    def count(self) -> int:
+        """Of the last line; 0 when there is none."""
+        return self.last.count if self.last else 0
+
+    def add(self, ranges: Sequence[KeyRange]) -> None:
+        """One more line, on the disk when this returns. Raises ResourceError; the log is then as before."""
+        line = UseLine(self.count + 1, tuple(ranges))
+        data = msgspec.json.encode(line) + b"\n"
+        self._undo_to, self._before = os.fstat(self._descriptor).st_size, self.last
+        try:
+            if os.write(self._descriptor, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            self.undo()
+            raise ResourceError(
+                f"{self.path}: cannot write the use log: {error.strerror}; no key was used; check disk space"
+            ) from None
+        self.last = line
+
+    def undo(self) -> None:
+        """Take the last line back, for its change did not come about; once for each line."""
+        with suppress(OSError):  # a line too many costs its key at the next start, and gives none out twice
+            os.ftruncate(self._descriptor, self._undo_to)
+        self.last = self._before
+
+    def lines_after(self, count: int) -> Iterator[UseLine]:
+        """What was used after so many uses."""
+        for line in _lines(self.path):
+            if line.count > count:
+                yield line
+
+    def close(self) -> None:
+        """Give the file back. May be called again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _whole_bytes(path: Path) -> int:
+    """Bytes up to the end of the last whole line."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        while size:
+            step = min(size, 1 << 16)
+            file.seek(size - step)
+            found = file.read(step).rfind(b"\n")
+            if found >= 0:
+                return size - step + found + 1
+            size -= step
+    return 0
+
+
+def _ends(path: Path, whole: int) -> tuple[_Head, UseLine | None]:
+    """Head and last line; what lies between is read when it is needed."""
+    with path.open("rb") as file:
+        first = file.readline()
+        try:
+            head = msgspec.json.decode(first, type=_Head)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise DataFormatError(
+                f"{path}, line 1: expected the head of a use log, got something else"
+            ) from None
+        if whole == len(first):
+            return head, None
+        start = _line_start(file, whole)
+        file.seek(start)
+        return head, _line(file.read(whole - start), f"{path}, last line")
+
+
+def _line_start(file: BinaryIO, end: int) -> int:
+    """Where the line begins that ends just before a place."""
+    position = end - 1
+    while position:
+        step = min(position, 1 << 12)
+        file.seek(position - step)
+        found = file.read(step).rfind(b"\n")
+        if found >= 0:
+            return position - step + found + 1
+        position -= step
+    return 0
+
+
+def _line(text: bytes, where: str) -> UseLine:
+    try:
+        return _DECODER.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataFormatError(f"{where}: expected a use, got: {error}; the use log is damaged") from None
+
+
+def _lines(path: Path) -> Iterator[UseLine]:
+    """All whole lines after the head. Raises DataFormatError."""
+    with path.open("rb") as file:
+        file.readline()
+        for number, text in enumerate(file, start=2):
+            if not text.endswith(b"\n"):
+                return
+            yield _line(text, f"{path}, line {number}")
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,214 @@
+"""The same store on a real PostgreSQL server: the same promises, by several writers at once."""
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pgserver
+import psycopg
+import pytest
+from keys_cases import NOW, key_bytes
+
+from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, ResourceError
+from satqkd.keys import (
+    Journal,
+    KeyStore,
+    RawShelf,
+    accept_relay,
+    decrypt,
+    encrypt,
+    make_relay,
+    next_boot,
+    provision,
+)
+from satqkd.keys.unlock import KeyFile
+
+Make = Callable[..., KeyStore]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pgserver.PostgresServer]:
+    """A server of its own for this process, on a socket, gone at the end."""
+    found = pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
+    yield found
+    found.cleanup()
+
+
+@pytest.fixture
+def address(server: pgserver.PostgresServer) -> str:
+    """An empty database."""
+    name = f"t{secrets.token_hex(6)}"
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return str(server.get_uri(database=name))
+
+
+@pytest.fixture
+def make(server: pgserver.PostgresServer, tmp_path: Path) -> Iterator[Make]:
+    """Stores of nodes, each in a database of its own; closed at the end."""
+    made: list[KeyStore] = []
+
+    def store_of(node_id: str) -> KeyStore:
+        name = f"t{secrets.token_hex(6)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        where = server.get_uri(database=name)
+        made.append(
+            KeyStore.create(
+                where, node_id, lock=KeyFile(tmp_path / f"{node_id}.key"), uses=tmp_path / f"{node_id}.uses"
+            )
+        )
+        return made[-1]
+
+    yield store_of
+    for store in made:
+        store.close()
+
+
+def opened(address: str, folder: Path, writer: str = "main", **more: object) -> KeyStore:
+    return KeyStore.open(
+        address, lock=KeyFile(folder / "key"), uses=folder / f"{writer}.uses", writer=writer, **more
+    )
+
+
+def created(address: str, folder: Path) -> KeyStore:
+    return KeyStore.create(address, "node", lock=KeyFile(folder / "key"), uses=folder / "main.uses")
+
+
+def add(store: KeyStore, block_id: str, key: bytes) -> None:
+    store.add_block(
+        block_id, peer="peer", kind="link", origin="hardware", key=key, state="confirmed",
+        allocator=store.node_id, now_utc=NOW,
+    )  # fmt: skip
+
+
+def test_made_opened_and_refused(address: str, tmp_path: Path) -> None:
+    with pytest.raises(KeyNotFound, match="no key store here"):
+        opened(address, tmp_path)
+    with created(address, tmp_path) as store:
+        add(store, "b", key_bytes(10_000, "b"))
+        spent = store.spend("peer", "link", 8 * 5000, purpose="test", reference="1")
+        assert bytes(spent.key.expose()) == key_bytes(10_000, "b")[:5000]
+        with pytest.raises(ResourceError, match="another process writes this store as 'main'"):
+            opened(address, tmp_path)
+    with pytest.raises(ResourceError, match="found a key store"):
+        created(address, tmp_path)
+    with pytest.raises(ConfigError, match="got that of 'node'"):
+        opened(address, tmp_path, node_id="other")
+    with opened(address, tmp_path) as again:
+        assert bytes(again.peek_for_check("b").expose()) == bytes(5000) + key_bytes(10_000, "b")[5000:]
+        assert again.check().balanced
+        assert again.verify_audit().intact
+    with opened(address, tmp_path, read_only=True) as reader:
+        assert reader.status()[0].spent_bits == 40_000
+
+
+def test_the_database_itself_refuses(address: str, tmp_path: Path) -> None:
+    with created(address, tmp_path) as store:
+        add(store, "b", bytes(32))
+        store.spend("peer", "link", 64, purpose="test", reference="1")
+    columns = "spends (block_pk, offset_bits, length_bits, purpose, reference) VALUES"
+    for statement in (
+        f"INSERT INTO {columns} (1, 0, 8, 'x', 'x')",
+        f"INSERT INTO {columns} (1, 56, 16, 'x', 'x')",
+        f"INSERT INTO {columns} (1, 128, 136, 'x', 'x')",
+        "UPDATE spends SET offset_bits = 200",
+        "DELETE FROM spends",
+        "DELETE FROM segments",
+        "DELETE FROM audit",
+        "UPDATE uses SET uses = 0",
+        "UPDATE blocks SET state = 'unconfirmed'",
+        "UPDATE blocks SET bits = 8",
+    ):
+        with psycopg.connect(address) as connection, pytest.raises(psycopg.errors.IntegrityError):
+            connection.execute(statement)
+    with psycopg.connect(address) as connection:
+        connection.execute(f"INSERT INTO {columns} (1, 128, 8, 'x', 'x')")
+
+
+def test_two_transactions_side_by_side_cannot_use_one_range(address: str, tmp_path: Path) -> None:
+    """Whatever program they are of: the second waits for the first, and is refused."""
+    with created(address, tmp_path) as store:
+        add(store, "b", bytes(32))
+    columns = "spends (block_pk, offset_bits, length_bits, purpose, reference)"
+    insert = f"INSERT INTO {columns} VALUES (1, %s, 16, 'x', 'x')"
+    with psycopg.connect(address) as one, psycopg.connect(address) as two:
+        one.execute(insert, (0,))
+        refused: list[BaseException] = []
+
+        def second() -> None:
+            try:
+                two.execute(insert, (8,))
+            except psycopg.errors.IntegrityError as error:
+                refused.append(error)
+
+        waits = threading.Thread(target=second)
+        waits.start()
+        waits.join(0.3)
+        assert waits.is_alive()
+        one.commit()
+        waits.join(10)
+        assert len(refused) == 1
+
+
+def test_workers_never_get_the_same_key(address: str, tmp_path: Path) -> None:
+    key = key_bytes(4000, "b")
+    with created(address, tmp_path) as store:
+        add(store, "b", key)
+    got: dict[str, list[bytes]] = {}
+
+    def work(writer: str) -> None:
+        got[writer] = []
+        with opened(address, tmp_path, writer) as store:
+            while True:
+                try:
+                    spent = store.spend("peer", "link", 800, purpose="test", reference=writer)
+                except KeyExhausted:
+                    return
+                got[writer].append(bytes(spent.key.expose()))
+
+    workers = [threading.Thread(target=work, args=(f"worker-{i}",)) for i in range(4)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join(60)
+    pieces = [piece for found in got.values() for piece in found]
+    assert sorted(pieces) == sorted(key[i : i + 100] for i in range(0, 4000, 100))
+    with opened(address, tmp_path) as store:
+        assert store.check().balanced
+        assert store.verify_audit().intact
+
+
+def test_everything_a_node_keeps(make: Make) -> None:
+    """Relay, one-time pad, authentication key, journal, raw blocks: the code is one, the database another."""
+    sat, beijing, graz = (make(name) for name in ("sat", "beijing", "graz"))
+    for station in (beijing, graz):
+        provision(sat, station, 1024, randbytes=secrets.token_bytes, now_utc=NOW)
+        key = key_bytes(1000, station.node_id)
+        for store, peer in ((sat, station.node_id), (station, "sat")):
+            store.add_block(
+                f"pass-{station.node_id}", peer=peer, kind="link", origin="hardware", key=key,
+                allocator="sat", state="confirmed", now_utc=NOW,
+            )  # fmt: skip
+    record = make_relay(sat, "beijing", "graz", 4000, relay_id="r", now_utc=NOW)
+    for station in (beijing, graz):
+        accept_relay(station, record.data, now_utc=NOW)
+    assert decrypt(graz, encrypt(beijing, "graz", b"over PostgreSQL")) == b"over PostgreSQL"
+    journal = Journal(sat, "beijing")
+    journal.begin("pass", parameters=b"p", epoch_utc=NOW)
+    for memory in (b"one", b"two"):
+        journal.remember("pass", memory)
+    journal.append("pass", 0, "input", b"in")
+    journal.put("pass", 3, b"said")
+    assert (journal.memory("pass"), journal.entries("pass", "input")) == (b"two", [b"in"])
+    assert list(journal.outbox("pass", start=0)) == [(3, b"said")]
+    journal.taken("pass", 4)
+    journal.close("pass", memory=b"end")
+    assert list(journal.outbox("pass", start=0)) == []
+    assert [next_boot(sat), next_boot(sat, after=7), next_boot(sat)] == [1, 8, 9]
+    shelf = RawShelf(sat, "beijing", origin="hardware")
+    shelf.keep("raw", b"data", pool="p", sifted_bits=1, detections=1, now_utc=NOW)
+    assert shelf.take(["raw"], reference="x") == [b"data"]
+    for store in (sat, beijing, graz):
+        assert store.check().balanced, store.check().faults
