@@ -44,7 +44,6 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/cascade.py --sizes 131072 --frames 8
 	$(BIN)/python benchmarks/chain.py
 	$(BIN)/python benchmarks/delivery.py
-	$(BIN)/python benchmarks/delivery.py --store
 	mkdir -p $(PICTURES)
 	$(BIN)/python benchmarks/link.py --seconds 4
 	$(BIN)/python benchmarks/latency.py --first 3

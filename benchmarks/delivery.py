@@ -1,9 +1,9 @@
 """Key delivery under load: requests and keys a second, latency, the server's CPU time.
 
 Two servers run in processes of their own, each over a durable store of its end (SQLite, or PostgreSQL from a
-wheel), or over a supply in memory, which leaves TLS, HTTP and the standard's objects and cannot fetch; the load
-comes from another process, raw asyncio streams over mutual TLS. Budgets: 2,000 requests/s of one key on one
-connection that is kept, 30,000 keys/s in batches of 100, p99 under 10 ms with 16 connections.
+wheel), or over a supply in memory, which leaves TLS, HTTP and the standard's objects and cannot fetch; the
+load comes from another process, raw asyncio streams over mutual TLS. Budgets: 2,000 requests/s of one key on
+one connection that is kept, 30,000 keys/s in batches of 100, p99 under 10 ms with 16 connections.
 
     python benchmarks/delivery.py [--store sqlite|postgres|memory] [--json] [--seconds 3] [--profile]
 """
@@ -201,7 +201,8 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['name']:42s} {row['requests_per_s']:6d} requests/s {row['keys_per_s']:7d} keys/s  "
-            f"p50 {row['p50_ms']:6.2f} ms  p99 {row['p99_ms']:6.2f} ms  servers {100 * row['server_cpu']:3.0f} "
+            f"p50 {row['p50_ms']:6.2f} ms  p99 {row['p99_ms']:6.2f} ms  "
+            f"servers {100 * row['server_cpu']:3.0f} "
             f"% of a core, {row['server_us_per_request']} us a request"
         )
 
