@@ -149,7 +149,7 @@ class Drawing:
         short_bits = (
             8 * size_bytes * (request.count - sum(each.left_bytes // size_bytes for each in pool.stretches))
         )
-        with self._store.transaction() as connection:
+        with self._store.part() as connection:
             blocks = self._suiting(connection, request)
             new = self._reserve(connection, blocks, short_bits, request, now_utc)
         pool.stretches = [each for each in pool.stretches if each.left_bytes or each.handed_bytes] + new
