@@ -34,7 +34,7 @@ class TestEtsiQkd014Client:
         master, slave = self._client(beijing, LOCAL), self._client(stellenbosch, REMOTE)
         code, status = master.get_status(REMOTE)
         assert (code, status.source_kme_id, status.key_size) == (200, KMES["beijing"], 256)
-        for options in ({}, {"number": 3, "size": 128}, {"additional_slave_sae_ids": [REMOTE_2]}):
+        for options in ({}, {"number": 3, "size": 128}, {"extension_optional": [{"a_b": 1}]}):
             code, drawn = master.get_key(REMOTE, **options)
             assert code == 200
             ids = [each.key_id for each in drawn.keys]

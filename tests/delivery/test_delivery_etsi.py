@@ -90,9 +90,11 @@ class TestT1MutualTls:
         reply = beijing.enc()
         assert reply.headers["Content-Type"].split(";")[0] == "application/json"
 
-    def test_a_servers_certificate_is_no_clients(self, beijing: Kme) -> None:
-        with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
-            beijing.ask("GET", path(REMOTE, "status"), sae=KMES["stellenbosch"])
+    def test_a_kmes_certificate_names_no_application(self, start: Callable[..., Kme]) -> None:
+        home = {"id": KMES["stellenbosch"], "kme": KMES["beijing"]}
+        kme = start("beijing", sae=[home, {"id": LOCAL, "kme": KMES["beijing"]}])
+        refused(kme.ask("GET", path(LOCAL, "status"), sae=KMES["stellenbosch"]), 401)
+        refused(kme.ask("GET", path(LOCAL, "status"), sae=KMES["beijing"]), 401)
 
 
 class TestT2Names:
@@ -291,7 +293,12 @@ class TestEExtensions:
         self, start: Callable[..., Kme], network: ToyNetwork
     ) -> None:
         network.pools = dict.fromkeys(network.pools, b"x" * 16)
-        refused(start("beijing").enc({"extension_mandatory": [{"satqkd_disjoint_paths": 2}]}), 503)
+        refused(
+            start("beijing").enc(
+                {"extension_mandatory": [{"satqkd_disjoint_paths": 1}, {"satqkd_avoid_nodes": ["x"]}]}
+            ),
+            503,
+        )
 
     def test_a_policy_of_the_settings_is_no_demand_of_the_request(
         self, start: Callable[..., Kme], network: ToyNetwork
@@ -391,11 +398,53 @@ class TestDGetKeyWithIds:
 
 
 class TestM1Multicast:
-    def test_each_slave_fetches_once(self, beijing: Kme, stellenbosch: Kme) -> None:
+    @pytest.fixture
+    def ends(self, start: Callable[..., Kme], stellenbosch: Kme) -> tuple[Kme, Kme]:
+        """The master's KME knows where that of the slaves is."""
+        url = stellenbosch.address.url.replace("127.0.0.1", "localhost")
+        kmes = [
+            {"id": KMES["beijing"], "node": "beijing"},
+            {"id": KMES["stellenbosch"], "node": "stellenbosch", "url": url},
+        ]
+        return start("beijing", kme=kmes), stellenbosch
+
+    def test_each_slave_fetches_once(self, ends: tuple[Kme, Kme]) -> None:
+        beijing, stellenbosch = ends
         name, key = one_key(beijing, additional_slave_SAE_IDs=[REMOTE_2])
         for sae in (REMOTE, REMOTE_2):
             assert base64.b64decode(stellenbosch.dec(name, sae=sae).body["keys"][0]["key"]) == key
             refused(stellenbosch.dec(name, sae=sae), 400, NOT_FOUND)
+
+    def test_slaves_of_the_masters_own_kme(self, beijing: Kme) -> None:
+        name, key = one_key(beijing, slave=THIRD, additional_slave_SAE_IDs=[LOCAL])
+        for sae in (THIRD, LOCAL):
+            assert base64.b64decode(beijing.dec(name, sae=sae).body["keys"][0]["key"]) == key
+
+    def test_where_the_slaves_kme_cannot_be_told_no_key_is_given(
+        self, beijing: Kme, start: Callable[..., Kme], network: ToyNetwork
+    ) -> None:
+        """Without its place, nothing is used; where another one, or nobody, is in its place, 503."""
+        refused(beijing.enc({"additional_slave_SAE_IDs": [REMOTE_2]}), 400)
+        assert set(network.used.values()) == {0}
+        for url in (beijing.address.url, "https://localhost:1"):
+            kmes = [
+                {"id": KMES["beijing"], "node": "beijing"},
+                {"id": KMES["stellenbosch"], "node": "stellenbosch", "url": url},
+            ]
+            refused(start("beijing", kme=kmes).enc({"additional_slave_SAE_IDs": [REMOTE_2]}), 503)
+
+    def test_only_the_masters_kme_may_tell_of_slaves(self, ends: tuple[Kme, Kme]) -> None:
+        stellenbosch = ends[1]
+
+        def tell(sae: str, master: str = LOCAL, slaves: tuple[str, ...] = (REMOTE, REMOTE_2)) -> Reply:
+            body = json.dumps({"master": master, "slaves": slaves, "key_IDs": [UNKNOWN_ID]})
+            return stellenbosch.ask("POST", "/satqkd/v1/entitle", body, sae=sae)
+
+        refused(tell(REMOTE), 401)
+        refused(tell(KMES["stellenbosch"]), 401)
+        refused(tell(KMES["beijing"], master=REMOTE), 401)
+        refused(tell(KMES["beijing"], slaves=(REMOTE, LOCAL)), 400)
+        refused(tell(KMES["beijing"]), 400, NOT_FOUND)
 
     def test_more_than_allowed_and_none_at_all(self, start: Callable[..., Kme]) -> None:
         kme = start("beijing", limits={"max_additional_slaves": 0})

@@ -1,5 +1,6 @@
 """The development PKI, and certificates that change under a server that runs."""
 
+import asyncio
 import shutil
 import ssl
 import stat
@@ -22,6 +23,7 @@ from toy_supply import ToyNetwork
 from satqkd.delivery import KmeClient, read_serve_config, serving
 from satqkd.delivery.gate import Gate
 from satqkd.delivery.identity import identity_of, name_uri
+from satqkd.delivery.peers import Peers
 from satqkd.delivery.pki import issue, make_authority
 from satqkd.delivery.pki_folder import PkiFolder
 from satqkd.delivery.refusals import Refusal
@@ -54,7 +56,8 @@ class TestIdentity:
 
     def test_a_common_name_counts_where_no_uri_names_an_application(self) -> None:
         assert identity_of(signed(uris=[], common=["sae 1"])).sae == "sae 1"
-        assert identity_of(signed(uris=["https://x", "kme:y"], common=["sae 1"])).sae == "sae 1"
+        assert identity_of(signed(uris=["https://x"], common=["sae 1"])).sae == "sae 1"
+        assert identity_of(signed(uris=["kme:y%2F"], common=["sae 1"]))[:2] == ("", "y/")
         assert identity_of(signed(uris=["sae:a%2Fb"], common=["sae 1"])).sae == "a/b"
 
     @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ class TestIdentity:
         clock = [NOW.timestamp()]
         gate = Gate(Roster(config, "beijing"), now_s=lambda: clock[0])
         line: Any = _Transport(der)
-        assert gate.caller(line) == LOCAL
+        assert gate.caller(line).sae == LOCAL
         clock[0] += 86_400.0
         with pytest.raises(Refusal) as refusal:
             gate.caller(line)
@@ -267,6 +270,17 @@ class TestRotation:
         moving.renew(file_of(moving, LOCAL), datetime.now(UTC) - timedelta(days=30), days=1)
         with kme.client(LOCAL) as client, pytest.raises(LinkError):
             client.status(REMOTE)
+
+
+class TestBetweenKmes:
+    def test_only_the_certificate_of_the_very_kme_is_believed(self, beijing: Kme, tmp_path: Path) -> None:
+        url = beijing.address.url.replace("127.0.0.1", "localhost")
+        kmes = [{"id": each, "node": node, "url": url} for node, each in KMES.items()]
+        peers = Peers(serve_config(beijing.folder, "beijing", tmp_path, kme=kmes))
+        with pytest.raises(LinkError, match="expected its certificate, got that of KME/Beijing"):
+            asyncio.run(peers.entitle(KMES["stellenbosch"], LOCAL, ["a", "b"], ["x"]))
+        with pytest.raises(LinkError, match="got HTTP 401"):  # itself is no other KME
+            asyncio.run(peers.entitle(KMES["beijing"], LOCAL, ["a", "b"], ["x"]))
 
 
 class TestClientSide:

@@ -194,6 +194,28 @@ class TestBooks:
         assert "wiped" in repr(batches[0].keys)
 
 
+def test_what_was_handed_out_is_written_down_again_and_again(
+    start: Callable[..., Kme], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("satqkd.delivery.server.SETTLE_S", 0.01)
+    kme, fail = start("beijing"), threading.Event()
+    settle = kme.supply.settle
+
+    def failing(*, now_utc: str) -> None:
+        settle(now_utc=now_utc)
+        fail.set()
+        raise RuntimeError("no disk")
+
+    while not kme.supply.settled:
+        time.sleep(0.01)
+    kme.supply.settle = failing  # type: ignore[method-assign]
+    fail.wait()
+    before = kme.supply.settled
+    while kme.supply.settled < before + 2:  # one that fails does not end it
+        time.sleep(0.01)
+    assert kme.enc({}).status == 200
+
+
 def test_the_end_waits_for_requests_under_way(pki: PkiFolder, network: ToyNetwork, tmp_path: Path) -> None:
     supply = network.supply("beijing")
     held, go, draw = threading.Event(), threading.Event(), supply.draw

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from satqkd.errors import KeyExhausted, KeyNotFound, OriginRefused
+from satqkd.keys.model import Paths
 from satqkd.keys.secret import Secret
-from satqkd.keys.supply_door import KeyBatch, KeyRequest, NotEntitled, Paths
+from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest, NotEntitled
 
 
 @dataclass
@@ -21,10 +22,12 @@ class Drawn:
     origin_node: str
     peer: str
     master: str
-    slaves: set[str]
+    slaves: tuple[str, ...]
     key: bytes
     paths: Paths
     fetched: set[str] = field(default_factory=set)
+    entitled: bool = False
+    """Whether the KME of several slaves knows of them."""
 
 
 class ToyNetwork:
@@ -61,6 +64,7 @@ class ToySupply:
         self._network, self._node_id, self._demo = network, node_id, demo
         self.slow = False
         self.closed = False
+        self.settled = 0
         self.inside = 0
         self.calls: list[str] = []
 
@@ -85,23 +89,26 @@ class ToySupply:
         length, begin = request.count * size, network.used[pair]
         known = {node for path in network.paths for node in path}
         blocked = all(any(node in request.avoid for node in path) for path in network.paths)
-        if begin + length > len(network.pools[pair]) or blocked or request.paths > len(network.paths):
+        if begin + length > len(network.pools[pair]):
             raise KeyExhausted(f"{length} bytes wanted of {sorted(known)}")
+        if blocked or request.paths > len(network.paths):
+            raise ConstraintsUnmet("no way fits")
         network.used[pair] += length
         key = network.pools[pair][begin : begin + length]
         ids = tuple(network.new_id() for _ in range(request.count))
         for number, name in enumerate(ids):
             piece = key[number * size : (number + 1) * size]
             network.drawn[name] = Drawn(
-                self._node_id, request.peer, request.master, set(request.slaves), piece, network.paths
+                self._node_id, request.peer, request.master, request.slaves, piece, network.paths
             )
+            network.drawn[name].entitled = len(request.slaves) == 1 or request.peer == self._node_id
         return KeyBatch(ids, Secret(key), request.size_bits, network.origin, (network.paths,) * request.count)
 
     def fetch(
         self, peer: str, *, master: str, slave: str, key_ids: Sequence[str], now_utc: str
     ) -> list[KeyBatch]:
         found = [self._found(peer, name) for name in key_ids]
-        if any(each.master != master or slave not in each.slaves for each in found):
+        if any(each.master != master or slave not in each.slaves or not each.entitled for each in found):
             raise NotEntitled("not named")
         if any(slave in each.fetched for each in found):
             raise KeyNotFound("given before")
@@ -129,9 +136,18 @@ class ToySupply:
             raise KeyNotFound("no such key")
         return drawn
 
-    def entitle(self, key_ids: Sequence[str], *, peer: str, master: str, slaves: Sequence[str]) -> None:
-        for name in key_ids:
-            self._found(peer, name).slaves.update(slaves)
+    def entitle(
+        self, key_ids: Sequence[str], *, peer: str, master: str, slaves: Sequence[str], now_utc: str
+    ) -> None:
+        found = [self._found(peer, name) for name in key_ids]
+        if any((each.master, each.slaves) != (master, tuple(slaves)) for each in found):
+            raise NotEntitled("not named so")
+        for each in found:
+            each.entitled = True
 
-    def close(self) -> None:
+    def settle(self, *, now_utc: str) -> bool:
+        self.settled += 1
+        return False
+
+    def close(self, *, now_utc: str) -> None:
         self.closed = True

@@ -364,3 +364,60 @@ def test_a_copy_that_was_put_back_is_refused_also_by_a_writer_that_used_none_sin
     for writer in ("two", "three", "main"):
         with opened(shared.address, shared.folder, writer) as store:
             assert store.status()[0].spent_bits == 168
+
+
+def test_two_workers_of_one_site_supply_keys_side_by_side(
+    server: pgserver.PostgresServer, tmp_path: Path
+) -> None:
+    """They draw from one store and never the same key; either may give what the other's client drew."""
+    key = key_bytes(20_000, "pair")
+    addresses = {}
+    for node, peer in (("graz", "wien"), ("wien", "graz")):
+        name = f"t{secrets.token_hex(6)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        addresses[node] = str(server.get_uri(database=name))
+        with KeyStore.create(
+            addresses[node], node, lock=KeyFile(tmp_path / "key"), uses=tmp_path / f"{node}-main.uses"
+        ) as store:
+            store.add_block(
+                "relay:sat:1",
+                peer=peer,
+                kind="pair",
+                origin="hardware",
+                key=key,
+                state="confirmed",
+                now_utc=NOW,
+            )
+
+    def worker(node: str, writer: str) -> KeyStore:
+        uses = tmp_path / f"{node}-{writer}.uses"
+        return KeyStore.open(addresses[node], lock=KeyFile(tmp_path / "key"), uses=uses, writer=writer)
+
+    stores = [worker(node, writer) for node in ("graz", "wien") for writer in ("one", "two")]
+    supplies = [KeySupply(store, reserved_bits=4096) for store in stores]
+    asked = KeyRequest(peer="wien", master="alice", slaves=("bob",), count=3, size_bits=256)
+    drawn = [supplies[number % 2].draw(asked, now_utc=NOW) for number in range(10)]
+    ids = [key_id for batch in drawn for key_id in batch.ids]
+    keys = b"".join(bytes(batch.keys.expose()) for batch in drawn)
+    pieces = {keys[i : i + 32] for i in range(0, len(keys), 32)}
+    assert len(pieces) == len(set(ids)) == 30
+    got = b""
+    for number, key_id in enumerate(ids):
+        (batch,) = supplies[2 + number % 2].fetch(
+            "graz", master="alice", slave="bob", key_ids=[key_id], now_utc=NOW
+        )
+        got += bytes(batch.keys.expose())
+        with pytest.raises(KeyNotFound):
+            supplies[3 - number % 2].fetch("graz", master="alice", slave="bob", key_ids=[key_id], now_utc=NOW)
+    assert got == keys
+    for supply in supplies:
+        while supply.settle(now_utc=NOW):
+            pass
+        supply.close(now_utc=NOW)
+    for store in stores:
+        books = store.check()
+        assert books.balanced, books.faults
+        assert books.spent_bits == 30 * 256 + 256
+        assert store.verify_audit().intact
+        store.close()

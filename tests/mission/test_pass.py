@@ -234,7 +234,8 @@ def test_a_station_alone_with_tags_and_datagrams_finds_the_identical_key(
     contact = contact_of(toy_satellite(), toy_station(receiver__label_swap=label_swap), AT_UTC)
     with open_store(folder, "toy-satellite") as above, open_store(folder, "toy-station") as below:
         ensure_authentication(above, below, contact, PROTOCOL)
-    shutil.copy(folder / "toy-station.sqlite", copy)
+    for beside in ("", ".key", ".uses"):
+        shutil.copy(folder / f"toy-station.sqlite{beside}", f"{copy}{beside}")
     live = Recording(folder, label_swap)
     remove(monkeypatch, RECEIVER, TRANSMITTER, SETTINGS)
     with KeyStore.open(copy, node_id="toy-station") as store:

@@ -21,7 +21,7 @@ from satqkd.delivery.counters import Counters
 from satqkd.delivery.desk import Desk
 from satqkd.delivery.gate import Gate
 from satqkd.delivery.openapi import document
-from satqkd.delivery.refusals import Refusal, bad_request, too_soon, unavailable
+from satqkd.delivery.refusals import Refusal, bad_request, too_soon, unauthorized, unavailable
 from satqkd.delivery.routes import ETSI, Answer, Call, Route, Table
 from satqkd.delivery.server_log import ServerLog
 from satqkd.delivery.wire import path_name
@@ -64,10 +64,13 @@ class Front:
         return response
 
     async def _answer(self, request: web.BaseRequest, seen: "_Seen") -> Answer:
-        seen.sae = self.gate.caller(request.transport)
+        who = self.gate.caller(request.transport)
+        seen.sae = who.sae or who.kme
         path, _, query = _target(request).partition("?")
         route, raw_name = self._route(path, request.method)
         seen.operation = route.operation
+        if route.for_kme != bool(who.kme):
+            raise unauthorized("this is for KMEs" if route.for_kme else "this is for applications")
         if not self._buckets.take(seen.sae, time.monotonic()):
             raise too_soon("too many requests of this SAE; try again later")
         seen.other = path_name(raw_name) if "{" in route.path else ""

@@ -6,12 +6,14 @@ by the settings, and key only as batches that pass through. No socket, no certif
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
 
 from satqkd.delivery.demands import NONE, Demands, of_policy
 from satqkd.delivery.lane import Lane
+from satqkd.delivery.peers import Entitle, Peers
 from satqkd.delivery.refusals import (
     MANDATORY_UNMET,
     NOT_A_MULTIPLE,
@@ -24,10 +26,11 @@ from satqkd.delivery.refusals import (
 from satqkd.delivery.settings import Roster, ServeConfig
 from satqkd.delivery.wire import Status
 from satqkd.errors import Error, KeyAlreadyUsed, KeyExhausted, KeyNotFound, OriginRefused
-from satqkd.keys.supply_door import KeyBatch, KeyRequest, NotEntitled, Supply
+from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest, NotEntitled, Supply
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+_WANTS: Final = (ConstraintsUnmet, KeyExhausted, KeyNotFound)
 _NO_KEY: Final = "no key is left for these applications; ask again when more was made"
 
 
@@ -61,6 +64,7 @@ class Desk:
     ) -> None:
         self._supply, self._config, self._now_utc = supply, config, now_utc
         self.randbytes: Final = randbytes
+        self._peers = Peers(config)
         self.limits = config.limits
         self.roster = Roster(config, supply.node_id)
         self.lane = Lane(config.limits.waiting)
@@ -84,19 +88,43 @@ class Desk:
         )
 
     async def draw(self, wish: Wish) -> KeyBatch:
-        """New keys for a master. Raises Refusal; then no key was used."""
+        """New keys for a master; slaves that are several are told to their KME first. Raises Refusal."""
         request = self._request(wish)
-        demands = of_policy(self._config.policy_of(wish.master, wish.slave)) | wish.mandatory
-        wished = demands | wish.optional
-        if wished != demands:
+        batch = await self._wished(wish, request)
+        if wish.more_slaves and request.peer != self._supply.node_id:
             try:
-                return await self._drawn(_demanding(request, wished))
-            except (KeyExhausted, KeyNotFound):
-                pass
-        try:
-            return await self._drawn(_demanding(request, demands))
-        except (KeyExhausted, KeyNotFound):
-            raise await self._want(request, wish.mandatory) from None
+                await self._peers.entitle(self._kme_of(wish.slave), wish.master, request.slaves, batch.ids)
+            except Error as error:
+                batch.keys.wipe()
+                _log.error("%s", error)
+                raise unavailable("the KME of the slaves cannot be told; ask again") from None
+        return batch
+
+    async def entitle(self, kme: str, asked: Entitle) -> None:
+        """Slaves of this KME may fetch what a master at another one drew. Raises Refusal."""
+        if not all(self.roster.is_local(slave) for slave in asked.slaves):
+            raise bad_request("slaves: expected clients of this KME")
+        if self.roster.kme_of(asked.master) != kme:
+            raise unauthorized("the master is no client of the KME that asks")
+        node, now_utc, ids = (
+            self.roster.node_of(kme),
+            self._now_utc(),
+            [each.lower() for each in asked.key_IDs],
+        )
+        await self._asked(
+            lambda: self._supply.entitle(
+                ids, peer=node, master=asked.master, slaves=asked.slaves, now_utc=now_utc
+            )
+        )
+
+    async def settle(self) -> None:
+        """Let the supply write down what was handed out, a little at a time: others get in between.
+
+        About once a second. Raises Refusal.
+        """
+        now_utc = self._now_utc()
+        while await self._asked(lambda: self._supply.settle(now_utc=now_utc)):
+            pass
 
     async def fetch(self, slave: str, master: str, key_ids: Sequence[str]) -> list[KeyBatch]:
         """Keys that a master drew for this slave, in the order asked. Raises Refusal; then none was used."""
@@ -121,7 +149,7 @@ class Desk:
     def close(self) -> None:
         """End what is under way, and the supply."""
         self.lane.close()
-        self._supply.close()
+        self._supply.close(now_utc=self._now_utc())
 
     def _kme_of(self, slave: str) -> str:
         kme = self.roster.kme_of(slave)
@@ -150,6 +178,9 @@ class Desk:
             raise bad_request(
                 "additional_slave_SAE_IDs: expected clients of one KME; ask for each KME's by itself"
             )
+        kme = self._kme_of(slaves[0])
+        if len(slaves) > 1 and kme != self.roster.own_kme and not self._peers.is_reachable(kme):
+            raise bad_request("additional_slave_SAE_IDs: the KME of these slaves cannot be told of them")
 
     def _count(self, count: int) -> int:
         if not 1 <= count <= self.limits.max_keys:
@@ -167,6 +198,21 @@ class Desk:
             )
         return size
 
+    async def _wished(self, wish: Wish, request: KeyRequest) -> KeyBatch:
+        """With what is optional where that is possible, else without."""
+        demands = of_policy(self._config.policy_of(wish.master, wish.slave)) | wish.mandatory
+        wished = demands | wish.optional
+        wants = (KeyExhausted, KeyNotFound, ConstraintsUnmet)
+        if wished != demands:
+            with suppress(*wants):
+                return await self._drawn(_demanding(request, wished))
+        try:
+            return await self._drawn(_demanding(request, demands))
+        except wants as want:
+            if isinstance(want, ConstraintsUnmet) and wish.mandatory != NONE:
+                raise bad_request(MANDATORY_UNMET) from None
+            raise unavailable(_NO_KEY) from None
+
     async def _drawn(self, request: KeyRequest) -> KeyBatch:
         """Out of memory where that is possible, else in the lane. Lets a want of key through."""
         supply, now_utc = self._supply, self._now_utc()
@@ -174,20 +220,13 @@ class Desk:
         def work() -> KeyBatch:
             return supply.draw(request, now_utc=now_utc)
 
+        wants = (KeyExhausted, KeyNotFound, ConstraintsUnmet)
         if self.lane.is_free() and supply.ready(request):
-            return await _refusing(_at_once(work), KeyExhausted, KeyNotFound)
-        return await _refusing(self.lane.run(work), KeyExhausted, KeyNotFound)
+            return await _refusing(_at_once(work), *wants)
+        return await _refusing(self.lane.run(work), *wants)
 
     async def _asked(self, work: Callable[[], T]) -> T:
         return await _refusing(self.lane.run(work))
-
-    async def _want(self, request: KeyRequest, mandatory: Demands) -> Refusal:
-        """Why there was no key: the request's own demands, or none is left at all."""
-        if mandatory != NONE:
-            bits = await self._asked(lambda: self._supply.available_bits(request.peer))
-            if bits >= request.count * request.size_bits:
-                return bad_request(MANDATORY_UNMET)
-        return unavailable(_NO_KEY)
 
 
 def _demanding(request: KeyRequest, demands: Demands) -> KeyRequest:
@@ -216,4 +255,9 @@ async def _refusing(answer: Awaitable[T], *let_through: type[Error]) -> T:
         ) from None
     except Error as error:
         _log.error("the key store failed: %s: %s", type(error).__name__, error)
+        raise unavailable("the key store is not available") from None
+    except Refusal:
+        raise
+    except Exception as error:  # of a database or a disk, in whatever words
+        _log.error("the key store failed: %s", type(error).__name__, exc_info=error)
         raise unavailable("the key store is not available") from None

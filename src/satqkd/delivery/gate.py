@@ -30,16 +30,16 @@ class Gate:
         self._known: weakref.WeakKeyDictionary[asyncio.BaseTransport, Identity] = weakref.WeakKeyDictionary()
         self.revoked: frozenset[int] = frozenset()
 
-    def caller(self, transport: asyncio.BaseTransport | None) -> str:
-        """SAE id of who asks. Raises Refusal (401)."""
+    def caller(self, transport: asyncio.BaseTransport | None) -> Identity:
+        """Who asks: a local application or another KME. Raises Refusal (401)."""
         who = NOBODY if transport is None else self._known.get(transport) or self._seen(transport)
         if who.not_after_s <= self._now_s():
             raise unauthorized("a client certificate that is current is needed")
         if who.serial in self.revoked:
             raise unauthorized("the client certificate is revoked")
-        if not self._roster.is_local(who.sae):
+        if not (self._roster.knows_kme(who.kme) if who.kme else self._roster.is_local(who.sae)):
             raise unauthorized(_REFUSED)
-        return who.sae
+        return who
 
     def _seen(self, transport: asyncio.BaseTransport) -> Identity:
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")

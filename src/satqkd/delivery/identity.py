@@ -1,8 +1,9 @@
-"""Who a client is: the application that its certificate names, and nothing that it says besides.
+"""Who a client is: the application or KME that its certificate names, and nothing that it says besides.
 
 The SAE id is the one URI `sae:<percent-encoded id>` among the subject alternative names; without such a
 URI, the one common name of the subject. URIs come first because a common name holds 64 characters at
-most, and ids are any text. Two names where one is expected are refused. Knows no list of applications.
+most, and ids are any text. A certificate with a URI `kme:<percent-encoded id>` is that KME's and no
+application's. Two names where one is expected are refused. Knows no list of applications.
 """
 
 import math
@@ -24,12 +25,15 @@ class Identity(NamedTuple):
     """What a certificate says of its holder."""
 
     sae: str
+    """Empty for a KME."""
+    kme: str
+    """Empty for an application."""
     serial: int
     not_after_s: float
     """When it ends, in Unix time."""
 
 
-NOBODY: Final = Identity("", 0, -math.inf)
+NOBODY: Final = Identity("", "", 0, -math.inf)
 """Of a connection that shows no certificate: ended before it began."""
 
 
@@ -41,27 +45,25 @@ def name_uri(scheme: str, name: str) -> str:
 def identity_of(certificate_der: bytes) -> Identity:
     """Who a certificate names. Raises DataFormatError where that is nobody, or more than one."""
     certificate = x509.load_der_x509_certificate(certificate_der)
+    kme = _named(certificate, KME_SCHEME)
     return Identity(
-        sae=_sae_of(certificate),
+        sae="" if kme else _sae_of(certificate),
+        kme=kme,
         serial=certificate.serial_number,
         not_after_s=certificate.not_valid_after_utc.astimezone(UTC).timestamp(),
     )
 
 
-def peer_identity(tls: ssl.SSLObject | None) -> Identity:
+def peer_identity(tls: ssl.SSLObject | ssl.SSLSocket | None) -> Identity:
     """Who is at the other end of a TLS connection. Raises DataFormatError."""
     der = tls.getpeercert(binary_form=True) if tls is not None else None
     return NOBODY if der is None else identity_of(der)
 
 
 def _sae_of(certificate: x509.Certificate) -> str:
-    named = [uri for uri in _uris(certificate) if uri.startswith(SAE_SCHEME)]
-    if len(named) > 1:
-        raise DataFormatError(
-            f"certificate: expected one {SAE_SCHEME} name, got {len(named)}; name one application"
-        )
+    named = _named(certificate, SAE_SCHEME)
     if named:
-        return _unquoted(named[0].removeprefix(SAE_SCHEME))
+        return named
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(common) != 1 or not common[0].value:
         raise DataFormatError(
@@ -69,6 +71,14 @@ def _sae_of(certificate: x509.Certificate) -> str:
             "make one with `satqkd pki issue`"
         )
     return str(common[0].value)
+
+
+def _named(certificate: x509.Certificate, scheme: str) -> str:
+    """The one name of a scheme; empty where there is none."""
+    named = [uri for uri in _uris(certificate) if uri.startswith(scheme)]
+    if len(named) > 1:
+        raise DataFormatError(f"certificate: expected one {scheme} name, got {len(named)}; name one holder")
+    return _unquoted(scheme, named[0].removeprefix(scheme)) if named else ""
 
 
 def _uris(certificate: x509.Certificate) -> list[str]:
@@ -79,11 +89,11 @@ def _uris(certificate: x509.Certificate) -> list[str]:
     return names.get_values_for_type(x509.UniformResourceIdentifier)
 
 
-def _unquoted(text: str) -> str:
+def _unquoted(scheme: str, text: str) -> str:
     try:
         name = unquote_to_bytes(text).decode("utf-8")
     except UnicodeDecodeError:
         name = ""
     if not name:
-        raise DataFormatError(f"certificate: expected {SAE_SCHEME} with percent-encoded UTF-8, got {text!r}")
+        raise DataFormatError(f"certificate: expected {scheme} with percent-encoded UTF-8, got {text!r}")
     return name

@@ -5,21 +5,20 @@ Everything else in this room knows a `Supply` alone.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from satqkd.delivery.settings import ServeConfig
 from satqkd.keys import KeyStore
+from satqkd.keys.supply import KeySupply
 from satqkd.keys.supply_door import Supply
 
 
 @contextmanager
 def opened_supply(config: ServeConfig, *, demo: bool) -> Iterator[Supply]:
-    """The supply of the settings' store, both closed at the end. Raises KeyNotFound, ResourceError.
+    """The supply of the settings' store; the desk closes the one, this the other. Raises KeyNotFound,
+    ResourceError.
 
     demo: whether key of the digital twin or of a recording may be handed out.
     """
-    from satqkd.keys.supply import KeySupply  # type: ignore[import-not-found]
 
-    with KeyStore.open(Path(config.serve.store)) as store:
-        supply: Supply = KeySupply(store, demo=demo)
-        yield supply
+    with KeyStore.open(config.serve.store) as store:
+        yield KeySupply(store, demo=demo)

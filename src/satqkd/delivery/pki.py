@@ -63,14 +63,15 @@ def issue(
 ) -> Pair:
     """A certificate with a fresh key.
 
-    kme: names a server, for `hosts` (names or addresses) and this machine. sae: names an application.
+    kme: names a server, for `hosts` (names or addresses) and this machine, which is a client of other KMEs
+    too. sae: names an application.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_CN_CHARACTERS])])
-    scheme, usage = (
-        (KME_SCHEME, ExtendedKeyUsageOID.SERVER_AUTH)
+    scheme, usages = (
+        (KME_SCHEME, [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
         if kind == "kme"
-        else (SAE_SCHEME, ExtendedKeyUsageOID.CLIENT_AUTH)
+        else (SAE_SCHEME, [ExtendedKeyUsageOID.CLIENT_AUTH])
     )
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(name_uri(scheme, name))]
     if kind == "kme":
@@ -78,7 +79,7 @@ def issue(
     builder = _builder(subject, authority.certificate.subject, key, now, days)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(authority=False), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return Pair(builder.sign(authority.key, hashes.SHA256()), key)
 

@@ -1,4 +1,4 @@
-"""The three methods of ETSI GS QKD 014 V1.1.1 as one table, each with a thin handler.
+"""The three methods of ETSI GS QKD 014 V1.1.1, and what KMEs tell each other, as one table of thin handlers.
 
 The table is what the server dispatches by and what the OpenAPI document is made of. A handler parses, asks
 the desk and serialises. No socket here.
@@ -11,6 +11,7 @@ import msgspec
 
 from satqkd.delivery import demands
 from satqkd.delivery.desk import Desk, Wish
+from satqkd.delivery.peers import ENTITLE_PATH, Entitle, Entitled
 from satqkd.delivery.refusals import bad_request
 from satqkd.delivery.wire import (
     GetKey,
@@ -67,6 +68,8 @@ class Route(NamedTuple):
     query: tuple[Parameter, ...] = ()
     body: type | None = None
     body_required: bool = False
+    for_kme: bool = False
+    """Asked by other KMEs; all others by applications."""
 
 
 async def get_status(desk: Desk, call: Call) -> Answer:
@@ -114,6 +117,14 @@ async def post_key_ids(desk: Desk, call: Call) -> Answer:
     return told(await desk.fetch(call.caller, call.name, [each.key_ID.lower() for each in asked.key_IDs]))
 
 
+async def post_entitle(desk: Desk, call: Call) -> Answer:
+    """Slaves of this KME that may fetch what a master at the asking KME drew."""
+    query_of(call.query, ())
+    asked = decoded(call.body, call.content_type, Entitle)
+    await desk.entitle(call.caller, asked)
+    return Answer(msgspec.json.encode(Entitled(len(asked.key_IDs))))
+
+
 def told(batches: list[KeyBatch]) -> Answer:
     """Keys as a Key container; the batches are wiped."""
     keys = sum(len(batch.ids) for batch in batches)
@@ -144,6 +155,11 @@ ETSI: Final = (
     Route(
         "postKeyWithIds", "POST", f"{_KEYS}/{{master_SAE_ID}}/dec_keys", post_key_ids,
         "Keys that a master drew for the caller", KeyContainer, body=KeyIds, body_required=True,
+    ),
+    Route(
+        "postEntitle", "POST", ENTITLE_PATH, post_entitle,
+        "Between KMEs: several slaves may fetch keys", Entitled, body=Entitle, body_required=True,
+        for_kme=True,
     ),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -33,6 +33,7 @@ from satqkd.sky import format_utc
 
 LOOPBACK: Final = "127.0.0.1"
 HANDSHAKE_S: Final = 10.0
+SETTLE_S: Final = 1.0
 _BACKLOG: Final = 512
 
 
@@ -87,12 +88,11 @@ class KeyServer:
     async def reload(self) -> bool:
         """Read certificates, keys and lists anew; False where they cannot be read, and the old ones hold."""
         try:
-            trust = self._files.load()
-        except ConfigError as error:
+            await self._listen(self._files.load())
+        except (ConfigError, OSError) as error:
             self._counters.reloads["failed"] += 1
             self._log.server("reload_failed", str(error))
             return False
-        await self._listen(trust)
         self._counters.reloads["done"] += 1
         self._log.server("reloaded")
         return True
@@ -103,6 +103,24 @@ class KeyServer:
             await asyncio.sleep(self._config.tls.reload_s)
             if self._files.changed():
                 await self.reload()
+
+    async def settle(self) -> None:
+        """Have what was handed out written down once a second, for ever."""
+        while True:
+            await asyncio.sleep(SETTLE_S)
+            with suppress(Refusal):  # told in the log; the next second tries again
+                await self._desk.settle()
+
+    def tend(self) -> Callable[[], None]:
+        """Watch and settle in the background; what is given back ends it."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(work) for work in (self.watch(), self.settle())]
+
+        def end() -> None:
+            for task in tasks:
+                task.cancel()
+
+        return end
 
     async def stop(self) -> None:
         """Take no more, let what is under way be answered, close the supply."""
@@ -173,9 +191,9 @@ async def _run(server: KeyServer, listening: Callable[[Address], None]) -> None:
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         listening(await server.start())
-        watching = loop.create_task(server.watch())
+        untend = server.tend()
         await asked.wait()
-        watching.cancel()
+        untend()
     finally:
         await server.stop()
 
@@ -192,10 +210,10 @@ def serving(supply: Supply, config: ServeConfig) -> Iterator[Address]:
         ends.append(lambda: loop.call_soon_threadsafe(over.set))
         try:
             found.append(await server.start())
-            watching = loop.create_task(server.watch())
+            untend = server.tend()
             begun.set()
             await over.wait()
-            watching.cancel()
+            untend()
         except Error as error:
             found.append(error)
         finally:

@@ -33,7 +33,10 @@ def _written(
             "ca": f"{AUTHORITY}.crt",
             "crl": REVOKED,
         },
-        "kme": [{"id": name, "node": name} for name in kmes],
+        "kme": [
+            {"id": name, "node": name, "url": f"https://localhost:{FIRST_PORT + number}"}
+            for number, name in enumerate(kmes)
+        ],
         "sae": [{"id": name, "kme": home} for name, home in applications],
     }
     path = folder.folder / f"{stem}.toml"

@@ -28,7 +28,7 @@ class RequestLine(msgspec.Struct, frozen=True, tag="request", tag_field="event")
     status: int
     keys: int
     bits: int
-    duration_ms: float
+    duration_s: float
 
 
 class ServerLine(msgspec.Struct, frozen=True, tag="server", tag_field="event"):
@@ -61,9 +61,7 @@ class ServerLog:
         """A request that was answered."""
         if self._file is not None:
             self._append(
-                RequestLine(
-                    self._now_utc(), sae, operation, other, status, keys, bits, round(1e3 * duration_s, 3)
-                )
+                RequestLine(self._now_utc(), sae, operation, other, status, keys, bits, round(duration_s, 6))
             )
 
     def server(self, what: str, told: str = "") -> None:

@@ -56,6 +56,8 @@ class Kme(Settings, frozen=True, kw_only=True):
     id: Name
     node: Name
     """Name of its node in the key stores."""
+    url: str | None = None
+    """Where other KMEs reach its server, `https://HOST:PORT`; none: no keys for several of its slaves."""
 
 
 class Sae(Settings, frozen=True, kw_only=True):
@@ -168,6 +170,10 @@ class Roster:
     def node_of(self, kme: str) -> str:
         """The node of a KME that is known."""
         return self._node_of_kme[kme]
+
+    def knows_kme(self, kme: str) -> bool:
+        """Whether it is another KME of the settings."""
+        return kme in self._node_of_kme and kme != self.own_kme
 
     def is_local(self, sae: str) -> bool:
         """Whether an application is a client of this KME."""

@@ -19,7 +19,7 @@ from satqkd.keys.supply_door import KeyBatch
 
 T = TypeVar("T")
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-Positive = Annotated[int, Meta(ge=1)]
+AtLeastOne = Annotated[int, Meta(ge=1)]
 SaeId = Annotated[str, Meta(min_length=1)]
 Extension = dict[str, msgspec.Raw]
 """Parameters by name; a value is decoded by whoever knows the name."""
@@ -48,8 +48,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class GetKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The Key request. `size` None: the default size."""
 
-    number: Positive = 1
-    size: Positive | msgspec.UnsetType = msgspec.UNSET
+    number: AtLeastOne = 1
+    size: AtLeastOne | msgspec.UnsetType = msgspec.UNSET
     additional_slave_SAE_IDs: list[SaeId] = []  # noqa: N815
     extension_mandatory: list[Extension] = []
     extension_optional: list[Extension] = []

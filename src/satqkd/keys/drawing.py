@@ -63,6 +63,11 @@ class Pool:
         self.stretches: list[Stretch] = []
         self.idle = 0
 
+    def needs_settling(self) -> bool:
+        """Whether key was handed out since the last time, or none for so long that it is given back."""
+        self.idle += 1
+        return self.idle > IDLE_SETTLES or any(each.handed_bytes for each in self.stretches)
+
     def holds(self, count: int, size_bytes: int) -> bool:
         """Whether so many keys are in memory."""
         return sum(each.left_bytes // size_bytes for each in self.stretches) >= count
@@ -75,6 +80,8 @@ class Drawing:
         self._network = network
         self._store, self._demo, self._reserved_bits = store, demo, reserved_bits
         self._pools: dict[PoolName, Pool] = {}
+        self._round: list[PoolName] = []
+        """Pools that are still to be settled this time."""
 
     def ready(self, request: KeyRequest) -> bool:
         """Whether keys can be handed out of memory."""
@@ -105,17 +112,18 @@ class Drawing:
                 origins.append(stretch.reserved.block.origin)
         return KeyBatch(tuple(ids), Secret(keys), request.size_bits, weakest_origin(origins), tuple(paths))
 
-    def settle(self, now_utc: str) -> None:
-        """Write down what was handed out; give back what lies idle."""
-        idle = {name for name, pool in self._pools.items() if pool.idle >= IDLE_SETTLES}
-        moved = {
-            name: pool
-            for name, pool in self._pools.items()
-            if name in idle or any(each.handed_bytes for each in pool.stretches)
-        }
-        for pool in self._pools.values():
-            pool.idle += 1
-        self._settle(moved, now_utc, keep=moved.keys() - idle)
+    def settle(self, now_utc: str) -> bool:
+        """Write down what was handed out of one pool, or give back what lies idle; whether more pools wait.
+
+        So that nobody waits long for the database; call it until the round is over.
+        """
+        if not self._round:
+            self._round = [name for name, pool in self._pools.items() if pool.needs_settling()]
+        if self._round:
+            name = self._round.pop()
+            pool = self._pools[name]
+            self._settle({name: pool}, now_utc, keep=() if pool.idle > IDLE_SETTLES else (name,))
+        return bool(self._round)
 
     def forget_retired(self) -> None:
         """Key that was given up by whomever leaves the memory."""
@@ -132,6 +140,7 @@ class Drawing:
 
     def close(self, now_utc: str) -> None:
         """Write down what was handed out and give the rest back."""
+        self._round = []
         self._settle(dict(self._pools), now_utc, keep=())
 
     def _settle(self, pools: dict[PoolName, Pool], now_utc: str, *, keep: Iterable[PoolName]) -> None:
@@ -156,7 +165,7 @@ class Drawing:
         short_bits = (
             8 * size_bytes * (request.count - sum(each.left_bytes // size_bytes for each in pool.stretches))
         )
-        with self._store.transaction() as connection:
+        with self._store.part() as connection:
             blocks = self._suiting(connection, request)
             new = self._reserve(connection, blocks, short_bits, request, now_utc)
         pool.stretches = [each for each in pool.stretches if each.left_bytes or each.handed_bytes] + new

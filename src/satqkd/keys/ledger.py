@@ -235,6 +235,13 @@ def require_unused(connection: Connection, blocks: Sequence[Block], ranges: Sequ
 
 def take(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange], use: Use) -> Spent:
     """Mark ranges as used, copy their bytes out, overwrite them. Raises KeyAlreadyUsed."""
+    key = material.read(connection, blocks, ranges)
+    use_up(connection, blocks, ranges, use)
+    return Spent(key, tuple(ranges), weakest_origin(block.origin for block in blocks))
+
+
+def use_up(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange], use: Use) -> None:
+    """Mark ranges as used and overwrite them, unread. Raises KeyAlreadyUsed."""
     for block, piece in zip(blocks, ranges, strict=True):
         connection.execute(
             insert(SPENDS).values(
@@ -247,11 +254,11 @@ def take(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRa
             )
         )
     database_of(connection).note_use(ranges)
-    key = material.take(connection, blocks, ranges)
+    for block, piece in zip(blocks, ranges, strict=True):
+        material.wipe(connection, block, piece)
     audit.append(
         connection, "spend", use.utc, purpose=use.purpose, reference=use.reference, ranges=list(ranges)
     )
-    return Spent(key, tuple(ranges), weakest_origin(block.origin for block in blocks))
 
 
 def spend(connection: Connection, peer: str, kind: str, bits: int, use: Use, *, demo: bool) -> Spent:

@@ -103,7 +103,7 @@ def skip(connection: Connection, ranges: Iterable[KeyRange], purpose: str) -> in
             continue
         gaps = ledger.unused(connection, block, piece.offset_bits, min(piece.end_bits, block.bits))
         if gaps:
-            ledger.take(connection, [block] * len(gaps), gaps, Use(purpose, "", None)).key.wipe()
+            ledger.use_up(connection, [block] * len(gaps), gaps, Use(purpose, "", None))
             bits += sum(gap.length_bits for gap in gaps)
     return bits
 

@@ -77,7 +77,7 @@ def settle(
     used = KeyRange(piece.block_id, piece.offset_bits, handed_out_bits)
     rest = KeyRange(piece.block_id, used.end_bits, piece.length_bits - handed_out_bits)
     if handed_out_bits:
-        ledger.take(connection, [reserved.block], [used], use).key.wipe()
+        ledger.use_up(connection, [reserved.block], [used], use)
     if not (keep and rest.length_bits):
         return None
     pk = _insert(connection, reserved.block, rest, use.reference, use.utc or "")
@@ -111,7 +111,7 @@ def settle_fetched(connection: Connection) -> None:
         marked = list(runs)
         ranges = _joined(block.block_id, [(row.offset_bits, row.length_bits) for row in marked])
         use = Use(FETCHED_PURPOSE, reference, marked[-1].since_utc)
-        ledger.take(connection, [block] * len(ranges), ranges, use).key.wipe()
+        ledger.use_up(connection, [block] * len(ranges), ranges, use)
 
 
 def _joined(block_id: str, pieces: Iterable[tuple[int, int]]) -> list[KeyRange]:

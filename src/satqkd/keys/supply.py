@@ -103,14 +103,19 @@ class KeySupply:
         """
         self._fetching.entitle(key_ids, peer=peer, master=master, slaves=slaves, now_utc=now_utc)
 
-    def settle(self, *, now_utc: str) -> None:
-        """Write down what was handed out since the last time, overwrite it, and forget what was given up."""
+    def settle(self, *, now_utc: str) -> bool:
+        """Write some of what was handed out down, and overwrite it on the disk; whether there is more.
+
+        What was given up meanwhile, by whomever, leaves the memory.
+        """
         self._drawing.forget_retired()
-        self._drawing.settle(now_utc)
+        if self._drawing.settle(now_utc):
+            return True
         self._fetching.settle()
         if now_utc[:_HOUR] != self._expired_hour:
             self._expired_hour = now_utc[:_HOUR]
             expire_by_policy(self._store, self._network, now_utc=now_utc)
+        return False
 
     def close(self, *, now_utc: str) -> None:
         """Write down what was handed out and give the rest back. May be called again."""
