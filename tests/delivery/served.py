@@ -14,7 +14,7 @@ from satqkd.delivery import ServeConfig, opened
 
 
 @contextmanager
-def toy(config: ServeConfig, *, demo: bool) -> Iterator[ToySupply]:
+def toy(config: ServeConfig, *, demo: bool, **_: object) -> Iterator[ToySupply]:
     network = ToyNetwork("beijing", "stellenbosch")
     network.origin = "twin"
     supply = network.supply("beijing", demo=demo)

@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from otp_cases import Pair
 
-from satqkd.keys import decrypt, network_schema, schema, traffic_schema
+from satqkd.keys import backup, decrypt, network_schema, schema, sealed_export, traffic_schema
+from satqkd.keys.key_metrics import StoreNumbers, store_metrics
 from satqkd.keys.model import KINDS, ORIGINS
+from satqkd.keys.opening import COMMAND_VARIABLE, KEY_FILE_VARIABLE, PASSPHRASE_VARIABLE, USES_VARIABLE
+from satqkd.keys.policy import LinkStatus
+from satqkd.keys.tables import TABLES
+from satqkd.keys.unlock import SCRYPT_LOG2_N, SCRYPT_P, SCRYPT_R
 
-PAGE = (Path(__file__).parents[2] / "docs" / "key-store.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "key-store.md").read_text()
 
 
 def test_the_example_prints_its_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,5 +51,28 @@ def test_the_page_names_tables_kinds_and_origins() -> None:
     assert len(traffic) == 4
     network = [value.name for value in vars(network_schema).values() if isinstance(value, type(schema.META))]
     assert len(network) == 5
-    for name in (*tables, *traffic, *network, *KINDS, *ORIGINS):
+    assert {*tables, *traffic, *network} - {"migrations"} <= set(TABLES)
+    for name in (*tables, *TABLES, *KINDS, *ORIGINS):
         assert f"`{name}`" in PAGE, name
+
+
+def test_the_page_tells_the_formats_and_the_environment_of_the_code() -> None:
+    for module in (backup, sealed_export):
+        for line in re.findall(r"^    (\S.*)$", module.__doc__ or "", re.M)[:2]:
+            assert line in PAGE, line
+    for name in (KEY_FILE_VARIABLE, COMMAND_VARIABLE, PASSPHRASE_VARIABLE, USES_VARIABLE):
+        assert f"`{name}`" in PAGE, name
+    assert "n = 2^17, r = 8, p = 1" in PAGE
+    assert (SCRYPT_LOG2_N, SCRYPT_R, SCRYPT_P) == (17, 8, 1)
+
+
+def test_metrics_and_alarms_are_told_to_operators() -> None:
+    page = (DOCS / "operators.md").read_text()
+    numbers = StoreNumbers("graz", (LinkStatus("wien pair", 0, 0, 0, 0, None),), 0, 0, 0)
+    told = list(store_metrics(numbers))
+    assert len(told) == 9
+    for metric in told:
+        assert f"`{metric.name.removeprefix('satqkd_')}`" in page, metric.name
+    alarms = {labels["alarm"] for labels, _ in next(m for m in told if m.name.endswith("alarm")).samples}
+    for alarm in alarms:
+        assert f"`{alarm}`" in page, alarm

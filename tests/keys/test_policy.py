@@ -62,7 +62,7 @@ def test_a_peer_of_the_policy_without_any_key_is_low(make_store: Make) -> None:
 
 @pytest.mark.parametrize(("days", "old"), [(1.0, False), (0.99, True)])
 def test_unused_key_past_its_age_is_old(store: KeyStore, days: float, old: bool) -> None:
-    assert alarms(store, policy(max_age_days=days))["wien pair"] == (("old",) if old else ())
+    assert alarms(store, policy(max_age_s=86_400 * days))["wien pair"] == (("old",) if old else ())
 
 
 def asked(count: int) -> KeyRequest:
@@ -98,7 +98,7 @@ def test_a_quota_is_not_got_round_by_another_supply(store: KeyStore) -> None:
 
 def test_a_policy_is_read_from_its_file_and_checked() -> None:
     table = {"pair": [{"peer": "wien", "low_bits": 5, "bits_a_day": 7, "max_age_days": 0.5}]}
-    assert load(table, KeyNetwork, "f").value == policy(low_bits=5, bits_a_day=7, max_age_days=0.5)
+    assert load(table, KeyNetwork, "f").value == policy(low_bits=5, bits_a_day=7, max_age_s=43_200.0)
     for wrong in ({"low_bits": -1}, {"max_age_days": 0}, {"quota": 1}):
         with pytest.raises(ConfigError):
             load({"pair": [{"peer": "wien", **wrong}]}, KeyNetwork, "f")

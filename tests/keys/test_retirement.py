@@ -224,7 +224,7 @@ def test_a_policy_expires_each_peers_pair_key_and_a_supply_does_so_by_the_hour(
     store = ends["graz"]
     give(store, make_store("xian"), "other", key_bytes(80, "o"))
     give(store, make_store("sat"), "pass", key_bytes(80, "p"), kind="link")
-    network = KeyNetwork(pair=(PairPolicy(peer="wien", max_age_days=30.0), PairPolicy(peer="xian")))
+    network = KeyNetwork(pair=(PairPolicy(peer="wien", max_age_s=30 * 86_400.0), PairPolicy(peer="xian")))
     expire_by_policy(store, network, now_utc="2026-02-01T03:04:05Z")
     assert live(store) == {*WAYS, "other", "pass"}
     supply = KeySupply(store, network=network)

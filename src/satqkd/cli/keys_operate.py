@@ -137,7 +137,7 @@ def restore(
 def expire(
     store: StorePath,
     older_than: Annotated[
-        float | None, typer.Option(min=0, help="Days; without it the max_age_days of --network hold.")
+        float | None, typer.Option(min=0, help="Days; without it the ages in --network hold.")
     ] = None,
     peer: Annotated[str | None, typer.Option(help="Only key with this node.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="Only this kind. Default: link and pair.")] = None,
@@ -145,7 +145,7 @@ def expire(
     json: Json = False,
 ) -> None:
     """Wipe what is unused of old key."""
-    from satqkd.keys.policy import days_before, expire_by_policy
+    from satqkd.keys.policy import before, expire_by_policy
     from satqkd.keys.retirement import expire as give_up
 
     if (older_than is None) == (network is None):
@@ -157,7 +157,7 @@ def expire(
         if older_than is None:
             done = expire_by_policy(found, key_network(network), now_utc=now)
         else:
-            done = [give_up(found, days_before(now, older_than), peer=peer, kind=kind, now_utc=now)]
+            done = [give_up(found, before(now, 86_400 * older_than), peer=peer, kind=kind, now_utc=now)]
     _tell_retired(done, "expired", json=json)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from satqkd.cli.common import Demo, say
+from satqkd.cli.stores import opened
 
 if TYPE_CHECKING:
     from satqkd.delivery import Address
@@ -23,7 +24,7 @@ def serve(
     settings = read_serve_config(config)
     if demo:
         say("--demo: key of the digital twin and of recordings is handed out; it is not secret")
-    with opened_supply(settings, demo=demo) as supply:
+    with opened_supply(settings, demo=demo, open_store=opened) as supply:
         run_server(supply, settings, _tell)
     say("ended; what was reserved and not handed out is back in the store")
 

@@ -14,11 +14,11 @@ class PairPolicy(Settings, frozen=True, kw_only=True):
     peer: Identifier
     paths: Annotated[int, Meta(ge=1, le=8)] = 1
     """So many nodes at least would have to tell each other what they know to know the key."""
-    low_bits: Annotated[int, Meta(ge=0, le=2**50)] | None = None
+    low_bits: Annotated[int, Meta(ge=0, le=2**40)] | None = None
     """Fewer unused bits of pair key are an alarm."""
-    bits_a_day: Annotated[int, Meta(ge=0, le=2**50)] | None = None
+    bits_a_day: Annotated[int, Meta(ge=0, le=2**40)] | None = None
     """Pair key that applications get of this end's part, from midnight to midnight UTC."""
-    max_age_days: Annotated[float, Meta(gt=0, le=36_500)] | None = None
+    max_age_s: Annotated[float, Meta(gt=0, le=1e10)] | None = None
     """Unused pair key expires after so long."""
 
 

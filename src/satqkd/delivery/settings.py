@@ -25,7 +25,9 @@ class Serve(Settings, frozen=True, kw_only=True):
     """Where the server listens and what it opens. Paths are relative to the file's folder."""
 
     store: str
-    """Key store of this node."""
+    """Key store of this node: a file, or `postgresql://...`."""
+    network: str | None = None
+    """The policy of this node's key (`KeyNetwork`); none: no quota, nothing expires."""
     host: str = "127.0.0.1"
     port: Port = 8443
     """0: one that the system chooses, told when the server listens."""
@@ -195,7 +197,10 @@ def read_serve_config(path: Path) -> ServeConfig:
     config = load(read_toml(path), ServeConfig, str(path)).value
     folder = path.resolve().parent
     serve = msgspec.structs.replace(
-        config.serve, store=str(folder / config.serve.store), log=_placed(folder, config.serve.log)
+        config.serve,
+        store=_store(folder, config.serve.store),
+        network=_placed(folder, config.serve.network),
+        log=_placed(folder, config.serve.log),
     )
     tls = msgspec.structs.replace(
         config.tls,
@@ -205,6 +210,10 @@ def read_serve_config(path: Path) -> ServeConfig:
         crl=_placed(folder, config.tls.crl),
     )
     return msgspec.structs.replace(config, serve=serve, tls=tls)
+
+
+def _store(folder: Path, name: str) -> str:
+    return name if "://" in name else str(folder / name)
 
 
 def _placed(folder: Path, name: str | None) -> str | None:

@@ -73,7 +73,7 @@ def _row(
     wanted = [bits for bits in (low_bits, policy.low_bits if policy else None) if bits is not None]
     if wanted and row.live_bits < max(wanted):
         alarms.append("low")
-    if policy is not None and policy.max_age_days is not None and (age_s or 0) > policy.max_age_days * 86_400:
+    if policy is not None and policy.max_age_s is not None and (age_s or 0) > policy.max_age_s:
         alarms.append("old")
     if policy is not None and policy.bits_a_day is not None and given[peer] >= policy.bits_a_day:
         alarms.append("quota")
@@ -125,14 +125,14 @@ def require_quota(
 
 
 def expire_by_policy(store: KeyStore, network: KeyNetwork, *, now_utc: str) -> list[Retired]:
-    """Give up pair key that is past its peer's `max_age_days`, and keys that wait for so long."""
+    """Give up pair key that is past its peer's `max_age_s`, and keys that wait for so long."""
     return [
-        expire(store, days_before(now_utc, each.max_age_days), peer=each.peer, kind="pair", now_utc=now_utc)
+        expire(store, before(now_utc, each.max_age_s), peer=each.peer, kind="pair", now_utc=now_utc)
         for each in network.pair
-        if each.max_age_days is not None
+        if each.max_age_s is not None
     ]
 
 
-def days_before(now_utc: str, days: float) -> str:
-    """An instant so many days earlier."""
-    return format_utc(parse_utc(now_utc) - timedelta(days=days))
+def before(now_utc: str, age_s: float) -> str:
+    """An instant so much earlier."""
+    return format_utc(parse_utc(now_utc) - timedelta(seconds=age_s))
