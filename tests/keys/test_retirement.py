@@ -7,7 +7,7 @@ import pytest
 from keys_cases import NOW, give, key_bytes
 
 from satqkd.config import KeyNetwork, PairPolicy
-from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, KeyStoreError
+from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, KeyStoreError, LocalProtocolError
 from satqkd.keys import KeyStore, RawShelf
 from satqkd.keys.policy import expire_by_policy
 from satqkd.keys.retirement import expire, revoke_block, revoke_nodes, revoke_peer
@@ -146,6 +146,40 @@ def test_key_that_was_named_to_a_slave_is_not_fetched_after_a_revoke(ends: Ends)
     books = ends["wien"].check()
     assert books.balanced, books.faults
     assert books.spent_bits == 256 + 256  # the key that was fetched, and the secret of ids
+
+
+@pytest.mark.parametrize("by_another", [False, True])
+def test_memory_is_cleared_of_what_was_given_up(ends: Ends, by_another: bool) -> None:
+    """At once by the process itself, at its settling where another did it; nobody asks for key in between."""
+    graz, wien = KeySupply(ends["graz"]), KeySupply(ends["wien"])
+    batch = graz.draw(asked(), now_utc=NOW)
+    wien.fetch("graz", master="alice", slave="bob", key_ids=batch.ids, now_utc=NOW)
+    for supply in (graz, wien):
+        supply.settle(now_utc=NOW)  # so that nothing is left to be settled
+    assert graz.ready(asked())
+    assert wien._fetching._windows.blocks
+    (stretch,) = next(iter(graz._drawing._pools.values())).stretches
+    for store, supply in ((ends["graz"], graz), (ends["wien"], wien)):
+        revoke_block(store, "one", reason="", now_utc=LATER)
+        if by_another:
+            store._database.retirements = supply._seen
+            supply.settle(now_utc=LATER)
+    assert not graz.ready(asked())
+    assert not wien.ready(asked())
+    assert wien._fetching._windows.blocks == set()
+    with pytest.raises(LocalProtocolError, match="wiped"):
+        stretch.reserved.key.expose()
+    for supply in (graz, wien):
+        supply.close(now_utc=LATER)
+
+
+def test_a_supply_that_is_closed_before_it_notices_settles_nothing_twice(ends: Ends) -> None:
+    store, supply = ends["graz"], KeySupply(ends["graz"])
+    supply.draw(asked(), now_utc=NOW)
+    revoke_block(store, "one", reason="", now_utc=LATER)
+    store._database.retirements = supply._seen
+    supply.close(now_utc=LATER)
+    assert store.check().balanced, store.check().faults
 
 
 def test_a_supply_notices_at_its_settling_what_another_writer_gave_up(ends: Ends) -> None:
