@@ -279,11 +279,13 @@ def test_exported_key_is_the_same_at_both_ends_and_is_used_up(
     satqkd("keys", "relay", "--store", stores["sat"], *RELAY, "--out", str(record))
     for station in ("beijing", "xian"):
         satqkd("keys", "accept", str(record), "--store", stores[station])
-    words = ("keys", "export", "--store", stores["beijing"], "--peer", "xian", "--out", str(ours))
+    words = ("keys", "export", "--clear", "--store", stores["beijing"], "--peer", "xian", "--out", str(ours))
     code, said, _ = satqkd(*words, "--bits", "512", "--json")
     assert (code, json.loads(said)["bits"]) == (0, 512)
     ranges.write_text(said)
     words = ("keys", "export", "--store", stores["xian"], "--peer", "beijing", "--ranges", str(ranges))
+    assert "no key was used" in satqkd.refusal(2, *words, "--out", str(theirs))
+    words = (*words, "--clear")
     assert satqkd(*words, "--out", str(theirs))[0] == 0
     assert ours.read_bytes() == theirs.read_bytes() and len(set(ours.read_bytes())) > 20
     assert ours.stat().st_mode & 0o077 == 0

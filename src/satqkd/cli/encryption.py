@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, print_json, say
+from satqkd.cli.common import Demo, Json, print_json, say
+from satqkd.cli.stores import StorePath
+from satqkd.cli.stores import opened as open_store
 from satqkd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,12 +44,12 @@ def encrypt(
     json: Json = False,
 ) -> None:
     """Encrypt a file or stdin for a peer with key that is used once (default output: FILE.otp, or stdout)."""
-    from satqkd.keys import KeyStore, encrypt_file, encrypt_stream
+    from satqkd.keys import encrypt_file, encrypt_stream
 
     target = out or (STREAM if file == STREAM else file.with_name(file.name + ".otp"))
     _require_sensible(target, json=json, resume=resume)
     reference = "stdin" if file == STREAM else file.name
-    with _source(file) as source, KeyStore.open(store) as opened:
+    with _source(file) as source, open_store(store) as opened:
         if target == STREAM:
             report = encrypt_stream(
                 opened,
@@ -86,12 +88,12 @@ def decrypt(
     json: Json = False,
 ) -> None:
     """Decrypt what a peer encrypted; works once (default output: FILE without .otp, or stdout)."""
-    from satqkd.keys import KeyStore, decrypt_file, decrypt_stream
+    from satqkd.keys import decrypt_file, decrypt_stream
 
     default = STREAM if file == STREAM else file.with_suffix("" if file.suffix == ".otp" else ".plain")
     target = out or default
     _require_sensible(target, json=json, resume=resume)
-    with _source(file) as source, KeyStore.open(store) as opened:
+    with _source(file) as source, open_store(store) as opened:
         if target == STREAM:
             report = decrypt_stream(
                 opened, source, sys.stdout.buffer, peer=peer, now_utc=_now_utc(), demo=demo

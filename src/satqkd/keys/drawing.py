@@ -9,12 +9,14 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from satqkd.config import KeyNetwork
 from satqkd.errors import KeyExhausted, KeyNotFound, OriginRefused
 from satqkd.keys import id_secrets, ledger, reservations
 from satqkd.keys.key_ids import KeyIds
 from satqkd.keys.ledger import Block, Use
 from satqkd.keys.model import DEMO_ORIGINS, KeyRange, Paths, weakest_origin
 from satqkd.keys.paths import from_text, known_to, withstands
+from satqkd.keys.policy import require_quota
 from satqkd.keys.reservations import Reserved
 from satqkd.keys.schema import BLOCKS
 from satqkd.keys.secret import Secret
@@ -74,7 +76,8 @@ class Pool:
 class Drawing:
     """All pools of a store."""
 
-    def __init__(self, store: KeyStore, *, demo: bool, reserved_bits: int) -> None:
+    def __init__(self, store: KeyStore, *, demo: bool, reserved_bits: int, network: KeyNetwork) -> None:
+        self._network = network
         self._store, self._demo, self._reserved_bits = store, demo, reserved_bits
         self._pools: dict[PoolName, Pool] = {}
         self._round: list[PoolName] = []
@@ -121,6 +124,19 @@ class Drawing:
             pool = self._pools[name]
             self._settle({name: pool}, now_utc, keep=() if pool.idle > IDLE_SETTLES else (name,))
         return bool(self._round)
+
+    def forget_retired(self) -> None:
+        """Key that was given up by whomever leaves the memory."""
+        held = [each for pool in self._pools.values() for each in pool.stretches]
+        if not held:
+            return
+        with self._store.snapshot() as connection:
+            there = reservations.standing(connection, (each.reserved.pk for each in held))
+        for pool in self._pools.values():
+            for each in pool.stretches:
+                if each.reserved.pk not in there:
+                    each.reserved.key.wipe()
+            pool.stretches = [each for each in pool.stretches if each.reserved.pk in there]
 
     def close(self, now_utc: str) -> None:
         """Write down what was handed out and give the rest back."""
@@ -180,6 +196,8 @@ class Drawing:
     ) -> list[Stretch]:
         free_bits = sum(p.length_bits for block in blocks for p in ledger.own_free(connection, block))
         wanted = max(short_bits, min(self._reserved_bits, free_bits // SHARE))
+        left = require_quota(connection, self._network, request.peer, short_bits, utc)
+        wanted = wanted if left is None else min(wanted, left)
         new: list[Stretch] = []
         got = 0
         for block in blocks:

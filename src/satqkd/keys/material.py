@@ -15,7 +15,7 @@ from satqkd.keys.database import vault_of
 from satqkd.keys.model import KeyRange
 from satqkd.keys.schema import BLOCK_KEYS, SEGMENTS, SPENDS
 from satqkd.keys.secret import Secret
-from satqkd.keys.vault import Cipher
+from satqkd.keys.vault import Cipher, Vault
 
 SEGMENT_BYTES: Final = 4096
 _SEGMENT_BITS: Final = 8 * SEGMENT_BYTES
@@ -99,6 +99,23 @@ def wipe_all(connection: Connection, block: Block) -> None:
     mine = update(SEGMENTS).where(SEGMENTS.c.block_pk == block.pk)
     connection.execute(mine.values(sealed=ERASED))
     connection.execute(update(BLOCK_KEYS).where(BLOCK_KEYS.c.block_pk == block.pk).values(wrapped=ERASED))
+
+
+def reseal(connection: Connection, block: Block, old: Vault, new: Vault) -> None:
+    """Seal what is left of a block under a fresh key, which another vault wraps."""
+    mine = select(BLOCK_KEYS.c.wrapped).where(BLOCK_KEYS.c.block_pk == block.pk)
+    wrapped = connection.execute(mine).scalar()
+    if not wrapped:
+        return
+    fresh = new.new_key(_place(block))
+    cipher, before = new.cipher(_place(block), fresh), old.cipher(_place(block), bytes(wrapped))
+    rows = select(SEGMENTS).where(SEGMENTS.c.block_pk == block.pk)
+    for row in connection.execute(rows).all():
+        if row.sealed:
+            with Secret(_opened(before, block, row, _length(block, row.segment))) as data:
+                sealed = cipher.seal(_segment_place(block, row.segment), data.expose())
+            _replace(connection, block, row.segment, sealed)
+    connection.execute(update(BLOCK_KEYS).where(BLOCK_KEYS.c.block_pk == block.pk).values(wrapped=fresh))
 
 
 def stored_bytes(connection: Connection, block: Block) -> int:

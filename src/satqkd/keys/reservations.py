@@ -67,9 +67,12 @@ def settle(
 ) -> Reserved | None:
     """Write down that the first bits of a stretch were handed out; gives the rest where it is kept.
 
-    The bytes in memory stay as they are: the caller wipes them.
+    The bytes in memory stay as they are: the caller wipes them. Nothing is done where the reservation is
+    gone, for its key was given up meanwhile, and all of it counts as used.
     """
-    connection.execute(delete(RESERVATIONS).where(RESERVATIONS.c.pk == reserved.pk))
+    gone = connection.execute(delete(RESERVATIONS).where(RESERVATIONS.c.pk == reserved.pk))
+    if gone.rowcount != 1:
+        return None
     piece = reserved.piece
     used = KeyRange(piece.block_id, piece.offset_bits, handed_out_bits)
     rest = KeyRange(piece.block_id, used.end_bits, piece.length_bits - handed_out_bits)
@@ -79,6 +82,13 @@ def settle(
         return None
     pk = _insert(connection, reserved.block, rest, use.reference, use.utc or "")
     return Reserved(pk, reserved.block, rest, reserved.key.part(handed_out_bits // 8, len(reserved.key)))
+
+
+def standing(connection: Connection, pks: Iterable[int]) -> set[int]:
+    """Which of some reservations are still there."""
+    wanted = set(pks)
+    found = connection.execute(select(RESERVATIONS.c.pk).where(RESERVATIONS.c.pk.in_(wanted)))
+    return wanted & set(found.scalars())
 
 
 def mark_fetched(connection: Connection, block: Block, piece: KeyRange, reference: str, utc: str) -> None:

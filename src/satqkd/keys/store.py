@@ -114,6 +114,11 @@ class KeyStore:
         """Where the store lies."""
         return Path(self._database.name)
 
+    @property
+    def retirements(self) -> int:
+        """How often this process gave key up (`retirement`): what is held in memory is looked at again."""
+        return self._database.retirements
+
     def close(self) -> None:
         """Release file and lock. May be called again."""
         self._database.close()

@@ -46,6 +46,22 @@ class UseLine(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 _DECODER: Final = msgspec.json.Decoder(UseLine)
 
 
+def log_of(path: Path) -> tuple[str, str] | None:
+    """Store and writer of a use log, which is left as it is; None where the file is none."""
+    try:
+        with path.open("rb") as file:
+            head = msgspec.json.decode(file.readline(1 << 12), type=_Head)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return head.store, head.writer
+
+
+def count_of(path: Path) -> int:
+    """How many uses a log tells, which may be written meanwhile. Raises DataFormatError, OSError."""
+    _, last = _ends(path, _whole_bytes(path))
+    return last.count if last else 0
+
+
 class UseLog:
     """The log of one writer, open for adding."""
 
