@@ -27,6 +27,7 @@ from satqkd.keys.restore import RestoreReport, restore
 from satqkd.keys.retirement import revoke_peer
 from satqkd.keys.supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
+from satqkd.keys.unlock import KeyFile
 
 Make = Callable[[str], KeyStore]
 KEY = key_bytes(4000, "pair")
@@ -156,6 +157,30 @@ def test_discard_is_refused_where_the_log_knows_all(store: KeyStore) -> None:
     path = lose(store)
     with pytest.raises(KeyStoreError, match="without"):
         bring_back(path, backup, discard=True)
+
+
+def test_a_store_and_its_restored_copy_that_share_a_log_are_never_used_both(store: KeyStore) -> None:
+    """One at a time, and whichever is behind is refused."""
+    backup = back_up(store)
+    log, original = Path(f"{store.path}.uses"), store.path
+    copy = Place(str(original.parent / "copy.db"), KeyFile(f"{original}.key"), log)
+    words = {"lock": copy.lock, "uses": log}
+    with pytest.raises(ResourceError, match="use log open"):
+        restore(backup, copy, discard=False, now_utc=NOW)
+    given_out = spend(store, 800)
+    store.close()
+    restore(backup, copy, discard=False, now_utc=NOW)
+    with KeyStore.open(original) as one, pytest.raises(ResourceError, match="use log open"):
+        given_out += spend(one, 8) + spend(one, 8)
+        KeyStore.open(copy.address, **words)
+    with pytest.raises(StoreRestored):
+        KeyStore.open(copy.address, **words)
+    KeyStore.recover(copy.address, **words)
+    with KeyStore.open(copy.address, **words) as two:
+        given_out += spend(two, 800) + spend(two, 800)
+    with pytest.raises(StoreRestored):
+        KeyStore.open(original)
+    assert given_out == KEY[: len(given_out)]
 
 
 def test_a_store_is_not_written_over(store: KeyStore) -> None:

@@ -276,12 +276,12 @@ def settle_with_logs(
     """Recover by this writer's use log at a path, which is attached, and those of all other writers."""
     with database.transaction() as connection:
         database.require_sole_writer(connection)
-    log = UseLog.open(path) if path.exists() else None
+    database.uses = log = UseLog.open(path) if path.exists() else None
+    if log is not None and (log.store_id, log.writer) != (store_id, place.writer):
+        raise ConfigError(f"{path}: this is the use log of another store or writer; name the right one")
     with ExitStack() as stack:
         others, all_there = _logs_of_others(database, place, path, stack)
         knows_all = all_there and log is not None and log.count >= counted
-        if log is not None and (log.store_id, log.writer) != (store_id, place.writer):
-            raise ConfigError(f"{path}: this is the use log of another store or writer; name the right one")
         if knows_all and discard:
             raise KeyStoreError(
                 f"{database.name}: the use log {path} knows all uses of key; do it without --discard"
@@ -292,9 +292,10 @@ def settle_with_logs(
                 f"store; put them there, or wipe all unused key with --discard"
             )
         if log is None or log.count < counted:
+            if log is not None:
+                log.close()
             path.unlink(missing_ok=True)
-            log = UseLog.create(path, store_id=store_id, writer=place.writer, count=counted)
-        database.uses = log
+            database.uses = UseLog.create(path, store_id=store_id, writer=place.writer, count=counted)
         return recovery.recover(database, others, keep_unused=knows_all)
 
 
