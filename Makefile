@@ -43,6 +43,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/amplification.py
 	$(BIN)/python benchmarks/cascade.py --sizes 131072 --frames 8
 	$(BIN)/python benchmarks/chain.py
+	$(BIN)/python benchmarks/delivery.py
 	mkdir -p $(PICTURES)
 	$(BIN)/python benchmarks/link.py --seconds 4
 	$(BIN)/python benchmarks/latency.py --first 3

@@ -83,8 +83,13 @@ class TestCommands:
     def test_every_command_option_and_argument_is_documented(self) -> None:
         assert undocumented_commands(_app(), page("commands.md")) == []
 
+    def test_what_is_said_before_the_command_is_documented(self) -> None:
+        names = [name for parameter in _app().params for name in parameter.opts]
+        assert "--key-file" in names
+        assert missing(names, section(page("commands.md"), "## Before the command")) == []
+
     def test_no_command_is_documented_that_does_not_exist(self) -> None:
-        told = re.findall(r"^## `(satqkd [a-z ]+)`$", page("commands.md"), re.M)
+        told = re.findall(r"^## `(satqkd [a-z -]+)`$", page("commands.md"), re.M)
         assert undocumented_commands(_app(), "") == sorted(told, key=undocumented_commands(_app(), "").index)
 
     def test_a_made_up_command_and_option_are_reported(self) -> None:

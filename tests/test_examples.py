@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+FEEDERS = ("feeders.py", "strongswan_ppk.py", "wireguard_psk.py")
+"""Programs that draw no figure; tests/keys/test_feeders.py has them."""
+EXAMPLES = sorted(
+    path for path in (Path(__file__).parent.parent / "examples").glob("*.py") if path.name not in FEEDERS
+)
 
 
 def test_there_are_examples() -> None:

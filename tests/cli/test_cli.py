@@ -279,11 +279,13 @@ def test_exported_key_is_the_same_at_both_ends_and_is_used_up(
     satqkd("keys", "relay", "--store", stores["sat"], *RELAY, "--out", str(record))
     for station in ("beijing", "xian"):
         satqkd("keys", "accept", str(record), "--store", stores[station])
-    words = ("keys", "export", "--store", stores["beijing"], "--peer", "xian", "--out", str(ours))
+    words = ("keys", "export", "--clear", "--store", stores["beijing"], "--peer", "xian", "--out", str(ours))
     code, said, _ = satqkd(*words, "--bits", "512", "--json")
     assert (code, json.loads(said)["bits"]) == (0, 512)
     ranges.write_text(said)
     words = ("keys", "export", "--store", stores["xian"], "--peer", "beijing", "--ranges", str(ranges))
+    assert "no key was used" in satqkd.refusal(2, *words, "--out", str(theirs))
+    words = (*words, "--clear")
     assert satqkd(*words, "--out", str(theirs))[0] == 0
     assert ours.read_bytes() == theirs.read_bytes() and len(set(ours.read_bytes())) > 20
     assert ours.stat().st_mode & 0o077 == 0
@@ -348,3 +350,51 @@ def test_elements_far_from_their_epoch_are_told(
     code, _, err = satqkd(*words)
     assert code == 0
     assert (told in err and "elements" in err) if told else err == ""
+
+
+@pytest.fixture
+def sharing(satqkd: Command, stores: Stores, tmp_path: Path) -> Stores:
+    """The stores, with pair key between the stations."""
+    satqkd("keys", "relay", "--store", stores["sat"], *RELAY, "--out", str(tmp_path / "record"))
+    for station in ("beijing", "xian"):
+        satqkd("keys", "accept", str(tmp_path / "record"), "--store", stores[station])
+    return stores
+
+
+@pytest.mark.parametrize("kind", [(), ("--hybrid",)], ids=["otp", "hybrid"])
+def test_streams_go_through_pipes(sharing: Stores, kind: tuple[str, ...]) -> None:
+    there = ("encrypt", "-", "--store", sharing["beijing"], "--peer", "xian", *kind)
+    back = ("decrypt", "-", "--store", sharing["xian"], "--peer", "beijing")
+    sealed = piped(there, b"the Great Wall")
+    assert sealed.stdout.startswith(b"SQOTP2") and b"Wall" not in sealed.stdout
+    assert (b"not a one-time pad" in sealed.stderr) == bool(kind)
+    assert piped(back, sealed.stdout).stdout == b"the Great Wall"
+    assert (again := piped(back, sealed.stdout)).returncode == 3 and again.stdout == b""
+
+
+def piped(words: tuple[str, ...], data: bytes) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, "-m", "satqkd", *words], input=data, capture_output=True, check=False
+    )
+
+
+def test_what_does_not_go_with_stdout_is_refused(satqkd: Command, sharing: Stores, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"text")
+    words = ("encrypt", str(plain), "--store", sharing["beijing"], "--peer", "xian", "--out", "-")
+    for option in ("--json", "--resume"):
+        assert f"{option}:" in satqkd.refusal(2, *words, option)
+    assert spent_bits(sharing["beijing"]) == 8000
+
+
+def test_a_stopped_encryption_is_resumed_by_name(satqkd: Command, sharing: Stores, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"text")
+    words = ("encrypt", str(plain), "--store", sharing["beijing"], "--peer", "xian")
+    (tmp_path / "plain.otp.partial").touch()
+    assert "--resume" in satqkd.refusal(2, *words)
+    assert "begin anew" in satqkd.refusal(2, *words, "--resume")
+    (tmp_path / "plain.otp.partial").unlink()
+    code, out, _ = satqkd(*words, "--resume", "--json")
+    assert code == 0 and json.loads(out)["kind"] == "otp"
+    assert not list(tmp_path.glob("*.partial*"))

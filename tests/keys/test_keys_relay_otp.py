@@ -1,6 +1,7 @@
 """End-to-end key by relay, files under one-time pad: two stations and a satellite, each its own store."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -34,6 +35,7 @@ from satqkd.keys import (
 )
 from satqkd.keys.model import MAXIMUM_RANGES
 from satqkd.keys.onetime_mac import ATTEMPTS, tag
+from satqkd.keys.otp import ranges_of
 from satqkd.keys.relay_record import read_record
 from satqkd.keys.secret import Secret
 
@@ -270,8 +272,9 @@ def test_too_many_ranges_are_refused_before_the_store_is_asked(network: Network)
     named = reseal(record, end_a=end_a, combined=bytes(len(many)))
     with pytest.raises(DataFormatError, match="4096"):
         accept_relay(network["beijing"], named, now_utc=NOW)
-    header = msgspec.msgpack.encode(("beijing", "stellenbosch", many, MAXIMUM_RANGES + 1 - 32))
-    data = b"SQOTP1" + len(header).to_bytes(4, "little") + header + bytes(MAXIMUM_RANGES + 1 - 32 + 16)
+    n = MAXIMUM_RANGES + 1 - 32
+    prefix = with_length(("otp", "beijing", "stellenbosch", bytes(16), 1 << 20))
+    data = b"SQOTP2" + prefix + with_length((0, True, n, many)) + bytes(n + 16)
     with pytest.raises(DataFormatError, match="4096"):
         decrypt(network["stellenbosch"], data)
 
@@ -281,7 +284,8 @@ def test_no_use_takes_more_ranges_than_a_reader_allows(
 ) -> None:
     for number in range(3):
         relay_and_accept(network, f"r{number}", 1600)
-    monkeypatch.setattr("satqkd.keys.ledger.MAXIMUM_RANGES", 2)
+    for module in ("ledger", "otp_room"):
+        monkeypatch.setattr(f"satqkd.keys.{module}.MAXIMUM_RANGES", 2)
     east = network["beijing"]
     assert largest_plaintext_bytes(east, "stellenbosch") == 200 - 32
     with pytest.raises(KeyExhausted):
@@ -343,7 +347,7 @@ def test_a_crash_while_relaying_leaves_all_or_nothing(
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_in_words(network: Network, data: bytes) -> None:
     store = network["beijing"]
-    for attempt in (data, b"SQOTP1" + data):
+    for attempt in (data, b"SQOTP2" + data):
         with pytest.raises(Error):
             accept_relay(store, attempt, now_utc=NOW)
         with pytest.raises(Error):
@@ -373,15 +377,29 @@ def test_file_is_xor_with_the_named_key_and_a_tag(network: Network) -> None:
     relay_and_accept(network)
     plaintext = b"a one-time pad is used one time"
     data = encrypt(network["beijing"], "stellenbosch", plaintext)
-    header_bytes = int.from_bytes(data[6:10], "little")
-    header = msgspec.msgpack.decode(data[10 : 10 + header_bytes])
+    assert data[:6] == b"SQOTP2"
+    header, behind = taken_apart(data[6:])
+    assert header[:3] + header[4:] == ["otp", "beijing", "stellenbosch", 1 << 20] and len(header[3]) == 16
+    head, rest = taken_apart(behind)
     ranges = [["relay:sat:r1", 0, 256 + 8 * len(plaintext)]]
-    assert header == ["beijing", "stellenbosch", ranges, len(plaintext)]
+    assert head == [0, True, len(plaintext), ranges]
     pad = KEY_A[32 : 32 + len(plaintext)]
     ciphertext = bytes(a ^ b for a, b in zip(plaintext, pad, strict=True))
-    assert data == data[: 10 + header_bytes] + ciphertext + Poly1305.generate_tag(KEY_A[:32], data[:-16])
+    assert rest == ciphertext + Poly1305.generate_tag(KEY_A[:32], data[:-16])
+    assert data == b"SQOTP2" + with_length(header) + with_length(head) + rest
     other_way = encrypt(network["stellenbosch"], "beijing", b"x")
-    assert f"{BITS // 2}" in str(msgspec.msgpack.decode(other_way[10 : 10 + other_way[6]])[2])
+    assert ranges_of(other_way)[0].offset_bits == BITS // 2
+
+
+def with_length(value: object) -> bytes:
+    encoded = msgspec.msgpack.encode(value)
+    return len(encoded).to_bytes(4, "little") + encoded
+
+
+def taken_apart(data: bytes) -> tuple[list[Any], bytes]:
+    """MessagePack behind its length, and what comes after it."""
+    until = 4 + int.from_bytes(data[:4], "little")
+    return msgspec.msgpack.decode(data[4:until]), data[until:]
 
 
 @pytest.mark.parametrize("bits", [512, 520, 1600, 1608, BITS])
@@ -462,7 +480,7 @@ def test_cut_files_other_receivers_and_other_files(
             decrypt(store, data[:length])
     with pytest.raises(DataFormatError):
         decrypt(store, data + b"x")
-    with pytest.raises(DataFormatError, match="SQOTP1"):
+    with pytest.raises(DataFormatError, match="SQOTP2"):
         decrypt(store, b"\x89PNG" + data)
     for other in (make_store("third"), network["beijing"]):
         with pytest.raises(KeyNotFound, match="for 'stellenbosch'"):
@@ -481,10 +499,9 @@ def test_key_is_used_before_any_ciphertext_exists(network: Network, monkeypatch:
     relay_and_accept(network)
     store = network["beijing"]
     with monkeypatch.context() as patch:
-        patch.setattr("satqkd.keys.otp._seal", lambda *_: 1 / 0)
+        patch.setattr("satqkd.keys.otp_chunks._seal", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             encrypt(store, "stellenbosch", bytes(10))
     second = encrypt(store, "stellenbosch", bytes(10))
-    header = msgspec.msgpack.decode(second[10 : 10 + second[6]])
-    assert header[2] == [["relay:sat:r1", 336, 336]]
+    assert ranges_of(second) == (KeyRange("relay:sat:r1", 336, 336),)
     assert decrypt(network["stellenbosch"], second) == bytes(10)

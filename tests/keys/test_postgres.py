@@ -1,6 +1,7 @@
 """The same store on a real PostgreSQL server: the same promises, by several writers at once."""
 
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 from keys_cases import NOW, key_bytes
 
-from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, ResourceError
+from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, KeyStoreError, ResourceError, StoreRestored
 from satqkd.keys import (
     Journal,
     KeyStore,
@@ -22,6 +23,13 @@ from satqkd.keys import (
     next_boot,
     provision,
 )
+from satqkd.keys.backup import write_backup
+from satqkd.keys.opening import Place
+from satqkd.keys.relock import change_root
+from satqkd.keys.restore import restore
+from satqkd.keys.retirement import revoke_block
+from satqkd.keys.supply import KeySupply
+from satqkd.keys.supply_door import KeyRequest
 from satqkd.keys.unlock import KeyFile
 
 Make = Callable[..., KeyStore]
@@ -212,3 +220,205 @@ def test_everything_a_node_keeps(make: Make) -> None:
     assert shelf.take(["raw"], reference="x") == [b"data"]
     for store in (sat, beijing, graz):
         assert store.check().balanced, store.check().faults
+
+
+class Store:
+    """A store on the server with its use logs in one folder."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        self.address, self.folder = address, folder
+        self.lock = KeyFile(folder / "key")
+
+    def place(self, writer: str = "main") -> Place:
+        return Place(self.address, self.lock, self.folder / f"{writer}.uses", writer)
+
+    def spend(self, bits: int, writer: str = "main") -> bytes:
+        with opened(self.address, self.folder, writer) as store:
+            return bytes(store.spend("peer", "link", bits, purpose="t", reference="").key.expose())
+
+    def back_up(self) -> Path:
+        path = self.folder / "backup"
+        with opened(self.address, self.folder, read_only=True) as store, path.open("wb") as file:
+            write_backup(store, file, now_utc=NOW)
+        return path
+
+    def lose(self) -> None:
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+
+
+@pytest.fixture
+def shared(address: str, tmp_path: Path) -> Store:
+    with created(address, tmp_path) as store:
+        add(store, "b", key_bytes(1000, "b"))
+    return Store(address, tmp_path)
+
+
+def test_a_restore_skips_what_any_writer_used_also_one_that_came_after(shared: Store) -> None:
+    key = key_bytes(1000, "b")
+    assert shared.spend(80) + shared.spend(80, "two") == key[:20]
+    backup = shared.back_up()
+    assert shared.spend(80, "two") + shared.spend(40, "three") + shared.spend(40, "three") == key[20:40]
+    assert shared.spend(80) == key[40:50]
+    shared.lose()
+    report = restore(backup, shared.place(), discard=False, now_utc=NOW)
+    assert report.skipped_bits == 240
+    for writer in ("two", "three", "main"):
+        shared.spend(8, writer)
+    assert shared.spend(8) == key[53:54]
+    with opened(shared.address, shared.folder) as store:
+        add(store, "c", bytes(8))  # rows are numbered on
+        assert store.check().balanced, store.check().faults
+        assert store.verify_audit().intact
+    with psycopg.connect(shared.address) as connection, pytest.raises(psycopg.errors.IntegrityError):
+        connection.execute("DELETE FROM spends")
+
+
+def test_without_the_log_of_one_writer_all_unused_key_is_wiped(shared: Store) -> None:
+    shared.spend(80, "two")
+    backup = shared.back_up()
+    shared.lose()
+    (shared.folder / "two.uses").unlink()
+    with pytest.raises(KeyStoreError, match="all writers"):
+        restore(backup, shared.place(), discard=False, now_utc=NOW)
+    with pytest.raises(KeyNotFound):
+        opened(shared.address, shared.folder)
+    assert restore(backup, shared.place(), discard=True, now_utc=NOW).wiped_bits == 7920
+
+
+def test_a_backup_moves_a_store_between_the_two_databases(shared: Store) -> None:
+    shared.spend(80)
+    backup = shared.back_up()
+    path = shared.folder / "file.db"
+    shutil.copy(shared.folder / "main.uses", f"{path}.uses")
+    restore(backup, Place(str(path), shared.lock), discard=False, now_utc=NOW)
+    shared.lose()
+    with KeyStore.open(path, lock=shared.lock) as store:
+        assert store.check().balanced
+        spent = store.spend("peer", "link", 80, purpose="t", reference="", now_utc=NOW)
+        assert bytes(spent.key.expose()) == key_bytes(1000, "b")[10:20]
+        with backup.open("wb") as file:
+            write_backup(store, file, now_utc=NOW)
+    shutil.copy(f"{path}.uses", shared.folder / "main.uses")
+    restore(backup, shared.place(), discard=False, now_utc=NOW)
+    assert shared.spend(80) == key_bytes(1000, "b")[20:30]
+
+
+def test_a_new_root_needs_the_store_alone_and_seals_all_anew(shared: Store) -> None:
+    def sealed() -> set[bytes]:
+        with psycopg.connect(shared.address) as connection:
+            return {bytes(row[0]) for row in connection.execute("SELECT sealed FROM segments")}
+
+    before, new = sealed(), KeyFile(shared.folder / "new")
+    with opened(shared.address, shared.folder) as one:
+        with opened(shared.address, shared.folder, "two"), pytest.raises(ResourceError, match="others write"):
+            change_root(one, new, now_utc=NOW)
+        change_root(one, new, now_utc=NOW)
+        assert bytes(one.peek_for_check("b").expose()) == key_bytes(1000, "b")
+    assert not before & sealed()
+    with pytest.raises(ConfigError, match="does not open"):
+        opened(shared.address, shared.folder)
+    shared.lock.path.write_bytes(new.path.read_bytes())
+    assert shared.spend(80) == key_bytes(1000, "b")[:10]
+    with psycopg.connect(shared.address) as connection, pytest.raises(psycopg.errors.IntegrityError):
+        connection.execute("DELETE FROM spends")
+
+
+def test_what_one_worker_revokes_another_does_not_deliver(shared: Store) -> None:
+    key = key_bytes(4000, "pair")
+    request = KeyRequest(peer="peer", master="a", slaves=("b",), count=1, size_bits=256)
+    with opened(shared.address, shared.folder) as one, opened(shared.address, shared.folder, "two") as two:
+        one.add_block(
+            "p", peer="peer", kind="pair", origin="hardware", key=key, state="confirmed", now_utc=NOW
+        )
+        supply = KeySupply(one)
+        supply.draw(request, now_utc=NOW)
+        revoke_block(two, "p", reason="", now_utc=NOW)
+        supply.settle(now_utc=NOW)
+        with pytest.raises(KeyNotFound):
+            supply.draw(request, now_utc=NOW)
+        supply.close(now_utc=NOW)
+        assert two.check().balanced, two.check().faults
+
+
+def test_a_copy_that_was_put_back_is_refused_also_by_a_writer_that_used_none_since(shared: Store) -> None:
+    """With PostgreSQL's own means, say; then all writers' logs count."""
+    shared.spend(8, "two")
+    with psycopg.connect(shared.address) as connection:
+        old = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in ("spends", "uses")}
+    shared.spend(80)
+    shared.spend(80)
+    with psycopg.connect(shared.address, autocommit=True) as connection:
+        for name, rows in old.items():
+            connection.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER")
+            connection.execute(f"DELETE FROM {name}")
+            for row in rows:
+                connection.execute(f"INSERT INTO {name} VALUES ({', '.join(['%s'] * len(row))})", row)
+            connection.execute(f"ALTER TABLE {name} ENABLE TRIGGER USER")
+    for writer in ("two", "three", "main"):
+        with pytest.raises(StoreRestored, match="keys recover"):
+            opened(shared.address, shared.folder, writer)
+    place = shared.place("two")
+    recovered = KeyStore.recover(place.address, lock=place.lock, uses=place.uses, writer="two")
+    assert recovered.skipped_bits == 160
+    for writer in ("two", "three", "main"):
+        with opened(shared.address, shared.folder, writer) as store:
+            assert store.status()[0].spent_bits == 168
+
+
+def test_two_workers_of_one_site_supply_keys_side_by_side(
+    server: pgserver.PostgresServer, tmp_path: Path
+) -> None:
+    """They draw from one store and never the same key; either may give what the other's client drew."""
+    key = key_bytes(20_000, "pair")
+    addresses = {}
+    for node, peer in (("graz", "wien"), ("wien", "graz")):
+        name = f"t{secrets.token_hex(6)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        addresses[node] = str(server.get_uri(database=name))
+        with KeyStore.create(
+            addresses[node], node, lock=KeyFile(tmp_path / "key"), uses=tmp_path / f"{node}-main.uses"
+        ) as store:
+            store.add_block(
+                "relay:sat:1",
+                peer=peer,
+                kind="pair",
+                origin="hardware",
+                key=key,
+                state="confirmed",
+                now_utc=NOW,
+            )
+
+    def worker(node: str, writer: str) -> KeyStore:
+        uses = tmp_path / f"{node}-{writer}.uses"
+        return KeyStore.open(addresses[node], lock=KeyFile(tmp_path / "key"), uses=uses, writer=writer)
+
+    stores = [worker(node, writer) for node in ("graz", "wien") for writer in ("one", "two")]
+    supplies = [KeySupply(store, reserved_bits=4096) for store in stores]
+    asked = KeyRequest(peer="wien", master="alice", slaves=("bob",), count=3, size_bits=256)
+    drawn = [supplies[number % 2].draw(asked, now_utc=NOW) for number in range(10)]
+    ids = [key_id for batch in drawn for key_id in batch.ids]
+    keys = b"".join(bytes(batch.keys.expose()) for batch in drawn)
+    pieces = {keys[i : i + 32] for i in range(0, len(keys), 32)}
+    assert len(pieces) == len(set(ids)) == 30
+    got = b""
+    for number, key_id in enumerate(ids):
+        (batch,) = supplies[2 + number % 2].fetch(
+            "graz", master="alice", slave="bob", key_ids=[key_id], now_utc=NOW
+        )
+        got += bytes(batch.keys.expose())
+        with pytest.raises(KeyNotFound):
+            supplies[3 - number % 2].fetch("graz", master="alice", slave="bob", key_ids=[key_id], now_utc=NOW)
+    assert got == keys
+    for supply in supplies:
+        while supply.settle(now_utc=NOW):
+            pass
+        supply.close(now_utc=NOW)
+    for store in stores:
+        books = store.check()
+        assert books.balanced, books.faults
+        assert books.spent_bits == 30 * 256 + 256
+        assert store.verify_audit().intact
+        store.close()

@@ -165,7 +165,8 @@ def test_what_was_not_handed_out_is_free_again(ends: Ends) -> None:
     graz.draw(asked(2), now_utc=NOW)
     (row,) = ends["graz"].status()
     assert row.reserved_bits >= 512
-    graz.settle(now_utc=NOW)
+    while graz.settle(now_utc=NOW):
+        pass
     assert ends["graz"].check().spent_bits == 512 + 256
     graz.close(now_utc=NOW)
     assert ends["graz"].status()[0].reserved_bits == 0
@@ -388,3 +389,17 @@ def test_in_any_order_no_key_comes_twice_and_all_bits_add_up(
             assert not any(one[j : j + 8] in other for j in range(len(one) - 7))
     for store in stores.values():
         store.close()
+
+
+def test_settling_goes_pool_by_pool_and_idle_key_is_given_back(ends: Ends) -> None:
+    graz, _ = supplies(ends)
+    for slave in ("bob", "carol"):
+        graz.draw(asked(slaves=(slave,)), now_utc=NOW)
+    assert [graz.settle(now_utc=NOW) for _ in range(3)] == [True, False, False]
+    assert ends["graz"].check().spent_bits == 256 + 2 * 256
+    assert ends["graz"].status()[0].reserved_bits > 0
+    for _ in range(200):
+        graz.settle(now_utc=NOW)
+    assert ends["graz"].status()[0].reserved_bits == 0
+    assert not graz.ready(asked())
+    graz.draw(asked(), now_utc=NOW)

@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from courier_world import NOW, SAT, SETTINGS, A, B, World, draft, everything
+from sqlalchemy import select
 
 from satqkd.keys import traffic_spool
 from satqkd.keys.traffic import Parcel, content_of, incoming, outgoing, queue
+from satqkd.keys.traffic_schema import OUTBOX
 from satqkd.mission.courier import Courier
 from satqkd.mission.courier_messages import CHUNK_BYTES, Chunk, Offer, Whole, decode, encode
 
@@ -69,14 +71,17 @@ def test_the_satellite_never_holds_plain_text_and_the_wire_shows_none(world: Wor
     assert content_of(world.stores[B], A, 1) == content
 
 
-def test_plain_text_is_gone_from_the_senders_disk_once_sealed(world: World) -> None:
+def test_plain_text_is_never_in_clear_on_the_senders_disk_and_gone_once_sealed(world: World) -> None:
     content = b"wiped when sealed " * 400
     world.queue(A, B, content)
     disk = lambda: b"".join(path.read_bytes() for path in world.folder.glob(f"{A}.db*"))  # noqa: E731
-    assert b"wiped when sealed" in disk()
+    with world.stores[A].snapshot() as connection:
+        cell = bytes(connection.execute(select(OUTBOX.c.content)).scalar_one())
+    assert b"wiped when sealed" not in disk()
+    assert cell[-40:] in disk()
     world.contact(A)
     assert world.states(A) == ["handed"]
-    assert b"wiped when sealed" not in disk()
+    assert not any(cell[i : i + 16] in disk() for i in range(30, len(cell) - 16, 500))
 
 
 def test_key_is_spent_before_the_first_byte_leaves(world: World) -> None:

@@ -1,6 +1,5 @@
 """A whole pass in memory: equal keys in both stores, again from one seed, again from tags alone."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from satqkd.mission.terminal import TICKS_PER_S
 from satqkd.randomness import stream_bytes
 from satqkd.records import BEACON_CHANNEL, Tags
 from satqkd.security.tails import binary_entropy
+from store_copies import copy_store
 from toy_pass import (
     AT_UTC,
     PROTOCOL,
@@ -234,7 +234,7 @@ def test_a_station_alone_with_tags_and_datagrams_finds_the_identical_key(
     contact = contact_of(toy_satellite(), toy_station(receiver__label_swap=label_swap), AT_UTC)
     with open_store(folder, "toy-satellite") as above, open_store(folder, "toy-station") as below:
         ensure_authentication(above, below, contact, PROTOCOL)
-    shutil.copy(folder / "toy-station.sqlite", copy)
+    copy_store(folder / "toy-station.sqlite", copy)
     live = Recording(folder, label_swap)
     remove(monkeypatch, RECEIVER, TRANSMITTER, SETTINGS)
     with KeyStore.open(copy, node_id="toy-station") as store:

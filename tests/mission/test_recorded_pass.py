@@ -19,6 +19,7 @@ from satqkd.devices import text_id
 from satqkd.errors import DataFormatError, KeyAlreadyUsed, OriginRefused, ResourceError
 from satqkd.keys import KeyStore
 from satqkd.mission import PassReport, contact_of, distill_recording, equals_live, open_recording, record_pass
+from store_copies import copy_store
 from toy_pass import (
     AT_UTC,
     PROTOCOL,
@@ -271,7 +272,7 @@ def test_other_coins_give_another_key(live: tuple[Path, PassReport], copy: Path)
 
     changed(copy, "satellite.h5", flip)
     for node in NODES:
-        shutil.copy(live[0] / f"{node}.sqlite", copy / f"{node}.sqlite")
+        copy_store(live[0] / f"{node}.sqlite", copy / f"{node}.sqlite")
     report, same = distilled(copy, copy / "out")
     assert (report.outcome, same) == ("key", False)
     assert repeatable(report) == repeatable(live[1])
@@ -307,7 +308,7 @@ def test_coins_that_run_dry_are_named(copy: Path) -> None:
 
 def test_live_key_that_is_used_is_not_compared(live: tuple[Path, PassReport], copy: Path) -> None:
     for node in NODES:
-        shutil.copy(live[0] / f"{node}.sqlite", copy / f"{node}.sqlite")
+        copy_store(live[0] / f"{node}.sqlite", copy / f"{node}.sqlite")
     _, same = distilled(copy, copy / "out")
     assert same is True
     with KeyStore.open(copy / "toy-satellite.sqlite") as store:
@@ -339,7 +340,7 @@ def test_a_recording_is_not_written_over(copy: Path) -> None:
 
 def test_a_pass_that_cannot_be_flown_leaves_no_files(live: tuple[Path, PassReport], tmp_path: Path) -> None:
     for node in NODES:
-        shutil.copy(live[0] / f"{node}.sqlite", tmp_path / f"{node}.sqlite")
+        copy_store(live[0] / f"{node}.sqlite", tmp_path / f"{node}.sqlite")
     with pytest.raises(KeyAlreadyUsed):
         recorded(tmp_path)
     assert not [*tmp_path.glob("*.h5*")]

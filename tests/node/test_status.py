@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from satqkd.errors import DataFormatError, LinkError, ResourceError
+from satqkd.exposition import CONTENT_TYPE
 from satqkd.keys import KeyStore
 from satqkd.lasercom import LinkCounts
 from satqkd.mission import contact_of, ensure_authentication, open_store
@@ -23,7 +24,7 @@ from satqkd.node.board import Board, NodeStatus
 from satqkd.node.event_log import EventLog
 from satqkd.node.launch import free_port
 from satqkd.node.local_server import local_server
-from satqkd.node.metrics import CONTENT_TYPE, exposition
+from satqkd.node.metrics import exposition
 from satqkd.node.watch import Watch
 from toy_pass import AT_UTC, PROTOCOL, link_key, toy_satellite, toy_station
 

@@ -16,28 +16,33 @@ import satqkd.cli.demo as demo
 import satqkd.cli.distill as distill
 import satqkd.cli.encryption as encryption
 import satqkd.cli.fly as fly
+import satqkd.cli.get_key as get_key
 import satqkd.cli.keylength as keylength
 import satqkd.cli.keys as keys
 import satqkd.cli.keys_network as keys_network
+import satqkd.cli.keys_operate as keys_operate
 import satqkd.cli.optimise as optimise
 import satqkd.cli.passes as passes
+import satqkd.cli.pki as pki
 import satqkd.cli.presets as presets
 import satqkd.cli.processes as processes
 import satqkd.cli.record as record
 import satqkd.cli.report as report
 import satqkd.cli.send as send
+import satqkd.cli.serve as serve
 import satqkd.cli.status as status
+import satqkd.cli.stores as stores
 import satqkd.cli.validate as validate
 from satqkd.errors import Error
 
 app = typer.Typer(
     name="satqkd",
-    help="Satellite quantum key distribution: fly passes, distil keys, relay and use them, plan and predict.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.callback()(stores.choose_access)
 app.command("demo")(demo.demo)
 app.command("pass")(fly.fly_pass)
 app.command("record")(record.record)
@@ -46,13 +51,16 @@ app.command("passes")(passes.passes)
 app.command("budget")(budget.budget)
 app.command("keylength")(keylength.keylength)
 app.command("optimise")(optimise.optimise)
-for _name, _function in keys_network.COMMANDS.items():
+for _name, _function in (*keys_network.COMMANDS.items(), *keys_operate.COMMANDS.items()):
     keys.app.command(_name)(_function)
 app.add_typer(keys.app, name="keys")
 app.command("encrypt")(encryption.encrypt)
 app.command("decrypt")(encryption.decrypt)
 app.command("send")(send.send)
 app.command("messages")(send.messages)
+app.command("serve")(serve.serve)
+app.command("get-key")(get_key.get_key)
+app.add_typer(pki.app, name="pki")
 app.command("satellite")(processes.satellite)
 app.command("station")(processes.station)
 app.command("emulator")(processes.emulator)

@@ -35,7 +35,6 @@ At = Annotated[
 Demo = Annotated[
     bool, typer.Option("--demo", help="Take key that came from the twin or a recording: it is not secret.")
 ]
-StorePath = Annotated[Path, typer.Option("--store", help="Key store of this node.")]
 SatelliteName = Annotated[str, typer.Argument(help="Preset name or TOML file of a satellite.")]
 StationName = Annotated[str, typer.Argument(help="Preset name or TOML file of a station.")]
 ProtocolFile = Annotated[

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, new_file, now_utc, print_json, say
+from satqkd.cli.common import Demo, Json, new_file, now_utc, print_json, refuse_existing, say
+from satqkd.cli.stores import NetworkFile, StorePath, key_network
+from satqkd.cli.stores import opened as open_store
 from satqkd.errors import ConfigError, Error
 
 if TYPE_CHECKING:
-    from satqkd.config import KeyNetwork
     from satqkd.keys import KeyStore, RelayRecord
     from satqkd.keys.imported import ImportProgress
 
@@ -19,10 +20,6 @@ Kind = Literal["link", "pair"]
 Out = Annotated[Path, typer.Option(help="Where the record is written (no secret); must not exist.")]
 RelayId = Annotated[str | None, typer.Option(help="Default: random. The same id repeats the record.")]
 KindOption = Annotated[Kind, typer.Option(help="link: distilled with the station; pair: end to end with it.")]
-NetworkFile = Annotated[
-    Path | None,
-    typer.Option("--network", help="TOML file with settings of the key network; see docs/settings.md."),
-]
 
 
 def relay(
@@ -46,7 +43,6 @@ def relay(
     json: Json = False,
 ) -> None:
     """At a satellite or a node between: combine key with two stations into a relay record (c = a xor b)."""
-    from satqkd.keys import KeyStore
     from satqkd.keys.command import execute_command
 
     if (command is None) == (station_a is None or station_b is None):
@@ -57,11 +53,13 @@ def relay(
     try:
         with (
             new_file(out, afterwards=f"repeat the record with {again}") as write,
-            KeyStore.open(store) as node,
+            open_store(store) as node,
         ):
             if command is not None:
                 order = command.read_bytes()
-                record = execute_command(node, order, network=_network(network), now_utc=now_utc(), demo=demo)
+                record = execute_command(
+                    node, order, network=key_network(network), now_utc=now_utc(), demo=demo
+                )
             else:
                 ends = (station_a or "", station_b or "")
                 record = _relay(node, ends, bits, name, (kind_a, kind_b), demo=demo)
@@ -117,13 +115,12 @@ def command(
     json: Json = False,
 ) -> None:
     """On the ground: order a relay, with a one-time tag; the node obeys once, by `keys relay --command`."""
-    from satqkd.keys import KeyStore
     from satqkd.keys.command import make_command
 
     name = relay_id or f"relay-{secrets.token_hex(6)}"
     with (
         new_file(out, afterwards=f"repeat the command with --relay-id {name}") as write,
-        KeyStore.open(store) as opened,
+        open_store(store) as opened,
     ):
         data = make_command(
             opened,
@@ -162,7 +159,6 @@ def combine(
     json: Json = False,
 ) -> None:
     """Make key that no single satellite knows: the exclusive or of key that came over several (m of m)."""
-    from satqkd.keys import KeyStore
     from satqkd.keys.combination import (
         choose_sources,
         combine_pairs,
@@ -173,11 +169,11 @@ def combine(
     name = combination_id or f"xor-{secrets.token_hex(6)}"
     with (
         new_file(out, afterwards=f"repeat the record with --combination-id {name}") as write,
-        KeyStore.open(store) as opened,
+        open_store(store) as opened,
     ):
         record = find_combination(opened, name)
         if record is None:
-            through = choose_sources(opened, peer, paths or _network(network).paths_with(peer), demo=demo)
+            through = choose_sources(opened, peer, paths or key_network(network).paths_with(peer), demo=demo)
             size = bits or max(8, largest_combination_bits(opened, peer, through, demo=demo))
             record = combine_pairs(
                 opened, peer, size, through=through, combination_id=name, now_utc=now_utc(), demo=demo
@@ -203,10 +199,9 @@ def accept(
     json: Json = False,
 ) -> None:
     """Check a record's tag and hold the key that it gives."""
-    from satqkd.keys import KeyStore
     from satqkd.keys.accept import accept_record
 
-    with KeyStore.open(store) as opened:
+    with open_store(store) as opened:
         accepted = accept_record(opened, record.read_bytes(), now_utc=now_utc(), demo=demo)
     again = " (accepted before, nothing done)" if accepted.repeated else ""
     _tell(
@@ -237,11 +232,11 @@ def import_key(
     json: Json = False,
 ) -> None:
     """Bring key of another system (a fibre link) into two stores, the same bits or none, by four messages."""
-    from satqkd.keys import KeyStore
-
     if (peer is None) == (message is None) or (peer is not None and (file is None or abandon)):
         raise ConfigError("keys import: expected FILE and --peer to begin, or --message to go on")
-    with KeyStore.open(store) as opened:
+    if out is not None:
+        refuse_existing(out)
+    with open_store(store) as opened:
         if abandon and message is not None:
             _abandon(opened, message.read_bytes())
             return
@@ -301,12 +296,6 @@ def _abandon(store: "KeyStore", message: bytes) -> None:
     step = read_step(message)
     abandon_import(store, step.node, step.import_id, now_utc=now_utc())
     say(f"{step.import_id}: given up; what was not confirmed of it is wiped")
-
-
-def _network(path: Path | None) -> "KeyNetwork":
-    from satqkd.config import KeyNetwork, load, read_toml
-
-    return KeyNetwork() if path is None else load(read_toml(path), KeyNetwork, str(path)).value
 
 
 def _tell(result: Any, words: str, *, json: bool) -> None:

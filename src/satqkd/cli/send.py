@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from satqkd.cli.common import Demo, Json, StorePath, new_file, print_json, print_table, say
+from satqkd.cli.common import Demo, Json, new_file, print_json, print_table, say
+from satqkd.cli.stores import StorePath, file_of, shown
+from satqkd.cli.stores import opened as open_store
 
 if TYPE_CHECKING:
     from satqkd.keys import KeyStore
@@ -60,16 +62,18 @@ def _content(file: Path | None, text: str | None) -> tuple[str, bytes]:
     return name, content
 
 
-def _hand_over(path: Path, draft: "Draft") -> dict[str, Any]:
+def _hand_over(store: str, draft: "Draft") -> dict[str, Any]:
     """Into the store where nobody has it open, else beside it; `id`, `state`, `reason`, `key_bits`."""
     from satqkd.errors import ResourceError
-    from satqkd.keys import KeyStore
 
-    with KeyStore.open(path, read_only=True) as reader:
+    with open_store(store, read_only=True) as reader:
         node_id = reader.node_id
     try:
-        opened = KeyStore.open(path)
+        opened = open_store(store)
     except ResourceError:
+        path = file_of(store)
+        if path is None:
+            raise
         return _spool(path, node_id, draft)
     with opened:
         return _queue(opened, draft)
@@ -101,20 +105,21 @@ def messages(
     json: Json = False,
 ) -> None:
     """Messages sent, with their state, and messages that came."""
-    from satqkd.keys import KeyStore, traffic_spool
+    from satqkd.keys import traffic_spool
     from satqkd.keys.traffic import incoming, outgoing
 
-    with KeyStore.open(store, read_only=True) as opened:
+    with open_store(store, read_only=True) as opened:
         if save is not None:
             _save(opened, *save)
             return
         sent, came = outgoing(opened), incoming(opened)
-    spooled = len(traffic_spool.waiting(store))
+    path = file_of(store)
+    spooled = 0 if path is None else len(traffic_spool.waiting(path))
     if json:
         print_json({"outgoing": sent, "incoming": came, "spooled": spooled})
         return
     print_table(
-        f"{store}: sent",
+        f"{shown(store)}: sent",
         ("id", "to", "state", "name", "bytes", "key bits", "queued", "ended", "why"),
         [
             (
@@ -132,7 +137,7 @@ def messages(
         ],
     )
     print_table(
-        f"{store}: received",
+        f"{shown(store)}: received",
         ("id", "from", "name", "bytes", "origin", "received"),
         [(r.id, r.sender, r.name or None, r.size_bytes, r.origin, r.received_utc) for r in came],
     )

@@ -31,7 +31,7 @@ Mark = Literal["published", "inferred", "assumed", "calibrated", "measured"]
 UNITS: Final[dict[str, dict[str, float]]] = {
     "m": {"m": 1.0, "km": 1e3, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "nm": 1e-9, "pm": 1e-12},
     "rad": {"rad": 1.0, "deg": math.pi / 180, "urad": 1e-6, "mrad": 1e-3},
-    "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12},
+    "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12, "days": 86_400.0},
     "hz": {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
     "bit_s": {"bit_s": 1.0, "kbit_s": 1e3, "mbit_s": 1e6},
     "m_s": {"m_s": 1.0, "km_s": 1e3},

@@ -14,15 +14,21 @@ class PairPolicy(Settings, frozen=True, kw_only=True):
     peer: Identifier
     paths: Annotated[int, Meta(ge=1, le=8)] = 1
     """So many nodes at least would have to tell each other what they know to know the key."""
+    low_bits: Annotated[int, Meta(ge=0, le=2**40)] | None = None
+    """Fewer unused bits of pair key are an alarm."""
+    bits_a_day: Annotated[int, Meta(ge=0, le=2**40)] | None = None
+    """Pair key that applications get of this end's part, from midnight to midnight UTC."""
+    max_age_s: Annotated[float, Meta(gt=0, le=1e10)] | None = None
+    """Unused pair key expires after so long."""
 
 
 class RelayQuota(Settings, frozen=True, kw_only=True):
     """How much this node relays on command for two stations, in whichever order they are named."""
 
     stations: tuple[Identifier, Identifier]
-    bits: Annotated[int, Meta(ge=0, le=2**50)] | None = None
+    bits: Annotated[int, Meta(ge=0, le=2**40)] | None = None
     """In all."""
-    bits_a_day: Annotated[int, Meta(ge=0, le=2**50)] | None = None
+    bits_a_day: Annotated[int, Meta(ge=0, le=2**40)] | None = None
     """From midnight to midnight UTC."""
 
     def __post_init__(self) -> None:
@@ -31,7 +37,7 @@ class RelayQuota(Settings, frozen=True, kw_only=True):
 
 
 class KeyNetwork(Settings, frozen=True, kw_only=True):
-    """A file of settings for `keys combine` and `keys relay --command`."""
+    """The policy of a node's key: for `keys combine`, `relay --command`, `status`, `expire`, `export`."""
 
     commanders: tuple[Identifier, ...] = ()
     """Whose commands this node takes."""
@@ -49,6 +55,10 @@ class KeyNetwork(Settings, frozen=True, kw_only=True):
     def paths_with(self, peer: str) -> int:
         """How many nodes would have to collude to know the key with a peer; 1 where nothing is said."""
         return next((each.paths for each in self.pair if each.peer == peer), 1)
+
+    def pair_with(self, peer: str) -> PairPolicy | None:
+        """What is wanted of key with a peer."""
+        return next((each for each in self.pair if each.peer == peer), None)
 
     def quota_of(self, stations: tuple[str, str]) -> RelayQuota | None:
         """Of two stations in either order."""

@@ -18,7 +18,9 @@ from satqkd.keys.model import (
     StatusRow,
     weakest_origin,
 )
-from satqkd.keys.otp import decrypt, encrypt, largest_plaintext_bytes, plaintext_bytes_of
+from satqkd.keys.otp import StreamReport, decrypt, decrypt_stream, encrypt, encrypt_stream
+from satqkd.keys.otp_file import decrypt_file, encrypt_file
+from satqkd.keys.otp_room import largest_plaintext_bytes, plaintext_bytes_of
 from satqkd.keys.provision import AuthenticationPool, provision
 from satqkd.keys.raw_shelf import RawShelf
 from satqkd.keys.relay import (
@@ -46,9 +48,14 @@ __all__ = [
     "Secret",
     "Spent",
     "StatusRow",
+    "StreamReport",
     "accept_relay",
     "decrypt",
+    "decrypt_file",
+    "decrypt_stream",
     "encrypt",
+    "encrypt_file",
+    "encrypt_stream",
     "find_relay",
     "largest_plaintext_bytes",
     "largest_relay_bits",

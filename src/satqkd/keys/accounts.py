@@ -10,7 +10,8 @@ from satqkd.errors import DataFormatError
 from satqkd.keys import audit, ledger, material, raw, traffic_books
 from satqkd.keys.model import BlockRow, CheckReport, KeyRange, StatusRow
 from satqkd.keys.paths import from_text
-from satqkd.keys.schema import BLOCKS, FETCHED, RESERVATIONS, SPENDS
+from satqkd.keys.schema import AUDIT, BLOCKS, FAILED_TAGS, FETCHED, RESERVATIONS, SPENDS
+from satqkd.keys.supply_schema import HELD_KEYS
 
 
 def block_rows(connection: Connection) -> list[BlockRow]:
@@ -82,6 +83,17 @@ def check(connection: Connection) -> CheckReport:
     if kept != used + held + thrown:
         faults.append("raw bits kept differ from used + held + wiped")
     return CheckReport(bits, spent, live, wiped, tuple(faults), kept, used, held, thrown, reserved)
+
+
+def counts_of(connection: Connection) -> tuple[int, int, int]:
+    """Wrong tags, entries of the audit log, keys that wait for applications."""
+    queries = (
+        select(func.coalesce(func.sum(FAILED_TAGS.c.failures), 0)),
+        select(func.count()).select_from(AUDIT),
+        select(func.count()).select_from(HELD_KEYS),
+    )
+    failed, entries, held = (int(connection.execute(query).scalar_one()) for query in queries)
+    return failed, entries, held
 
 
 def _totals(rows: list[BlockRow]) -> tuple[int, int, int, int]:

@@ -71,7 +71,7 @@ def skip(connection: Connection, peer: str, position_bits: int, use: ledger.Use)
     ]
     if ranges:
         blocks = ledger.locate(connection, peer, "auth", ranges)
-        ledger.take(connection, blocks, ranges, use).key.wipe()
+        ledger.use_up(connection, blocks, ranges, use)
     audit.append(connection, "skip", use.utc, peer=peer, position_bits=position_bits)
     return sum(piece.length_bits for piece in ranges)
 

@@ -175,7 +175,7 @@ def _authentic(
     blocks = ledger.locate_for_peer(connection, order.commander, "pair", order.mac_ranges, demo=demo)
     if not onetime_mac.verify(connection, blocks, order.mac_ranges, envelope.body, envelope.tag, use):
         return False
-    ledger.take(connection, blocks, order.mac_ranges, use).key.wipe()
+    ledger.use_up(connection, blocks, order.mac_ranges, use)
     return True
 
 

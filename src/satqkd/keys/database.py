@@ -36,6 +36,8 @@ class Database(ABC):
         """How errors call it: a path, or an address without its password."""
         self.read_only = read_only
         self.uses: UseLog | None = None
+        self.retirements = 0
+        """How often key was given up here, so that who holds some in memory looks again."""
         self.locked_root = b""
         """The root key as it is stored."""
         self._vault: Vault | None = None
@@ -197,6 +199,14 @@ class Database(ABC):
 
     def _count_uses(self, connection: Connection, count: int, writer: str) -> None:
         connection.execute(update(USES).where(USES.c.writer == writer).values(uses=count))
+
+    @abstractmethod
+    def require_sole_writer(self, connection: Connection) -> None:
+        """Nobody else writes the store until this change is over. Raises ResourceError."""
+
+    @abstractmethod
+    def forget_old_rows(self) -> None:
+        """After the root key was changed: what the database keeps of rows that are no more goes."""
 
     @abstractmethod
     def checkpoint(self) -> None:

@@ -9,12 +9,14 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from satqkd.config import KeyNetwork
 from satqkd.errors import KeyExhausted, KeyNotFound, OriginRefused
 from satqkd.keys import id_secrets, ledger, reservations
 from satqkd.keys.key_ids import KeyIds
 from satqkd.keys.ledger import Block, Use
 from satqkd.keys.model import DEMO_ORIGINS, KeyRange, Paths, weakest_origin
 from satqkd.keys.paths import from_text, known_to, withstands
+from satqkd.keys.policy import require_quota
 from satqkd.keys.reservations import Reserved
 from satqkd.keys.schema import BLOCKS
 from satqkd.keys.secret import Secret
@@ -61,6 +63,11 @@ class Pool:
         self.stretches: list[Stretch] = []
         self.idle = 0
 
+    def needs_settling(self) -> bool:
+        """Whether key was handed out since the last time, or none for so long that it is given back."""
+        self.idle += 1
+        return self.idle > IDLE_SETTLES or any(each.handed_bytes for each in self.stretches)
+
     def holds(self, count: int, size_bytes: int) -> bool:
         """Whether so many keys are in memory."""
         return sum(each.left_bytes // size_bytes for each in self.stretches) >= count
@@ -69,9 +76,12 @@ class Pool:
 class Drawing:
     """All pools of a store."""
 
-    def __init__(self, store: KeyStore, *, demo: bool, reserved_bits: int) -> None:
+    def __init__(self, store: KeyStore, *, demo: bool, reserved_bits: int, network: KeyNetwork) -> None:
+        self._network = network
         self._store, self._demo, self._reserved_bits = store, demo, reserved_bits
         self._pools: dict[PoolName, Pool] = {}
+        self._round: list[PoolName] = []
+        """Pools that are still to be settled this time."""
 
     def ready(self, request: KeyRequest) -> bool:
         """Whether keys can be handed out of memory."""
@@ -102,27 +112,42 @@ class Drawing:
                 origins.append(stretch.reserved.block.origin)
         return KeyBatch(tuple(ids), Secret(keys), request.size_bits, weakest_origin(origins), tuple(paths))
 
-    def settle(self, now_utc: str) -> None:
-        """Write down what was handed out; give back what lies idle."""
-        idle = {name for name, pool in self._pools.items() if pool.idle >= IDLE_SETTLES}
-        moved = {
-            name: pool
-            for name, pool in self._pools.items()
-            if name in idle or any(each.handed_bytes for each in pool.stretches)
-        }
+    def settle(self, now_utc: str) -> bool:
+        """Write down what was handed out of one pool, or give back what lies idle; whether more pools wait.
+
+        So that nobody waits long for the database; call it until the round is over.
+        """
+        if not self._round:
+            self._round = [name for name, pool in self._pools.items() if pool.needs_settling()]
+        if self._round:
+            name = self._round.pop()
+            pool = self._pools[name]
+            self._settle({name: pool}, now_utc, keep=() if pool.idle > IDLE_SETTLES else (name,))
+        return bool(self._round)
+
+    def forget_retired(self) -> None:
+        """Key that was given up by whomever leaves the memory."""
+        held = [each for pool in self._pools.values() for each in pool.stretches]
+        if not held:
+            return
+        with self._store.snapshot() as connection:
+            there = reservations.standing(connection, (each.reserved.pk for each in held))
         for pool in self._pools.values():
-            pool.idle += 1
-        self._settle(moved, now_utc, keep=moved.keys() - idle)
+            for each in pool.stretches:
+                if each.reserved.pk not in there:
+                    each.reserved.key.wipe()
+            pool.stretches = [each for each in pool.stretches if each.reserved.pk in there]
 
     def close(self, now_utc: str) -> None:
         """Write down what was handed out and give the rest back."""
+        self._round = []
         self._settle(dict(self._pools), now_utc, keep=())
 
     def _settle(self, pools: dict[PoolName, Pool], now_utc: str, *, keep: Iterable[PoolName]) -> None:
         if not pools:
             return
         kept = frozenset(keep)
-        with self._store.transaction() as connection:
+        with self._store.part() as connection:
             rests = {
                 name: _settled(connection, pool, now_utc, keep=name in kept) for name, pool in pools.items()
             }
@@ -140,7 +165,7 @@ class Drawing:
         short_bits = (
             8 * size_bytes * (request.count - sum(each.left_bytes // size_bytes for each in pool.stretches))
         )
-        with self._store.transaction() as connection:
+        with self._store.part() as connection:
             blocks = self._suiting(connection, request)
             new = self._reserve(connection, blocks, short_bits, request, now_utc)
         pool.stretches = [each for each in pool.stretches if each.left_bytes or each.handed_bytes] + new
@@ -171,6 +196,8 @@ class Drawing:
     ) -> list[Stretch]:
         free_bits = sum(p.length_bits for block in blocks for p in ledger.own_free(connection, block))
         wanted = max(short_bits, min(self._reserved_bits, free_bits // SHARE))
+        left = require_quota(connection, self._network, request.peer, short_bits, utc)
+        wanted = wanted if left is None else min(wanted, left)
         new: list[Stretch] = []
         got = 0
         for block in blocks:

@@ -10,7 +10,7 @@ from itertools import groupby
 import msgspec
 from sqlalchemy import Connection, and_, select
 
-from satqkd.errors import KeyAlreadyUsed, KeyNotFound
+from satqkd.errors import KeyAlreadyUsed, KeyNotFound, KeyStoreError
 from satqkd.keys import held, id_secrets, ledger, reservations
 from satqkd.keys.held import HeldRow, Holding
 from satqkd.keys.key_ids import KeyIds, Place, bits_of, block_of, block_tag
@@ -61,6 +61,9 @@ class Fetching:
                 keys = self._give(connection, found, reference, now_utc)
         except (KeyNotFound, KeyAlreadyUsed, NotEntitled):
             return self._fetch_any(peer, master, slave, key_ids, now_utc)
+        except KeyStoreError:  # a block was given up by another process, perhaps
+            self.forget_retired()
+            return self._fetch_any(peer, master, slave, key_ids, now_utc)
         for each in found:
             if each.block is not None and each.piece is not None:
                 self._windows.forget(each.block, each.piece)
@@ -69,9 +72,21 @@ class Fetching:
     def settle(self) -> None:
         """Write down what was fetched since the last time, and overwrite it on the disk."""
         if self._unsettled:
-            with self._store.transaction() as connection:
+            with self._store.part() as connection:
                 reservations.settle_fetched(connection)
             self._unsettled = False
+        held = self._windows.blocks
+        if held:
+            with self._store.snapshot() as connection:
+                here = and_(BLOCKS.c.pk.in_(held), BLOCKS.c.state == "discarded")
+                gone = set(connection.execute(select(BLOCKS.c.pk).where(here)).scalars())
+            if gone:
+                self.forget_retired()
+
+    def forget_retired(self) -> None:
+        """What is known of blocks is read again; their bytes leave the memory."""
+        self._blocks.clear()
+        self._windows.clear()
 
     def close(self) -> None:
         """Settle, and forget what is in memory."""

@@ -44,7 +44,7 @@ def hold(
             "key_id": key_id,
             "slave": slave,
             "bits": 8 * len(key),
-            "sealed": cells.seal(connection, _place(key_id, slave), key),
+            "sealed": cells.seal(connection, place(key_id, slave), key),
             "since_utc": utc,
             **msgspec.structs.asdict(about),
             "paths": to_text(about.paths),
@@ -72,13 +72,14 @@ def entitled(rows: Sequence[HeldRow], *, peer: str, master: str, slave: str) -> 
 
 def give(connection: Connection, row: HeldRow, utc: str) -> bytes:
     """The bytes of a held key, which is then held for this application no more. Raises KeyNotFound."""
-    key = cells.unseal(connection, _place(row.key_id, row.slave), row.sealed)
-    place = and_(HELD_KEYS.c.key_id == row.key_id, HELD_KEYS.c.slave == row.slave)
-    if connection.execute(delete(HELD_KEYS).where(place)).rowcount != 1:
+    key = cells.unseal(connection, place(row.key_id, row.slave), row.sealed)
+    mine = and_(HELD_KEYS.c.key_id == row.key_id, HELD_KEYS.c.slave == row.slave)
+    if connection.execute(delete(HELD_KEYS).where(mine)).rowcount != 1:
         raise KeyNotFound(f"key {row.key_id} was fetched before")
     audit.append(connection, "fetched", utc, key_id=row.key_id, slave=row.slave, bits=row.bits)
     return key
 
 
-def _place(key_id: str, slave: str) -> str:
+def place(key_id: str, slave: str) -> str:
+    """Of a held key."""
     return f"held key {key_id} for {slave}"

@@ -26,9 +26,11 @@ def half(block: Block, *, own: bool) -> tuple[int, int]:
 
 def find(connection: Connection, block: Block, *, own: bool) -> Secret | None:
     """The secret of a half, if it was taken."""
-    place = (ID_SECRETS.c.block_pk == block.pk) & (ID_SECRETS.c.own == int(own))
-    sealed = connection.execute(select(ID_SECRETS.c.sealed).where(place)).scalar()
-    return None if sealed is None else Secret(cells.unseal(connection, _place(block, own), sealed))
+    mine = (ID_SECRETS.c.block_pk == block.pk) & (ID_SECRETS.c.own == int(own))
+    sealed = connection.execute(select(ID_SECRETS.c.sealed).where(mine)).scalar()
+    if sealed is None:
+        return None
+    return Secret(cells.unseal(connection, place(block.block_id, own=own), sealed))
 
 
 def take(connection: Connection, block: Block, *, own: bool, utc: str) -> Secret | None:
@@ -42,11 +44,12 @@ def take(connection: Connection, block: Block, *, own: bool, utc: str) -> Secret
         return None
     spent = ledger.take(connection, [block], [piece], Use(PURPOSE, "own" if own else "peer", utc))
     with spent.key as key:
-        sealed = cells.seal(connection, _place(block, own), key.expose())
+        sealed = cells.seal(connection, place(block.block_id, own=own), key.expose())
         secret = key.part(0, len(key))
     connection.execute(insert(ID_SECRETS).values(block_pk=block.pk, own=int(own), sealed=sealed))
     return secret
 
 
-def _place(block: Block, own: bool) -> str:
-    return f"id secret of block {block.block_id}, {'own' if own else 'peer'}"
+def place(block_id: str, *, own: bool) -> str:
+    """Of the secret of a half."""
+    return f"id secret of block {block_id}, {'own' if own else 'peer'}"

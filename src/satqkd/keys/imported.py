@@ -222,7 +222,7 @@ def _compare(connection: Connection, row: ImportRow, step: Tagged, got: str, utc
     with _covered(connection, offer, got, bytes(getattr(row, _COVERED_BY[got]))) as data:
         if not onetime_mac.verify(connection, blocks, place, data.expose(), step.tag, use):
             return False
-    ledger.take(connection, blocks, place, use).key.wipe()
+    ledger.use_up(connection, blocks, place, use)
     return True
 
 

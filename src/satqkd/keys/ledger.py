@@ -15,10 +15,10 @@ from sqlalchemy.sql.expression import TableClause
 
 from satqkd.errors import ConfigError, KeyAlreadyUsed, KeyExhausted, KeyNotFound, KeyStoreError, OriginRefused
 from satqkd.keys import audit, material
-from satqkd.keys.database import database_of
+from satqkd.keys.database import database_of, meta_of
 from satqkd.keys.model import DEMO_ORIGINS, MAXIMUM_RANGES, KeyRange, Paths, Spent, weakest_origin
 from satqkd.keys.paths import to_text
-from satqkd.keys.schema import BLOCKS, FETCHED, RESERVATIONS, SPENDS
+from satqkd.keys.schema import BLOCKS, FETCHED, RESERVATIONS, SPENDS, lost_name
 
 Block = Row[Any]
 
@@ -68,6 +68,10 @@ def store_block(connection: Connection, new: NewBlock, key: bytes | bytearray | 
     """Insert a block and its bytes; returns its row number. Raises KeyAlreadyUsed when the id exists."""
     if connection.execute(select(BLOCKS.c.pk).where(BLOCKS.c.block_id == new.block_id)).first():
         raise KeyAlreadyUsed(f"block {new.block_id!r} is stored already; a block id names one block for ever")
+    if meta_of(connection, lost_name(new.block_id)) is not None:
+        raise KeyAlreadyUsed(
+            f"block {new.block_id!r} was used before this store was put back from a copy; its key is gone"
+        )
     columns = msgspec.structs.asdict(new) | {"paths": to_text(new.paths)}
     connection.execute(insert(BLOCKS).values(**columns, bits=8 * len(key)))
     block = find_block(connection, new.block_id)
@@ -231,6 +235,13 @@ def require_unused(connection: Connection, blocks: Sequence[Block], ranges: Sequ
 
 def take(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange], use: Use) -> Spent:
     """Mark ranges as used, copy their bytes out, overwrite them. Raises KeyAlreadyUsed."""
+    key = material.read(connection, blocks, ranges)
+    use_up(connection, blocks, ranges, use)
+    return Spent(key, tuple(ranges), weakest_origin(block.origin for block in blocks))
+
+
+def use_up(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange], use: Use) -> None:
+    """Mark ranges as used and overwrite them, unread. Raises KeyAlreadyUsed."""
     for block, piece in zip(blocks, ranges, strict=True):
         connection.execute(
             insert(SPENDS).values(
@@ -243,11 +254,11 @@ def take(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRa
             )
         )
     database_of(connection).note_use(ranges)
-    key = material.take(connection, blocks, ranges)
+    for block, piece in zip(blocks, ranges, strict=True):
+        material.wipe(connection, block, piece)
     audit.append(
         connection, "spend", use.utc, purpose=use.purpose, reference=use.reference, ranges=list(ranges)
     )
-    return Spent(key, tuple(ranges), weakest_origin(block.origin for block in blocks))
 
 
 def spend(connection: Connection, peer: str, kind: str, bits: int, use: Use, *, demo: bool) -> Spent:

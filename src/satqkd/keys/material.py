@@ -15,9 +15,10 @@ from satqkd.keys.database import vault_of
 from satqkd.keys.model import KeyRange
 from satqkd.keys.schema import BLOCK_KEYS, SEGMENTS, SPENDS
 from satqkd.keys.secret import Secret
-from satqkd.keys.vault import Cipher
+from satqkd.keys.vault import Cipher, Vault
 
 SEGMENT_BYTES: Final = 4096
+_SEGMENT_BITS: Final = 8 * SEGMENT_BYTES
 ERASED: Final = b""
 """In place of a sealed segment or a wrapped key."""
 
@@ -54,16 +55,18 @@ def read(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRa
     return Secret(buffer)
 
 
-def take(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange]) -> Secret:
-    """The bytes of some ranges, and zeros in their place."""
-    key = read(connection, blocks, ranges)
-    for block, piece in zip(blocks, ranges, strict=True):
-        wipe(connection, block, piece)
-    return key
-
-
 def wipe(connection: Connection, block: Block, piece: KeyRange) -> None:
-    """Overwrite a range with zeros."""
+    """Overwrite a range with zeros: whole segments are emptied unread, the ends sealed anew."""
+    first, last = _whole_segments(block, piece)
+    if first < last:
+        whole = and_(SEGMENTS.c.block_pk == block.pk, SEGMENTS.c.segment.between(first, last - 1))
+        connection.execute(update(SEGMENTS).where(whole).values(sealed=ERASED))
+    for end in _ends(piece, first, last):
+        _wipe_part(connection, block, end)
+    _forget_key(connection, block)
+
+
+def _wipe_part(connection: Connection, block: Block, piece: KeyRange) -> None:
     cipher = _cipher(connection, block)
     if cipher is None:
         return
@@ -73,7 +76,22 @@ def wipe(connection: Connection, block: Block, piece: KeyRange) -> None:
             data[start:end] = bytes(end - start)
             sealed = cipher.seal(_segment_place(block, number), data) if any(data) else ERASED
         _replace(connection, block, number, sealed)
-    _forget_key(connection, block)
+
+
+def _whole_segments(block: Block, piece: KeyRange) -> tuple[int, int]:
+    """The segments that lie in a range with all their bytes, as (from, until)."""
+    first = -(-piece.offset_bits // _SEGMENT_BITS)
+    at_end = piece.end_bits == block.bits
+    return first, -(-piece.end_bits // _SEGMENT_BITS) if at_end else piece.end_bits // _SEGMENT_BITS
+
+
+def _ends(piece: KeyRange, first: int, last: int) -> list[KeyRange]:
+    """What of a range lies in segments that it does not fill."""
+    if first >= last:
+        return [piece]
+    before, after = first * _SEGMENT_BITS, last * _SEGMENT_BITS
+    parts = ((piece.offset_bits, before), (after, piece.end_bits))
+    return [KeyRange(piece.block_id, start, end - start) for start, end in parts if start < end]
 
 
 def wipe_all(connection: Connection, block: Block) -> None:
@@ -81,6 +99,23 @@ def wipe_all(connection: Connection, block: Block) -> None:
     mine = update(SEGMENTS).where(SEGMENTS.c.block_pk == block.pk)
     connection.execute(mine.values(sealed=ERASED))
     connection.execute(update(BLOCK_KEYS).where(BLOCK_KEYS.c.block_pk == block.pk).values(wrapped=ERASED))
+
+
+def reseal(connection: Connection, block: Block, old: Vault, new: Vault) -> None:
+    """Seal what is left of a block under a fresh key, which another vault wraps."""
+    mine = select(BLOCK_KEYS.c.wrapped).where(BLOCK_KEYS.c.block_pk == block.pk)
+    wrapped = connection.execute(mine).scalar()
+    if not wrapped:
+        return
+    fresh = new.new_key(_place(block))
+    cipher, before = new.cipher(_place(block), fresh), old.cipher(_place(block), bytes(wrapped))
+    rows = select(SEGMENTS).where(SEGMENTS.c.block_pk == block.pk)
+    for row in connection.execute(rows).all():
+        if row.sealed:
+            with Secret(_opened(before, block, row, _length(block, row.segment))) as data:
+                sealed = cipher.seal(_segment_place(block, row.segment), data.expose())
+            _replace(connection, block, row.segment, sealed)
+    connection.execute(update(BLOCK_KEYS).where(BLOCK_KEYS.c.block_pk == block.pk).values(wrapped=fresh))
 
 
 def stored_bytes(connection: Connection, block: Block) -> int:

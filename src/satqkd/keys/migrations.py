@@ -32,15 +32,15 @@ SEALED_VERSION: Final = 5
 """From here on nothing secret lies in clear."""
 
 
-def migrate(database: Database) -> None:
-    """Bring the schema to this version; the database is unlocked."""
+def migrate(database: Database, until: int = len(MIGRATIONS)) -> None:
+    """Bring the schema to this version, or an older one; the database is unlocked."""
     with database.transaction() as connection:
         kind = "" if connection.dialect.name == "postgresql" else " STRICT"
         connection.exec_driver_sql(
             f"CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, title TEXT NOT NULL){kind}"
         )
         done = version_of(connection)
-    for version, (title, step) in enumerate(MIGRATIONS, start=1):
+    for version, (title, step) in enumerate(MIGRATIONS[:until], start=1):
         if version > done:
             with database.transaction() as connection:
                 step(connection)

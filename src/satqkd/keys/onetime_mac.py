@@ -79,4 +79,4 @@ def _count_failure(
         )
     if failures >= ATTEMPTS:
         refused = ledger.Use("refused tag", use.reference, use.utc)
-        ledger.take(connection, blocks, ranges, refused).key.wipe()
+        ledger.use_up(connection, blocks, ranges, refused)

@@ -1,12 +1,13 @@
 """How a store is made and opened: file or server, lock, schema, use log, what a crash left.
 
-A store is named by a path (SQLite) or by `postgresql://...`. What unlocks it is given, or found: a command or
-a passphrase file named in the environment, else a key file beside the store. The use log lies beside the
-store unless another place is given or named in the environment.
+A store is named by a path (SQLite) or by `postgresql://...`. What unlocks it is given, or found: a command, a
+passphrase file or a key file named in the environment, else a key file beside the store. The use log lies
+beside the store unless another place is given or named in the environment.
 """
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +22,11 @@ from satqkd.keys.schema import META, NODE_ID, ROOT, STORE_ID, USES
 from satqkd.keys.secret import Secret
 from satqkd.keys.sqlite import SqliteDatabase, remove_files
 from satqkd.keys.unlock import Command, KeyFile, Lock, Passphrase, lock_root, unlock_root
-from satqkd.keys.use_log import UseLog
+from satqkd.keys.use_log import UseLog, count_of, log_of
 from satqkd.keys.vault import KEY_BYTES, Vault
 
+KEY_FILE_VARIABLE: Final = "SATQKD_KEY_FILE"
+"""A key file."""
 COMMAND_VARIABLE: Final = "SATQKD_UNLOCK_COMMAND"
 """Words of a command, separated by blanks, that wraps and unwraps the root key."""
 PASSPHRASE_VARIABLE: Final = "SATQKD_PASSPHRASE_FILE"
@@ -63,6 +66,11 @@ def create_database(place: Place, node_id: str) -> Database:
         for file in made_here:
             file.unlink(missing_ok=True)
         raise
+
+
+def new_database(place: Place) -> Database:
+    """An empty database where there is no store, without tables. Raises ResourceError."""
+    return _postgres(place, new=True) if place.is_postgres else SqliteDatabase.create(Path(place.address))
 
 
 def _filled(database: Database, place: Place, node_id: str) -> Database:
@@ -155,10 +163,12 @@ def lock_of(place: Place, environment: Mapping[str, str] = os.environ) -> Lock:
         return Command(words.split())
     if name := environment.get(PASSPHRASE_VARIABLE):
         return Passphrase(lambda: first_line(Path(name)))
+    if key_file := environment.get(KEY_FILE_VARIABLE):
+        return KeyFile(key_file)
     if place.is_postgres:
         raise ConfigError(
             f"a store of PostgreSQL has no file to keep a key beside: name a key file, or set "
-            f"{COMMAND_VARIABLE} or {PASSPHRASE_VARIABLE}"
+            f"{COMMAND_VARIABLE}, {PASSPHRASE_VARIABLE} or {KEY_FILE_VARIABLE}"
         )
     return KeyFile(f"{place.address}.key")
 
@@ -174,7 +184,7 @@ def first_line(path: Path) -> str:
 def uses_path(place: Place, store_id: str, environment: Mapping[str, str] = os.environ) -> Path:
     """Where the use log lies."""
     if place.uses is not None:
-        return place.uses
+        return place.uses / f"{store_id}-{place.writer}.uses" if place.uses.is_dir() else place.uses
     if folder := environment.get(USES_VARIABLE):
         return Path(folder) / f"{store_id}-{place.writer}.uses"
     if place.is_postgres:
@@ -188,6 +198,7 @@ def _attach_uses(database: Database, place: Place) -> None:
     """Open this writer's use log and compare it with the database. Raises StoreRestored."""
     counted, store_id = _counted(database, place.writer)
     path = uses_path(place, store_id)
+    _require_none_ahead(database, path, store_id)
     if counted == 0 and not path.exists():
         database.uses = UseLog.create(path, store_id=store_id, writer=place.writer)
         return
@@ -206,6 +217,26 @@ def _attach_uses(database: Database, place: Place) -> None:
             f"{database.name}: {which} put back from a copy: the store counts {counted} uses of key, its use "
             f"log {path} {log.count}; so that none is given out again, run `satqkd keys recover`"
         )
+
+
+def _require_none_ahead(database: Database, path: Path, store_id: str) -> None:
+    """No other writer's log beside this one's knows of uses that the store has forgotten."""
+    told = {log[1]: count_of(beside) for beside, log in _logs_beside(path, store_id)}
+    with database.snapshot() as connection:
+        counts = {row.writer: row.uses for row in connection.execute(select(USES))}
+    for writer, count in told.items():
+        if count - 1 > counts.get(writer, 0):
+            raise StoreRestored(
+                f"{database.name}: the store was put back from a copy: it counts {counts.get(writer, 0)} "
+                f"uses of key by {writer!r}, whose use log {count}; so that none is given out again, stop "
+                f"all writers and run `satqkd keys recover`"
+            )
+
+
+def _logs_beside(path: Path, store_id: str) -> list[tuple[Path, tuple[str, str]]]:
+    """Use logs of a store's other writers in the folder of one of them, each with its store and writer."""
+    found = [(beside, log_of(beside)) for beside in sorted(path.parent.glob("*.uses")) if beside != path]
+    return [(beside, log) for beside, log in found if log is not None and log[0] == store_id]
 
 
 def _counted(database: Database, writer: str) -> tuple[int, str]:
@@ -234,17 +265,53 @@ def recover_store(place: Place, *, discard: bool) -> recovery.RecoveryReport:
     try:
         counted, store_id = _counted(database, place.writer)
         path = uses_path(place, store_id)
-        log = UseLog.open(path) if path.exists() else None
-        knows_all = log is not None and log.count >= counted
-        if knows_all == discard:
-            raise KeyStoreError(
-                f"{database.name}: the use log {path} {'knows' if knows_all else 'does not know'} all uses "
-                f"of key; run `satqkd keys recover` {'without' if knows_all else 'with'} --discard"
-            )
-        if not knows_all:
-            path.unlink(missing_ok=True)
-            log = UseLog.create(path, store_id=store_id, writer=place.writer, count=counted)
-        database.uses = log
-        return recovery.recover(database, keep_unused=knows_all)
+        return settle_with_logs(database, place, path, counted, store_id, discard=discard)
     finally:
         database.close()
+
+
+def settle_with_logs(
+    database: Database, place: Place, path: Path, counted: int, store_id: str, *, discard: bool
+) -> recovery.RecoveryReport:
+    """Recover by this writer's use log at a path, which is attached, and those of all other writers."""
+    with database.transaction() as connection:
+        database.require_sole_writer(connection)
+    database.uses = log = UseLog.open(path) if path.exists() else None
+    if log is not None and (log.store_id, log.writer) != (store_id, place.writer):
+        raise ConfigError(f"{path}: this is the use log of another store or writer; name the right one")
+    with ExitStack() as stack:
+        others, all_there = _logs_of_others(database, place, path, stack)
+        knows_all = all_there and log is not None and log.count >= counted
+        if knows_all and discard:
+            raise KeyStoreError(
+                f"{database.name}: the use log {path} knows all uses of key; do it without --discard"
+            )
+        if not (knows_all or discard):
+            raise KeyStoreError(
+                f"{database.name}: expected the use logs of all writers at {path}, none older than the "
+                f"store; put them there, or wipe all unused key with --discard"
+            )
+        if log is None or log.count < counted:
+            if log is not None:
+                log.close()
+            path.unlink(missing_ok=True)
+            database.uses = UseLog.create(path, store_id=store_id, writer=place.writer, count=counted)
+        return recovery.recover(database, others, keep_unused=knows_all)
+
+
+def _logs_of_others(
+    database: Database, place: Place, path: Path, stack: ExitStack
+) -> tuple[list[UseLog], bool]:
+    """Use logs of other writers of a store, and whether there is one, not too old, of each that used key."""
+    with database.snapshot() as connection:
+        store_id = meta_of(connection, STORE_ID) or ""
+        counts = {row.writer: row.uses for row in connection.execute(select(USES))}
+    counts.pop(place.writer, None)
+    logs = {}
+    for beside, _ in _logs_beside(path, store_id):
+        found = UseLog.open(beside)
+        stack.callback(found.close)
+        logs[found.writer] = found
+    return list(logs.values()), all(
+        not count or (writer in logs and logs[writer].count >= count) for writer, count in counts.items()
+    )

@@ -1,41 +1,61 @@
-"""One-time pad with a one-time tag: a file that only the peer's store can open, once.
+"""Encryption with the key that two stations share: what only the peer's store can open, once.
 
-    "SQOTP1" | u32 header length | header (MessagePack) | ciphertext | 16-byte tag
+    encrypt_stream(store, "stellenbosch", source, sink, randbytes=secrets.token_bytes)
+    decrypt_stream(store, source, sink)
 
-All integers outside the header are little-endian; the header is the array [sender, receiver, ranges,
-plaintext bytes], a range [block id, offset bits, length bits]. The ranges are pair key that the sender
-allocated: their first 256 bits are the key of the tag, the rest the pad. The tag covers all before it.
-Key is marked as used before a byte of ciphertext exists, and nothing is decrypted before the tag fits.
+One-time pad with a one-time tag a chunk (`otp_format`), or for files longer than the key AES-256-GCM under
+256 bits of it (`hybrid`). Key is marked as used before a byte of ciphertext exists; nothing of a chunk is
+told before its tag fits; its key is used when the sink has taken the plain text. Files that go on after a
+kill are `otp_file`. The clock is the caller's.
 """
 
-from typing import Annotated, Final, TypeVar
+import io
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import msgspec
-from msgspec import Meta
 
-from satqkd.errors import AuthenticationError, ConfigError, DataFormatError, KeyNotFound
-from satqkd.keys import ledger, onetime_mac
+from satqkd.errors import ConfigError
+from satqkd.keys import hybrid, otp_chunks
 from satqkd.keys.ledger import Use
-from satqkd.keys.model import MAC_KEY_BITS, MAXIMUM_RANGES, KeyRange, Spent, check_name, cut
-from satqkd.keys.secret import Secret
+from satqkd.keys.model import KeyRange
+from satqkd.keys.otp_format import (
+    CHUNK_BYTES,
+    STREAM_ID_BYTES,
+    FileHeader,
+    FileKind,
+    Prefix,
+    Source,
+    chunks,
+    make_prefix,
+    read_prefix,
+    read_records,
+)
+from satqkd.keys.otp_room import check_peer, require_room
 from satqkd.keys.store import KeyStore
 
-MAGIC: Final = b"SQOTP1"
-MAXIMUM_HEADER_BYTES: Final = 1 << 20
-"""What a file may make the reader parse."""
-_Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+RandBytes = Callable[[int], bytes]
 
 
-class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a file says of itself, in clear."""
+class Sink(Protocol):
+    """Where bytes go: an open buffered file or pipe that takes all it is given."""
 
-    sender: _Name
-    receiver: _Name
-    ranges: Annotated[tuple[KeyRange, ...], Meta(max_length=MAXIMUM_RANGES)]
-    plaintext_bytes: Annotated[int, Meta(ge=0)]
+    def write(self, data: bytes, /) -> object:
+        """Take the bytes."""
+
+    def flush(self) -> object:
+        """Hand on what was taken."""
 
 
-HeaderT = TypeVar("HeaderT", bound=Header)
+class StreamReport(msgspec.Struct, frozen=True):
+    """What went through."""
+
+    kind: FileKind
+    sender: str
+    receiver: str
+    bytes_in: int
+    bytes_out: int
 
 
 def encrypt(
@@ -46,133 +66,193 @@ def encrypt(
     reference: str = "",
     now_utc: str | None = None,
     demo: bool = False,
+    randbytes: RandBytes = secrets.token_bytes,
 ) -> bytes:
-    """The file that carries `plaintext` to `peer`. Takes 8 bits a byte and 256 more of this end's pair key.
+    """The file that carries `plaintext` to `peer`. Takes 8 bits of pair key a byte and 256 more a MiB.
 
     Raises KeyExhausted, KeyNotFound, OriginRefused; no key is used then.
     """
-    check_name(peer, "peer")
-    spent = store.spend(
+    require_room(store, peer, len(plaintext), demo=demo)
+    sink = io.BytesIO()
+    encrypt_stream(
+        store,
         peer,
-        "pair",
-        8 * len(plaintext) + MAC_KEY_BITS,
-        purpose="encrypt",
+        io.BytesIO(plaintext),
+        sink,
+        randbytes=randbytes,
         reference=reference,
-        demo=demo,
         now_utc=now_utc,
+        demo=demo,
     )
-    header = Header(store.node_id, peer, spent.ranges, len(plaintext))
-    return _seal(header, plaintext, spent)
-
-
-def _seal(header: Header, plaintext: bytes, spent: Spent) -> bytes:
-    mac_bytes = MAC_KEY_BITS // 8
-    with spent.key as key, key.part(0, mac_bytes) as mac_key, key.part(mac_bytes, len(key)) as pad:
-        return assemble(MAGIC, header, plaintext, mac_key, pad)
-
-
-def assemble(magic: bytes, header: Header, plaintext: bytes, mac_key: Secret, pad: Secret) -> bytes:
-    """The bytes of a sealed file: magic, header, ciphertext, tag. The pad is as long as the plain text."""
-    encoded = msgspec.msgpack.encode(header)
-    body = magic + len(encoded).to_bytes(4, "little") + encoded + bytes(pad.xor(plaintext))
-    return body + onetime_mac.tag(mac_key, body)
+    return sink.getvalue()
 
 
 def decrypt(store: KeyStore, data: bytes, *, now_utc: str | None = None, demo: bool = False) -> bytes:
-    """The plaintext of a file from a peer; its key is used and wiped before this returns.
+    """The plaintext of a file from a peer, all or nothing; its key is used and wiped before this returns.
 
     A wrong tag raises AuthenticationError and takes no pad: else a forged file could burn any key of the
     store, or kill the true file that comes after it. The tag's key allows `onetime_mac.ATTEMPTS` of them
     and counts as spent with the last. Raises DataFormatError (no such file, cut short), KeyNotFound (not
     for this node, unknown key), KeyAlreadyUsed (decrypted before), OriginRefused.
     """
-    header = read_header(data)
-    if header.receiver != store.node_id:
-        raise KeyNotFound(
-            f"this file is from {header.sender!r} for {header.receiver!r}; this store is of {store.node_id!r}"
-        )
-    spent = _authenticated_key(store, header, data, now_utc=now_utc, demo=demo)
-    ciphertext = data[-onetime_mac.TAG_BYTES - header.plaintext_bytes : -onetime_mac.TAG_BYTES]
-    mac_bytes = MAC_KEY_BITS // 8
-    with spent.key as key, key.part(mac_bytes, len(key)) as pad:
-        return bytes(pad.xor(ciphertext))
+    prefix, places = look_through(io.BytesIO(data))
+    otp_chunks.require_receiver(store, prefix.header)
+    use = decryption_use(prefix, now_utc)
+    source = io.BytesIO(data)
+    read_prefix(source)
+    if prefix.header.kind == "hybrid":
+        section = hybrid.read_section(source)
+        with hybrid.open_key(store, prefix, section, use, demo=demo) as file_key:
+            parts = list(hybrid.decrypted(source, prefix, section, file_key))
+    else:
+        parts = [
+            otp_chunks.open_record(store, prefix, record, use, demo=demo)
+            for record in read_records(source, prefix)
+        ]
+    otp_chunks.settle(store, prefix, *places, use=use, demo=demo)
+    return b"".join(parts)
 
 
-def _authenticated_key(
-    store: KeyStore, header: Header, data: bytes, *, now_utc: str | None, demo: bool
-) -> Spent:
-    use = Use("decrypt", "", now_utc)
-    body, tag = data[: -onetime_mac.TAG_BYTES], data[-onetime_mac.TAG_BYTES :]
-    mac_ranges, _ = cut(header.ranges, MAC_KEY_BITS)
-    with store.transaction() as connection:
-        blocks = ledger.locate_for_peer(connection, header.sender, "pair", header.ranges, demo=demo)
-        tag_blocks = blocks[: len(mac_ranges)]
-        good = onetime_mac.verify(connection, tag_blocks, mac_ranges, body, tag, use)
-        spent = ledger.take(connection, blocks, header.ranges, use) if good else None
-    if spent is None:
-        raise AuthenticationError(
-            f"the tag does not fit this file from {header.sender!r}: it was changed on its way or is not "
-            f"from there; nothing was decrypted; get the file again"
-        )
-    return spent
+def encrypt_stream(
+    store: KeyStore,
+    peer: str,
+    source: Source,
+    sink: Sink,
+    *,
+    randbytes: RandBytes,
+    as_hybrid: bool = False,
+    chunk_bytes: int = CHUNK_BYTES,
+    reference: str = "",
+    now_utc: str | None = None,
+    demo: bool = False,
+) -> StreamReport:
+    """Encrypt what the source gives, chunk by chunk, in memory of a few chunks.
 
-
-def read_header(data: bytes) -> Header:
-    """What a file says of itself, not yet authenticated. Raises DataFormatError when it is not whole."""
-    return read_sealed(data, MAGIC, Header, MAC_KEY_BITS, "encrypted file")
-
-
-def read_sealed(data: bytes, magic: bytes, kind: type[HeaderT], beside_bits: int, what: str) -> HeaderT:
-    """The header of sealed bytes of a kind, its lengths checked, not yet authenticated.
-
-    beside_bits: key named beyond the pad. what: how errors call it. Raises DataFormatError.
+    as_hybrid: AES under 256 bits of key, not one-time pad. chunk_bytes: plain text of a chunk, at most 1 MiB;
+    of one-time pad alone. Raises KeyExhausted, KeyNotFound, OriginRefused; what was written before is then of
+    no use, and its key is gone: see `require_room` where the size is known.
     """
-    if data[: len(magic)] != magic:
-        raise DataFormatError(f"{what}, offset 0: expected {magic!r}, got {bytes(data[: len(magic)])!r}")
-    prefix_bytes = len(magic) + 4
-    length = int.from_bytes(data[len(magic) : prefix_bytes], "little")
-    if length > MAXIMUM_HEADER_BYTES or len(data) < prefix_bytes + length + onetime_mac.TAG_BYTES:
-        raise DataFormatError(
-            f"{what}, offset {prefix_bytes}: expected a header of {length} bytes and a tag, got "
-            f"{len(data)} bytes in all: the file is cut short or damaged"
-        )
-    try:
-        header = msgspec.msgpack.decode(data[prefix_bytes : prefix_bytes + length], type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataFormatError(f"{what}, offset {prefix_bytes}: no valid header: {error}") from None
-    _check_lengths(header, len(data) - prefix_bytes - length - onetime_mac.TAG_BYTES, beside_bits, what)
-    return header
+    prefix = new_prefix(store, peer, randbytes, as_hybrid=as_hybrid, chunk_bytes=chunk_bytes)
+    use = Use("encrypt", reference, now_utc)
+    counted, written = Counted(source), 0
+    for data in sealed(store, prefix, counted, use, demo=demo):
+        sink.write(data)
+        written += len(data)
+    sink.flush()
+    return StreamReport(prefix.header.kind, store.node_id, peer, counted.bytes_read, written)
 
 
-def _check_lengths(header: Header, ciphertext_bytes: int, beside_bits: int, what: str) -> None:
-    if ciphertext_bytes != header.plaintext_bytes:
-        raise DataFormatError(
-            f"{what}: expected {header.plaintext_bytes} bytes of ciphertext, got {ciphertext_bytes}: "
-            f"the file is cut short or damaged"
-        )
-    if any(
-        piece.length_bits < 8 or piece.length_bits % 8 or piece.offset_bits % 8 for piece in header.ranges
-    ):
-        raise DataFormatError(f"{what}: expected key ranges of whole bytes")
-    key_bits = sum(piece.length_bits for piece in header.ranges)
-    if key_bits != 8 * header.plaintext_bytes + beside_bits:
-        raise DataFormatError(
-            f"{what}: expected {8 * header.plaintext_bytes + beside_bits} bits of key named, got {key_bits}"
-        )
+def sealed(store: KeyStore, prefix: Prefix, source: Source, use: Use, *, demo: bool) -> Iterator[bytes]:
+    """The bytes of a file, prefix first; the key of each part is used before the part is given."""
+    if prefix.header.kind == "hybrid":
+        section, file_key = hybrid.seal_key(store, prefix, use, demo=demo)
+        with file_key:
+            yield prefix.data + section.data
+            yield from hybrid.encrypted(source, prefix, section, file_key)
+        return
+    before = prefix.data  # an error at the first chunk leaves nothing written
+    for number, (plaintext, last) in enumerate(chunks(source, prefix.header.chunk_bytes)):
+        record = otp_chunks.seal(store, prefix, number, plaintext, use, last=last, demo=demo)
+        yield before + record.data
+        before = b""
 
 
-def largest_plaintext_bytes(store: KeyStore, peer: str, *, demo: bool = False) -> int:
-    """How long a file this end could encrypt for the peer now."""
-    check_name(peer, "peer")
-    if peer == store.node_id:
-        raise ConfigError(f"peer: expected another node than {peer!r}, the owner of this store")
-    return _bytes_under(store.available_bits(peer, "pair", demo=demo))
+def decrypt_stream(
+    store: KeyStore,
+    source: Source,
+    sink: Sink,
+    *,
+    peer: str | None = None,
+    now_utc: str | None = None,
+    demo: bool = False,
+) -> StreamReport:
+    """Decrypt what the source gives by chunks: each is written after its tag fitted, then its key is used.
+
+    What was written before an error is authentic and is not told again; that the end is missing shows only at
+    the end. peer: who the file must be from. Raises as `decrypt`, and ConfigError for another sender.
+    """
+    counted = Counted(source)
+    prefix = read_prefix(counted)
+    require_sender(prefix.header, peer)
+    otp_chunks.require_receiver(store, prefix.header)
+    use, written = decryption_use(prefix, now_utc), 0
+    for plaintext, ranges in _opened(store, prefix, counted, use, demo=demo):
+        sink.write(plaintext)
+        sink.flush()
+        written += len(plaintext)
+        if ranges:
+            otp_chunks.settle(store, prefix, ranges, use=use, demo=demo)
+    header = prefix.header
+    return StreamReport(header.kind, header.sender, store.node_id, counted.bytes_read, written)
 
 
-def plaintext_bytes_of(pair_bits: int) -> int:
-    """How long a file either end can encrypt with one unused pair block of so many bits."""
-    return _bytes_under(ledger.half_bits(pair_bits))
+def _opened(
+    store: KeyStore, prefix: Prefix, source: Source, use: Use, *, demo: bool
+) -> Iterator[tuple[bytes, tuple[KeyRange, ...]]]:
+    """Plain text, and what key is to be settled when it is safe."""
+    if prefix.header.kind == "hybrid":
+        section = hybrid.read_section(source)
+        with hybrid.open_key(store, prefix, section, use, demo=demo) as file_key:
+            for plaintext in hybrid.decrypted(source, prefix, section, file_key):
+                yield plaintext, ()
+        yield b"", section.ranges
+        return
+    for record in read_records(source, prefix):
+        yield otp_chunks.open_record(store, prefix, record, use, demo=demo), record.head.ranges
 
 
-def _bytes_under(key_bits: int) -> int:
-    return max(0, key_bits - MAC_KEY_BITS) // 8
+def new_prefix(
+    store: KeyStore, peer: str, randbytes: RandBytes, *, as_hybrid: bool, chunk_bytes: int = CHUNK_BYTES
+) -> Prefix:
+    """The beginning of a new file for the peer. Raises ConfigError."""
+    check_peer(store, peer)
+    if not 1 <= chunk_bytes <= CHUNK_BYTES:
+        raise ConfigError(f"chunk_bytes: expected 1 to {CHUNK_BYTES}, got {chunk_bytes}")
+    kind: FileKind = "hybrid" if as_hybrid else "otp"
+    size = hybrid.PIECE_BYTES if as_hybrid else chunk_bytes
+    return make_prefix(FileHeader(kind, store.node_id, peer, randbytes(STREAM_ID_BYTES), size))
+
+
+def decryption_use(prefix: Prefix, utc: str | None) -> Use:
+    """What the ledger says of key that a file's opening uses."""
+    return Use("decrypt", f"stream {prefix.header.stream_id.hex()}", utc)
+
+
+def require_sender(header: FileHeader, peer: str | None) -> None:
+    """The file says that it is of this peer; raises ConfigError."""
+    if peer is not None and header.sender != peer:
+        raise ConfigError(f"expected a file of {peer}, it says it is of {header.sender}; check --peer")
+
+
+def read_header(data: bytes) -> FileHeader:
+    """What a file says of itself, not yet authenticated. Raises DataFormatError when it is not whole."""
+    return look_through(io.BytesIO(data))[0].header
+
+
+def ranges_of(data: bytes) -> tuple[KeyRange, ...]:
+    """All key that a file names, not yet authenticated. Raises DataFormatError when it is not whole."""
+    return tuple(piece for ranges in look_through(io.BytesIO(data))[1] for piece in ranges)
+
+
+def look_through(source: Source) -> tuple[Prefix, list[tuple[KeyRange, ...]]]:
+    """The beginning of a file and the key that each of its parts names; its structure is whole.
+
+    Of a hybrid file's pieces nothing can be said without the key. Raises DataFormatError.
+    """
+    prefix = read_prefix(source)
+    if prefix.header.kind == "hybrid":
+        return prefix, [hybrid.read_section(source).ranges]
+    return prefix, [record.head.ranges for record in read_records(source, prefix)]
+
+
+class Counted:
+    """A source that knows how much was read of it."""
+
+    def __init__(self, source: Source) -> None:
+        self._source, self.bytes_read = source, 0
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+        data = self._source.read(size)
+        self.bytes_read += len(data)
+        return data

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.pool import QueuePool
 
 from satqkd.errors import (
@@ -30,6 +30,8 @@ from satqkd.keys.schema import ALREADY_USED
 DRIVER: Final = "postgresql+psycopg"
 _WRITING: Final = 0x53514B44
 """The advisory lock of whoever changes something."""
+_PRESENT: Final = _WRITING + 1
+"""The advisory lock that all writers share for as long as they live."""
 
 
 class PostgresDatabase(Database):
@@ -84,6 +86,22 @@ class PostgresDatabase(Database):
     def checkpoint_if_wiped(self) -> None:
         """Nothing."""
 
+    def require_sole_writer(self, connection: Connection) -> None:
+        """Nobody else writes the store until this change is over. Raises ResourceError."""
+        query = f"SELECT pg_try_advisory_xact_lock({_PRESENT})"
+        if not connection.exec_driver_sql(query).scalar():
+            raise ResourceError(f"{self.name}: others write this store; stop them first")
+
+    def forget_old_rows(self) -> None:
+        """Write the one row of the old root key out of the table; the server's own log may keep it."""
+        with self._autocommit().connect() as connection:
+            connection.exec_driver_sql("VACUUM FULL meta")
+
+    def _autocommit(self) -> Engine:
+        """The engine for statements that no transaction may hold."""
+        assert self._engine is not None
+        return self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
     def _holds_store(self) -> bool:
         with self.snapshot() as connection:
             query = "SELECT to_regclass('migrations') IS NOT NULL AND to_regclass('blocks') IS NOT NULL"
@@ -108,6 +126,9 @@ class PostgresDatabase(Database):
                     f"{self.name}: another process writes this store as {self._writer!r}; stop it, or give "
                     f"this one another writer's name"
                 )
+            cursor.execute("SELECT pg_try_advisory_lock_shared(%s)", (_PRESENT,))
+            if not cursor.fetchone()[0]:
+                raise ResourceError(f"{self.name}: the store is being restored or sealed anew; try again")
         driver.commit()
 
     def _in_transaction(self, connection: Connection) -> bool:

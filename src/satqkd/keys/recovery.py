@@ -2,23 +2,26 @@
 
 After a kill: a change that the use log has and the store has not is skipped (its key counts as lost), and
 what was reserved for a delivery is lost, since some of it may have been handed out. After a copy was put
-back: everything that the log knows and the copy does not is skipped; where the log itself is gone or older
-than the store nobody knows what was used, and all unused key is wiped. Either way conversations that were
-under way in the copy are given up, for they would be told otherwise a second time.
+back: everything that the logs of all writers know and the copy does not is skipped; where one is gone or
+older than the store nobody knows what was used, and all unused key is wiped. Either way conversations that
+were under way in the copy are given up, for they would be told otherwise a second time, and keys that wait
+for applications are wiped, for they may have been fetched.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, delete, select, update
+from sqlalchemy import Connection, Select, and_, delete, insert, select, update
 
 from satqkd.keys import audit, ledger, material, raw, reservations
-from satqkd.keys.database import Database
+from satqkd.keys.database import Database, meta_of
 from satqkd.keys.journal_schema import CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
 from satqkd.keys.ledger import Use
 from satqkd.keys.model import KeyRange
-from satqkd.keys.schema import BLOCKS, FETCHED, RAW_BLOCKS, RESERVATIONS, USES
+from satqkd.keys.schema import BLOCKS, FETCHED, META, RAW_BLOCKS, RESERVATIONS, USES, lost_name
+from satqkd.keys.supply_schema import HELD_KEYS
+from satqkd.keys.use_log import UseLog
 
 
 class RecoveryReport(msgspec.Struct, frozen=True):
@@ -30,6 +33,8 @@ class RecoveryReport(msgspec.Struct, frozen=True):
     """Unused key that nobody could vouch for."""
     conversations: int
     """Passes under way that were given up."""
+    held_keys: int = 0
+    """Keys that waited for applications; some of them may have been fetched."""
 
 
 def clear_up(database: Database) -> None:
@@ -51,25 +56,39 @@ def clear_up(database: Database) -> None:
     database.checkpoint()
 
 
-def recover(database: Database, *, keep_unused: bool) -> RecoveryReport:
-    """After a copy was put back; the use log is attached. `keep_unused`: the log knows all that was used."""
+def recover(database: Database, others: Sequence[UseLog] = (), *, keep_unused: bool) -> RecoveryReport:
+    """After a copy was put back; this writer's use log is attached, `others` are those of other writers.
+
+    keep_unused: the logs know all that was used. Raises ResourceError (others write the store).
+    """
     uses = database.uses
     assert uses is not None
     skipped = wiped = 0
     with database.transaction() as connection:
-        for line in uses.lines_after(_counted(connection, uses.writer)):
-            skipped += skip(connection, line.ranges, "skipped after a restore")
-        _lose_reservations(connection, uses.writer)
+        database.require_sole_writer(connection)
+        for writer in connection.execute(select(USES.c.writer)).scalars().all():
+            _lose_reservations(connection, writer)
         reservations.settle_fetched(connection)
+        for log in (uses, *others):
+            for line in log.lines_after(_counted(connection, log.writer)):
+                _lose_blocks(connection, line.ranges)
+                skipped += skip(connection, line.ranges, "skipped after a restore")
+            _count(connection, log.writer, log.count)
         if not keep_unused:
             wiped = _discard_all(connection)
         given_up = _give_up_conversations(connection)
-        _count(connection, uses.writer, uses.count)
+        held_keys = connection.execute(delete(HELD_KEYS)).rowcount
         audit.append(
-            connection, "recovered", None, skipped_bits=skipped, wiped_bits=wiped, conversations=given_up
+            connection,
+            "recovered",
+            None,
+            skipped_bits=skipped,
+            wiped_bits=wiped,
+            conversations=given_up,
+            held_keys=held_keys,
         )
     database.checkpoint()
-    return RecoveryReport(skipped, wiped, given_up)
+    return RecoveryReport(skipped, wiped, given_up, held_keys)
 
 
 def skip(connection: Connection, ranges: Iterable[KeyRange], purpose: str) -> int:
@@ -84,9 +103,24 @@ def skip(connection: Connection, ranges: Iterable[KeyRange], purpose: str) -> in
             continue
         gaps = ledger.unused(connection, block, piece.offset_bits, min(piece.end_bits, block.bits))
         if gaps:
-            ledger.take(connection, [block] * len(gaps), gaps, Use(purpose, "", None)).key.wipe()
+            ledger.use_up(connection, [block] * len(gaps), gaps, Use(purpose, "", None))
             bits += sum(gap.length_bits for gap in gaps)
     return bits
+
+
+def _lose_blocks(connection: Connection, ranges: Iterable[KeyRange]) -> None:
+    """Blocks that came, or were confirmed, after the copy was made, and of which some key is used since.
+
+    They are never stored again, or confirmed.
+    """
+    for block_id in {piece.block_id for piece in ranges}:
+        block = connection.execute(select(BLOCKS).where(BLOCKS.c.block_id == block_id)).first()
+        if block is not None and block.state == "unconfirmed":
+            material.wipe_all(connection, block)
+            ledger.set_state(connection, block, "discarded", None)
+        elif block is None and meta_of(connection, lost_name(block_id)) is None:
+            lost = insert(META).values(name=lost_name(block_id), value="used after the copy was made")
+            connection.execute(lost)
 
 
 def _lose_reservations(connection: Connection, writer: str) -> None:
@@ -132,6 +166,8 @@ def _counted(connection: Connection, writer: str) -> int:
 
 
 def _count(connection: Connection, writer: str, uses: int) -> None:
+    if connection.execute(select(USES.c.uses).where(USES.c.writer == writer)).first() is None:
+        connection.execute(insert(USES).values(writer=writer, uses=0))
     connection.execute(
         update(USES).where(and_(USES.c.writer == writer, USES.c.uses < uses)).values(uses=uses)
     )

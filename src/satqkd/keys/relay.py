@@ -312,7 +312,7 @@ def _accept(connection: Connection, node_id: str, share: RelayShare, *, now_utc:
             f"relay {body.relay_id!r}: expected the paths {own_paths} that this store has for its key with "
             f"{body.node!r}, got {end.paths}; nothing was stored"
         )
-    ledger.take(connection, tag_blocks, end.mac_ranges, tag_use).key.wipe()
+    ledger.use_up(connection, tag_blocks, end.mac_ranges, tag_use)
     own = ledger.take(connection, key_blocks, end.key_ranges, use)
     with own.key as key:
         shared = bytearray(key.expose()) if share.holds_a else key.xor(body.combined)

@@ -67,18 +67,28 @@ def settle(
 ) -> Reserved | None:
     """Write down that the first bits of a stretch were handed out; gives the rest where it is kept.
 
-    The bytes in memory stay as they are: the caller wipes them.
+    The bytes in memory stay as they are: the caller wipes them. Nothing is done where the reservation is
+    gone, for its key was given up meanwhile, and all of it counts as used.
     """
-    connection.execute(delete(RESERVATIONS).where(RESERVATIONS.c.pk == reserved.pk))
+    gone = connection.execute(delete(RESERVATIONS).where(RESERVATIONS.c.pk == reserved.pk))
+    if gone.rowcount != 1:
+        return None
     piece = reserved.piece
     used = KeyRange(piece.block_id, piece.offset_bits, handed_out_bits)
     rest = KeyRange(piece.block_id, used.end_bits, piece.length_bits - handed_out_bits)
     if handed_out_bits:
-        ledger.take(connection, [reserved.block], [used], use).key.wipe()
+        ledger.use_up(connection, [reserved.block], [used], use)
     if not (keep and rest.length_bits):
         return None
     pk = _insert(connection, reserved.block, rest, use.reference, use.utc or "")
     return Reserved(pk, reserved.block, rest, reserved.key.part(handed_out_bits // 8, len(reserved.key)))
+
+
+def standing(connection: Connection, pks: Iterable[int]) -> set[int]:
+    """Which of some reservations are still there."""
+    wanted = set(pks)
+    found = connection.execute(select(RESERVATIONS.c.pk).where(RESERVATIONS.c.pk.in_(wanted)))
+    return wanted & set(found.scalars())
 
 
 def mark_fetched(connection: Connection, block: Block, piece: KeyRange, reference: str, utc: str) -> None:
@@ -101,7 +111,7 @@ def settle_fetched(connection: Connection) -> None:
         marked = list(runs)
         ranges = _joined(block.block_id, [(row.offset_bits, row.length_bits) for row in marked])
         use = Use(FETCHED_PURPOSE, reference, marked[-1].since_utc)
-        ledger.take(connection, [block] * len(ranges), ranges, use).key.wipe()
+        ledger.use_up(connection, [block] * len(ranges), ranges, use)
 
 
 def _joined(block_id: str, pieces: Iterable[tuple[int, int]]) -> list[KeyRange]:

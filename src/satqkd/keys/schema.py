@@ -17,6 +17,12 @@ ROOT: Final = "root"
 STORE_ID: Final = "store_id"
 NODE_ID: Final = "node_id"
 
+
+def lost_name(block_id: str) -> str:
+    """In `meta`: a block that an older copy of the store, put back, does not have."""
+    return f"lost block {block_id}"
+
+
 META = table("meta", column("name"), column("value"))
 MIGRATIONS_DONE = table("migrations", column("version"), column("title"))
 BLOCKS = table(

@@ -108,6 +108,13 @@ class SqliteDatabase(Database):
             self._driver.execute("VACUUM")
         self.checkpoint()
 
+    def require_sole_writer(self, connection: Connection) -> None:
+        """The lock of the file sees to it."""
+
+    def forget_old_rows(self) -> None:
+        """Write the file anew."""
+        self.compact()
+
     def close(self) -> None:
         """Give the file and the lock back. May be called again."""
         super().close()

@@ -12,18 +12,24 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from satqkd.config import KeyNetwork
 from satqkd.errors import ConfigError
 from satqkd.keys import held, ledger
 from satqkd.keys.drawing import Drawing
 from satqkd.keys.fetching import Fetching
 from satqkd.keys.held import Holding
 from satqkd.keys.key_ids import LARGEST_KEY_BYTES, random_id
+from satqkd.keys.policy import expire_by_policy
 from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
 from satqkd.keys.supply_door import KeyBatch, KeyRequest
 
+TIDY_ROUNDS: Final = 10
+"""After so many rounds of settling what was overwritten leaves the database's log too."""
 RESERVED_BITS: Final = 1 << 20
 """Of one reservation: 4096 keys of 256 bits; what a kill loses at most for a pair of applications."""
+
+_HOUR: Final = len("2026-01-02T03")
 
 
 class KeySupply:
@@ -35,11 +41,15 @@ class KeySupply:
         *,
         demo: bool = False,
         reserved_bits: int = RESERVED_BITS,
+        network: KeyNetwork | None = None,
         randbytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        """network: the policy whose daily quotas hold, and by which old key expires once an hour."""
         self._store, self._demo, self._randbytes = store, demo, randbytes
-        self._reserved_bits = reserved_bits
-        self._drawing = Drawing(store, demo=demo, reserved_bits=reserved_bits)
+        self._reserved_bits, self._seen = reserved_bits, store.retirements
+        self._network, self._expired_hour = network or KeyNetwork(), ""
+        self._rounds = 0
+        self._drawing = Drawing(store, demo=demo, reserved_bits=reserved_bits, network=self._network)
         self._fetching = Fetching(store, demo=demo)
 
     @property
@@ -57,6 +67,7 @@ class KeySupply:
 
     def ready(self, request: KeyRequest) -> bool:
         """Whether `draw` would give these keys out of memory, without touching a disk."""
+        self._notice()
         return request.peer != self.node_id and self._drawing.ready(request)
 
     def draw(self, request: KeyRequest, *, now_utc: str) -> KeyBatch:
@@ -72,6 +83,7 @@ class KeySupply:
             )
         if request.peer == self.node_id:
             return self._draw_local(request, now_utc)
+        self._notice()
         return self._drawing.draw(request, now_utc)
 
     def fetch(
@@ -82,6 +94,7 @@ class KeySupply:
         Each is given once to each slave. Raises KeyNotFound (unknown, or given before), NotEntitled,
         OriginRefused; nothing is then used.
         """
+        self._notice()
         return self._fetching.fetch(peer, master=master, slave=slave, key_ids=key_ids, now_utc=now_utc)
 
     def entitle(
@@ -93,15 +106,35 @@ class KeySupply:
         """
         self._fetching.entitle(key_ids, peer=peer, master=master, slaves=slaves, now_utc=now_utc)
 
-    def settle(self, *, now_utc: str) -> None:
-        """Write down what was handed out since the last time, and overwrite it on the disk."""
-        self._drawing.settle(now_utc)
+    def settle(self, *, now_utc: str) -> bool:
+        """Write some of what was handed out down, and overwrite it on the disk; whether there is more.
+
+        What was given up meanwhile, by whomever, leaves the memory.
+        """
+        self._drawing.forget_retired()
+        if self._drawing.settle(now_utc):
+            return True
         self._fetching.settle()
+        self._rounds += 1
+        if self._rounds % TIDY_ROUNDS == 0:
+            self._store.tidy()
+        if now_utc[:_HOUR] != self._expired_hour:
+            self._expired_hour = now_utc[:_HOUR]
+            expire_by_policy(self._store, self._network, now_utc=now_utc)
+        return False
 
     def close(self, *, now_utc: str) -> None:
         """Write down what was handed out and give the rest back. May be called again."""
         self._drawing.close(now_utc)
         self._fetching.close()
+        self._store.tidy()
+
+    def _notice(self) -> None:
+        """Key that this process has given up is not handed out; `settle` notices what others give up."""
+        if self._seen != self._store.retirements:
+            self._seen = self._store.retirements
+            self._drawing.forget_retired()
+            self._fetching.forget_retired()
 
     def _draw_local(self, request: KeyRequest, now_utc: str) -> KeyBatch:
         size_bytes = request.size_bits // 8

@@ -85,8 +85,8 @@ class Supply(Protocol):
         slaves: as in the request that drew them, the first first. Raises KeyNotFound, NotEntitled.
         """
 
-    def settle(self, *, now_utc: str) -> None:
-        """Write down what was handed out since the last time; about once a second."""
+    def settle(self, *, now_utc: str) -> bool:
+        """Write some of what was handed out down; whether there is more. In rounds, about once a second."""
 
     def close(self, *, now_utc: str) -> None:
         """Write down what was handed out, and give back what is reserved and was not."""

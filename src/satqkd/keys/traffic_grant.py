@@ -148,7 +148,7 @@ def accept_grant(connection: Connection, station: str, record: bytes, utc: str, 
     tag_blocks, key_blocks = blocks[: len(body.mac_ranges)], blocks[len(body.mac_ranges) :]
     if not onetime_mac.verify(connection, tag_blocks, body.mac_ranges, grant.body, grant.tag, tag_use):
         return None
-    ledger.take(connection, tag_blocks, body.mac_ranges, tag_use).key.wipe()
+    ledger.use_up(connection, tag_blocks, body.mac_ranges, tag_use)
     key = ledger.take(connection, key_blocks, body.key_ranges, Use(_USE, body.block_id, utc))
     _store(connection, station, body.satellite, body, key, utc)
     return bits

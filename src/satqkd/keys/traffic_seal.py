@@ -2,7 +2,8 @@
 
     "SQMSG1" | u32 header length | header (MessagePack) | ciphertext | 16-byte tag
 
-The layout of `otp` with one field more: the header is [sender, receiver, ranges, plaintext bytes, number].
+The layout of `traffic_envelope` with one field more: the header is [sender, receiver, ranges, plaintext
+bytes, number].
 The ranges are pair key that the sender allocated: 256 bits are the key of the tag, the next 128 the token,
 the rest the pad. Name and content are both under the pad: plain text is MessagePack [name, is text, urgent,
 content]. The token leaves the receiver only when the tag fitted and the message is on its disk, so whoever
@@ -20,8 +21,8 @@ from satqkd.errors import DataFormatError, KeyNotFound
 from satqkd.keys import ledger, onetime_mac
 from satqkd.keys.ledger import Use
 from satqkd.keys.model import MAC_KEY_BITS, cut
-from satqkd.keys.otp import Header, assemble, read_sealed
 from satqkd.keys.secret import Secret
+from satqkd.keys.traffic_envelope import Header, assemble, read_sealed
 from satqkd.keys.traffic_model import (
     MAXIMUM_NAME_CHARACTERS,
     PURPOSE,

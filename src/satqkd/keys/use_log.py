@@ -10,11 +10,13 @@ here and waits for the disk; the database counts these changes in the same trans
     first line: {"satqkd uses": 1, "store": id, "writer": name}
     then:       [count, [[block, offset bits, length bits], ...]]
 
-A line that is torn at the end was never committed, and is cut off. Holds places of key, never key. Keep it on
-another disk than the store where one can: who puts both back from one copy deceives it.
+A line that is torn at the end was never committed, and is cut off. One process has a log open for adding: of
+two stores that are copies of each other and share a log, the one that is behind is refused. Holds places of
+key, never key. Keep it on another disk than the store: who puts both back from one copy deceives it.
 """
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -47,6 +49,22 @@ class UseLine(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 _DECODER: Final = msgspec.json.Decoder(UseLine)
 
 
+def log_of(path: Path) -> tuple[str, str] | None:
+    """Store and writer of a use log, which is left as it is; None where the file is none."""
+    try:
+        with path.open("rb") as file:
+            head = msgspec.json.decode(file.readline(1 << 12), type=_Head)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return head.store, head.writer
+
+
+def count_of(path: Path) -> int:
+    """How many uses a log tells, which may be written meanwhile. Raises DataFormatError, OSError."""
+    _, last = _ends(path, _whole_bytes(path))
+    return last.count if last else 0
+
+
 class UseLog:
     """The log of one writer, open for adding."""
 
@@ -68,6 +86,7 @@ class UseLog:
             descriptor = os.open(
                 path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
+            _claim(descriptor, path)
             os.write(descriptor, head + (msgspec.json.encode(last) + b"\n" if last else b""))
             os.fsync(descriptor)
             sync_folder(path)
@@ -79,10 +98,15 @@ class UseLog:
     def open(cls, path: Path) -> "UseLog":
         """An existing log; cuts off a torn line. Raises ResourceError, DataFormatError."""
         try:
-            whole = _whole_bytes(path)
-            head, last = _ends(path, whole)
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            os.ftruncate(descriptor, whole)
+            try:
+                _claim(descriptor, path)
+                whole = _whole_bytes(path)
+                head, last = _ends(path, whole)
+                os.ftruncate(descriptor, whole)
+            except BaseException:
+                os.close(descriptor)
+                raise
         except OSError as error:
             raise ResourceError(f"{path}: cannot open the use log: {error.strerror}") from None
         return cls(path, store_id=head.store, writer=head.writer, last=last, descriptor=descriptor)
@@ -125,6 +149,16 @@ class UseLog:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _claim(descriptor: int, path: Path) -> None:
+    """Nobody else adds to the log until it is closed. Raises ResourceError."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ResourceError(
+            f"{path}: another process has this use log open: it writes this store, or a copy of it; stop it"
+        ) from None
 
 
 def _whole_bytes(path: Path) -> int:

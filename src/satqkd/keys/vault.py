@@ -2,6 +2,7 @@
 
     root key --HKDF--> wrapping key: seals the key of each block, which seals the block's segments
              --HKDF, salt of this opening--> cell key: seals all other secret bytes of the database
+             --HKDF--> key of the tags of backups (HMAC-SHA256)
 
     wrapped key, sealed segment = nonce (12, random) | ciphertext | tag (16)
     sealed cell                 = salt (16) | nonce (12, counted) | ciphertext | tag (16)
@@ -79,6 +80,14 @@ class Vault:
         if salt not in self._cells:
             self._cells[salt] = self._cell_key(salt)
         return _opened(self._cells[salt], place, memoryview(sealed)[SALT_BYTES:])
+
+    def locked_by(self, wrap: Callable[[Secret], bytes]) -> bytes:
+        """The root key as a lock wraps it."""
+        return wrap(self._root)
+
+    def backup_key(self) -> bytes:
+        """The key of the tags of backups."""
+        return self._derived(b"satqkd backup tag", b"")
 
     def close(self) -> None:
         """Wipe the root key. May be called again."""

@@ -42,6 +42,11 @@ class Windows:
             start = (piece.offset_bits - number * WINDOW_BITS) // 8
             window[start : start + piece.length_bits // 8] = bytes(piece.length_bits // 8)
 
+    @property
+    def blocks(self) -> set[int]:
+        """Row numbers of blocks of which something is in memory."""
+        return {pk for pk, _ in self._windows}
+
     def clear(self) -> None:
         """Wipe all of them."""
         for window in self._windows.values():

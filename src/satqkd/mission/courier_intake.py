@@ -15,10 +15,10 @@ from sqlalchemy import Connection, select
 from satqkd.config import Traffic
 from satqkd.errors import AuthenticationError, DataFormatError, KeyNotFound, KeyStoreError, OriginRefused
 from satqkd.keys import KeyStore, accept_relay, traffic_inbox, traffic_outbox, traffic_parcels
-from satqkd.keys.otp import MAXIMUM_HEADER_BYTES
 from satqkd.keys.relay import holds_relay
 from satqkd.keys.schema import BLOCKS
 from satqkd.keys.traffic import Parcel, accept_grant, granted
+from satqkd.keys.traffic_envelope import MAXIMUM_HEADER_BYTES
 from satqkd.keys.traffic_parcels import ArrivalRow, parcel_of
 from satqkd.mission.courier_messages import AnyCourierMessage, Chunk, Custody, Offer, Reason, Refused, Whole
 from satqkd.mission.courier_notes import Notes

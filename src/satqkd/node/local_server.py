@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from satqkd.errors import ResourceError
+from satqkd.exposition import CONTENT_TYPE
 from satqkd.node.board import Board
-from satqkd.node.metrics import CONTENT_TYPE, exposition
+from satqkd.node.metrics import exposition
 
 if TYPE_CHECKING:
     from aiohttp import web

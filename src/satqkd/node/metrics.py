@@ -1,32 +1,20 @@
-"""A node's snapshot as Prometheus metrics: text exposition format 0.0.4, base units in the names.
+"""A node's snapshot as Prometheus metrics, base units in the names.
 
-Numbers of the snapshot alone; names and labels of peers are the only text. Format:
-prometheus.io/docs/instrumenting/exposition_formats.
+Numbers of the snapshot alone; names and labels of peers are the only text.
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
+from satqkd.exposition import Labels, Metric, text
 from satqkd.node.board import NodeStatus
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 STATES: Final = ("starting", "waiting", "in_pass", "finished", "stopped", "failed")
-Labels = dict[str, str]
-
-
-class Metric(NamedTuple):
-    """One metric with its samples."""
-
-    name: str
-    kind: str
-    """`gauge` or `counter`."""
-    help: str
-    samples: list[tuple[Labels, float]]
 
 
 def exposition(status: NodeStatus) -> str:
     """The whole text of `/metrics`."""
-    return "".join(_text(metric) for metric in metrics(status))
+    return text(metrics(status))
 
 
 def metrics(status: NodeStatus) -> Iterator[Metric]:
@@ -76,21 +64,6 @@ def _keys(status: NodeStatus, me: Labels) -> Iterator[Metric]:
         ("authentication_key_bits", "Unused authentication key.", "authentication_bits"),
         ("authentication_key_passes", "Passes it lasts for.", "authentication_passes"),
     )
-    for name, text, field in told:
+    for name, words, field in told:
         samples = [(me | {"peer": row.peer}, float(getattr(row, field))) for row in status.keys]
-        yield Metric(f"satqkd_{name}", "gauge", text, samples)
-
-
-def _text(metric: Metric) -> str:
-    head = f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind}\n"
-    return head + "".join(
-        f"{metric.name}{{{_pairs(labels)}}} {value!r}\n" for labels, value in metric.samples
-    )
-
-
-def _pairs(labels: Labels) -> str:
-    return ",".join(f'{key}="{_escaped(value)}"' for key, value in labels.items())
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        yield Metric(f"satqkd_{name}", "gauge", words, samples)

@@ -15,7 +15,7 @@ import msgspec
 from satqkd.errors import KeyStoreError
 from satqkd.keys import KeyStore, accept_relay, decrypt, encrypt, make_relay
 from satqkd.keys.model import MAC_KEY_BITS
-from satqkd.keys.otp import read_header
+from satqkd.keys.otp import ranges_of
 from satqkd.randomness import stream_bytes
 from satqkd.validation.rows import Row, exactly, row
 
@@ -116,8 +116,8 @@ def _overlap_bits(first: bytes, second: bytes) -> int:
     """Key bits that both files name."""
     return sum(
         max(0, min(a.end_bits, b.end_bits) - max(a.offset_bits, b.offset_bits))
-        for a in read_header(first).ranges
-        for b in read_header(second).ranges
+        for a in ranges_of(first)
+        for b in ranges_of(second)
         if a.block_id == b.block_id
     )
 

@@ -1,0 +1,85 @@
+"""What one KME tells another: that several slaves, its clients, may fetch keys that were drawn here.
+
+Over mutual TLS with the server's own certificate; the other end must show the certificate of the very KME.
+Only key ids and names cross, no key. Nothing else is said between KMEs: one slave needs no message.
+"""
+
+import asyncio
+import http.client
+import ssl
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from satqkd.delivery.identity import peer_identity
+from satqkd.delivery.settings import ServeConfig
+from satqkd.delivery.wire import UUID_PATTERN, SaeId
+from satqkd.errors import DataFormatError, LinkError
+
+ENTITLE_PATH: Final = "/satqkd/v1/entitle"
+TIMEOUT_S: Final = 10.0
+
+
+class Entitle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """These slaves may fetch these keys."""
+
+    master: SaeId
+    slaves: Annotated[list[SaeId], Meta(min_length=2, max_length=101)]
+    """As the request named them, in its order."""
+    key_IDs: Annotated[list[Annotated[str, Meta(pattern=UUID_PATTERN)]], Meta(min_length=1)]  # noqa: N815
+
+
+class Entitled(msgspec.Struct, frozen=True):
+    """How many keys are waiting for their slaves now."""
+
+    keys: int
+
+
+class Peers:
+    """The other KMEs of the settings."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._tls = config.tls
+        self._urls = {each.id: each.url for each in config.kme}
+
+    def is_reachable(self, kme: str) -> bool:
+        """Whether the settings say where it is."""
+        return self._urls.get(kme) is not None
+
+    async def entitle(self, kme: str, master: str, slaves: Sequence[str], key_ids: Sequence[str]) -> None:
+        """Tell it. Raises LinkError where it cannot be told, or refuses."""
+        body = msgspec.json.encode(Entitle(master, list(slaves), list(key_ids)))
+        await asyncio.to_thread(self._post, kme, body)
+
+    def _post(self, kme: str, body: bytes) -> None:
+        parts = urlsplit(self._urls[kme] or "")
+        try:
+            context = ssl.create_default_context(cafile=self._tls.ca)
+            context.load_cert_chain(self._tls.certificate, self._tls.key)
+            line = http.client.HTTPSConnection(
+                parts.hostname or "", parts.port or 443, timeout=TIMEOUT_S, context=context
+            )
+            try:
+                line.connect()
+                _require_kme(line.sock, kme)
+                line.request("POST", ENTITLE_PATH, body, {"Content-Type": "application/json"})
+                status = line.getresponse().status
+            finally:
+                line.close()
+        except (OSError, http.client.HTTPException) as error:
+            raise LinkError(f"KME {kme}: cannot be told of its slaves ({type(error).__name__})") from None
+        if status != HTTPStatus.OK:
+            raise LinkError(f"KME {kme}: expected it to take up its slaves, got HTTP {status}")
+
+
+def _require_kme(line: object, kme: str) -> None:
+    try:
+        found = peer_identity(line if isinstance(line, ssl.SSLSocket) else None).kme
+    except (DataFormatError, ValueError):
+        found = ""
+    if found != kme:
+        raise LinkError(f"KME {kme}: expected its certificate, got that of {found or 'another'}")
