@@ -204,14 +204,14 @@ def _read_ranges(path: Path) -> "tuple[KeyRange, ...]":
 
 @app.command()
 def audit(store: StorePath, json: Json = False) -> None:
-    """Check the audit log's chain and the books: distilled = spent + live + wiped."""
+    """Check the audit log's chain and the books: distilled = spent + reserved + live + wiped."""
     with open_store(store, read_only=True) as opened:
         log, books = opened.verify_audit(), opened.check()
     if json:
         print_json({"audit": log, "books": books, "balanced": books.balanced})
     else:
         rows = [("log intact", log.intact), ("entries", log.entries), ("head", log.head)]
-        names = ["distilled_bits", "spent_bits", "live_bits", "wiped_bits"]
+        names = ["distilled_bits", "spent_bits", "reserved_bits", "live_bits", "wiped_bits"]
         names += ["raw_bits", "raw_used_bits", "raw_held_bits", "raw_wiped_bits"]
         rows += [(name.replace("_", " "), getattr(books, name)) for name in names]
         print_table(shown(store), ("what", "value"), [*rows, ("balanced", books.balanced)])

@@ -8,6 +8,7 @@ import asyncio
 import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,8 @@ from satqkd.sky import format_utc
 
 LOOPBACK: Final = "127.0.0.1"
 HANDSHAKE_S: Final = 10.0
+SWITCH_S: Final = 0.0005
+"""How long the thread at the store may keep the interpreter while a request waits."""
 SETTLE_S: Final = 1.0
 _BACKLOG: Final = 512
 
@@ -174,6 +177,7 @@ class KeyServer:
 
 def run_server(supply: Supply, config: ServeConfig, listening: Callable[[Address], None]) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reads the certificates anew. `listening` is told the address."""
+    sys.setswitchinterval(SWITCH_S)
     asyncio.run(_run(KeyServer(supply, config), listening))
 
 

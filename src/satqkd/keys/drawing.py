@@ -147,7 +147,7 @@ class Drawing:
         if not pools:
             return
         kept = frozenset(keep)
-        with self._store.transaction() as connection:
+        with self._store.part() as connection:
             rests = {
                 name: _settled(connection, pool, now_utc, keep=name in kept) for name, pool in pools.items()
             }

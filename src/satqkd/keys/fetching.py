@@ -72,7 +72,7 @@ class Fetching:
     def settle(self) -> None:
         """Write down what was fetched since the last time, and overwrite it on the disk."""
         if self._unsettled:
-            with self._store.transaction() as connection:
+            with self._store.part() as connection:
                 reservations.settle_fetched(connection)
             self._unsettled = False
         held = self._windows.blocks

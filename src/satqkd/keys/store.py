@@ -153,9 +153,13 @@ class KeyStore:
             yield
         self._database.checkpoint_if_wiped()
 
+    def tidy(self) -> None:
+        """Carry what was overwritten by parts of changes out of the database's log."""
+        self._database.checkpoint()
+
     @contextmanager
     def part(self) -> Iterator[Connection]:
-        """A change that wipes no key, within `work` or alone."""
+        """A change that wipes no key, or leaves that to `tidy`, within `work` or alone."""
         with self._database.part() as connection:
             yield connection
 

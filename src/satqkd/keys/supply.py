@@ -24,6 +24,8 @@ from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
 from satqkd.keys.supply_door import KeyBatch, KeyRequest
 
+TIDY_ROUNDS: Final = 10
+"""After so many rounds of settling what was overwritten leaves the database's log too."""
 RESERVED_BITS: Final = 1 << 20
 """Of one reservation: 4096 keys of 256 bits; what a kill loses at most for a pair of applications."""
 
@@ -46,6 +48,7 @@ class KeySupply:
         self._store, self._demo, self._randbytes = store, demo, randbytes
         self._reserved_bits, self._seen = reserved_bits, store.retirements
         self._network, self._expired_hour = network or KeyNetwork(), ""
+        self._rounds = 0
         self._drawing = Drawing(store, demo=demo, reserved_bits=reserved_bits, network=self._network)
         self._fetching = Fetching(store, demo=demo)
 
@@ -112,6 +115,9 @@ class KeySupply:
         if self._drawing.settle(now_utc):
             return True
         self._fetching.settle()
+        self._rounds += 1
+        if self._rounds % TIDY_ROUNDS == 0:
+            self._store.tidy()
         if now_utc[:_HOUR] != self._expired_hour:
             self._expired_hour = now_utc[:_HOUR]
             expire_by_policy(self._store, self._network, now_utc=now_utc)
@@ -121,6 +127,7 @@ class KeySupply:
         """Write down what was handed out and give the rest back. May be called again."""
         self._drawing.close(now_utc)
         self._fetching.close()
+        self._store.tidy()
 
     def _notice(self) -> None:
         """Key that this process has given up is not handed out; `settle` notices what others give up."""
