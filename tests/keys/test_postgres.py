@@ -285,6 +285,13 @@ def test_without_the_log_of_one_writer_all_unused_key_is_wiped(shared: Store) ->
     with pytest.raises(KeyNotFound):
         opened(shared.address, shared.folder)
     assert restore(backup, shared.place(), discard=True, now_utc=NOW).wiped_bits == 7920
+    (begun,) = shared.folder.glob("*-two.uses")
+    begun.rename(shared.folder / "two.uses")
+    for writer in ("main", "two"):
+        with opened(shared.address, shared.folder, writer) as store:
+            add(store, f"new-{writer}", bytes(10))
+            assert store.check().balanced
+    assert shared.spend(8, "two") == bytes(1)
 
 
 def test_a_backup_moves_a_store_between_the_two_databases(shared: Store) -> None:

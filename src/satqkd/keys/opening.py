@@ -280,8 +280,8 @@ def settle_with_logs(
     if log is not None and (log.store_id, log.writer) != (store_id, place.writer):
         raise ConfigError(f"{path}: this is the use log of another store or writer; name the right one")
     with ExitStack() as stack:
-        others, all_there = _logs_of_others(database, place, path, stack)
-        knows_all = all_there and log is not None and log.count >= counted
+        others, lost = _logs_of_others(database, place, path, stack)
+        knows_all = not lost and log is not None and log.count >= counted
         if knows_all and discard:
             raise KeyStoreError(
                 f"{database.name}: the use log {path} knows all uses of key; do it without --discard"
@@ -296,22 +296,31 @@ def settle_with_logs(
                 log.close()
             path.unlink(missing_ok=True)
             database.uses = UseLog.create(path, store_id=store_id, writer=place.writer, count=counted)
-        return recovery.recover(database, others, keep_unused=knows_all)
+        _begin_logs(lost, others, path, store_id)
+        return recovery.recover(database, list(others.values()), keep_unused=knows_all)
 
 
 def _logs_of_others(
     database: Database, place: Place, path: Path, stack: ExitStack
-) -> tuple[list[UseLog], bool]:
-    """Use logs of other writers of a store, and whether there is one, not too old, of each that used key."""
+) -> tuple[dict[str, UseLog], dict[str, int]]:
+    """Use logs of other writers of a store, and the uses of those whose log is missing or too old."""
     with database.snapshot() as connection:
         store_id = meta_of(connection, STORE_ID) or ""
-        counts = {row.writer: row.uses for row in connection.execute(select(USES))}
+        counts = {row.writer: int(row.uses) for row in connection.execute(select(USES))}
     counts.pop(place.writer, None)
     logs = {}
     for beside, _ in _logs_beside(path, store_id):
         found = UseLog.open(beside)
         stack.callback(found.close)
         logs[found.writer] = found
-    return list(logs.values()), all(
-        not count or (writer in logs and logs[writer].count >= count) for writer, count in counts.items()
-    )
+    known = {writer: log.count for writer, log in logs.items()}
+    return logs, {writer: count for writer, count in counts.items() if count > known.get(writer, 0)}
+
+
+def _begin_logs(lost: dict[str, int], logs: dict[str, UseLog], path: Path, store_id: str) -> None:
+    """New use logs for writers who lost theirs; all unused key is wiped for it."""
+    for writer, count in lost.items():
+        old = logs.pop(writer, None)
+        where = path.parent / f"{store_id}-{writer}.uses" if old is None else old.path
+        where.unlink(missing_ok=True)
+        UseLog.create(where, store_id=store_id, writer=writer, count=count).close()
