@@ -83,7 +83,7 @@ def test_twin_key_needs_demo(tmp_path: Path, satqkd: Command) -> None:
             peer="stellenbosch",
             kind="pair",
             origin="twin",
-            key=bytes(400),
+            key=bytes(range(200)) * 2,
             state="confirmed",
             now_utc=NOW,
         )

@@ -303,8 +303,8 @@ def test_pair_key_is_split_between_the_ends(make_store: MakeStore) -> None:
 
 def test_the_file_itself_refuses_overlap_and_rewriting(make_store: MakeStore) -> None:
     store = make_store("node")
-    add(store, "b", bytes(32))
-    add(store, "waiting", bytes(32), state="unconfirmed")
+    add(store, "b", key_bytes(32, "b"))
+    add(store, "waiting", key_bytes(32, "w"), state="unconfirmed")
     take(store, 64)
     take(store, 64)
     store.close()
@@ -520,7 +520,7 @@ def test_a_secret_resists_copies_and_wipes() -> None:
 
 def test_status_and_books_add_up(make_store: MakeStore) -> None:
     store = make_store("node")
-    add(store, "b1", bytes(100), now_utc="2026-01-02T00:00:00Z")
+    add(store, "b1", key_bytes(100, "b1"), now_utc="2026-01-02T00:00:00Z")
     add(store, "b2", bytes(100), state="unconfirmed", now_utc="2026-01-01T00:00:00Z")
     add(store, "b3", bytes(100), peer="other")
     take(store, 80)

@@ -114,7 +114,7 @@ def test_made_opened_and_refused(address: str, tmp_path: Path) -> None:
 
 def test_the_database_itself_refuses(address: str, tmp_path: Path) -> None:
     with created(address, tmp_path) as store:
-        add(store, "b", bytes(32))
+        add(store, "b", key_bytes(32, "b"))
         store.spend("peer", "link", 64, purpose="test", reference="1")
     columns = "spends (block_pk, offset_bits, length_bits, purpose, reference) VALUES"
     for statement in (

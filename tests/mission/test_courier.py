@@ -288,7 +288,7 @@ def test_an_unknown_receiver_is_refused_and_the_reason_is_told(world: World) -> 
         peer="nowhere",
         kind="pair",
         origin="hardware",
-        key=bytes(400),
+        key=bytes(range(200)) * 2,
         state="confirmed",
         now_utc=NOW,
     )

@@ -248,7 +248,7 @@ def take(
 
     noted: how the use log calls them (`use_names`), where not as they are.
     """
-    key = material.read(connection, blocks, ranges)
+    key = material.read_unused(connection, blocks, ranges)
     use_up(connection, blocks, ranges, use, noted=noted)
     return Spent(key, tuple(ranges), weakest_origin(block.origin for block in blocks))
 

@@ -19,6 +19,7 @@ from satqkd.keys.vault import Cipher, Vault
 
 SEGMENT_BYTES: Final = 4096
 _SEGMENT_BITS: Final = 8 * SEGMENT_BYTES
+_CHANCE_BYTES: Final = 8
 ERASED: Final = b""
 """In place of a sealed segment or a wrapped key."""
 
@@ -53,6 +54,39 @@ def read(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRa
                 buffer[position : position + end - start] = segment.expose()[start:end]
                 position += end - start
     return Secret(buffer)
+
+
+def read_unused(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange]) -> Secret:
+    """The bytes of ranges that the ledger calls unused, to be given out.
+
+    Raises DataFormatError where they are wiped: then the ledger is damaged.
+    """
+    key = read(connection, blocks, ranges)
+    try:
+        position = 0
+        for block, piece in zip(blocks, ranges, strict=True):
+            n_bytes = piece.length_bits // 8
+            require_key(block, key.expose()[position : position + n_bytes])
+            position += n_bytes
+    except BaseException:
+        key.wipe()
+        raise
+    return key
+
+
+def require_key(block: Block, data: bytes | bytearray | memoryview) -> None:
+    """Zeros are no key: they stand where key was wiped. Raises DataFormatError.
+
+    So many zeros come by chance once in 2^64 keys. Fewer are let pass.
+    """
+    copy = bytearray(data)
+    wiped = bytes(2 * _CHANCE_BYTES) in copy or (len(copy) >= _CHANCE_BYTES and not any(copy))
+    copy[:] = bytes(len(copy))
+    if wiped:
+        raise DataFormatError(
+            f"block {block.block_id!r}: key that counts as unused is wiped: the store is damaged; no key was "
+            f"given; restore a backup by `satqkd keys restore`"
+        )
 
 
 def wipe(connection: Connection, block: Block, piece: KeyRange) -> None:

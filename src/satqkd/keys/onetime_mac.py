@@ -50,7 +50,7 @@ def verify(
     """
     assert sum(piece.length_bits for piece in ranges) == shares * MAC_KEY_BITS
     ledger.require_unused(connection, blocks, ranges)
-    with material.read(connection, blocks, ranges) as keys, _mixed(keys, shares) as key:
+    with material.read_unused(connection, blocks, ranges) as keys, _mixed(keys, shares) as key:
         good = hmac.compare_digest(tag(key, data), got)
     if not good:
         _count_failure(connection, blocks, ranges, use)

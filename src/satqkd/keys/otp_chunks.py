@@ -99,7 +99,7 @@ def authentic_key(
     with store.transaction() as connection:
         blocks = ledger.locate_for_peer(connection, prefix.header.sender, "pair", ranges, demo=demo)
         good = onetime_mac.verify(connection, blocks[: len(mac_ranges)], mac_ranges, signed, tag, use)
-        key = material.read(connection, blocks, ranges) if good else None
+        key = material.read_unused(connection, blocks, ranges) if good else None
     if key is None:
         raise AuthenticationError(
             f"the tag does not fit {where} from {prefix.header.sender!r}: it was changed on its way or is "

@@ -46,7 +46,7 @@ def reserve(connection: Connection, block: Block, piece: KeyRange, holder: str, 
     pk = _insert(connection, block, piece, holder, utc)
     database_of(connection).note_use([piece])
     audit.append(connection, "reserve", utc, holder=holder, ranges=[piece])
-    return Reserved(pk, block, piece, material.read(connection, [block], [piece]))
+    return Reserved(pk, block, piece, material.read_unused(connection, [block], [piece]))
 
 
 def _insert(connection: Connection, block: Block, piece: KeyRange, holder: str, utc: str) -> int:

@@ -27,13 +27,15 @@ BUSY_TIMEOUT_MS: Final = 2_000
 """How long a checkpoint waits for a reader."""
 PRAGMAS: Final = ("foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF", "temp_store=MEMORY")
 _HEADER: Final = b"SQLite format 3\x00"
+_DAMAGE_OR_DISK: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What the driver raises, where its messages quote what is on a damaged page too."""
 _SUFFIXES: Final = ("", "-wal", "-shm", ".lock")
 
 
 class SqliteDatabase(Database):
     """A file, open."""
 
-    _driver_errors = (sqlite3.Error,)
+    _driver_errors = _DAMAGE_OR_DISK
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         super().__init__(str(path), read_only=read_only)
@@ -143,7 +145,7 @@ class _explained_at:  # noqa: N801 - used as a statement
     def __enter__(self) -> None: ...
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, _DAMAGE_OR_DISK):
             raise _explain(self._path, error) from None
 
 
@@ -262,7 +264,7 @@ def _require_wal(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _explain(path: Path, error: BaseException) -> Error:
-    text = str(error)
+    text = "what it says of itself is no text" if isinstance(error, UnicodeDecodeError) else str(error)
     if isinstance(error, sqlite3.IntegrityError) and ALREADY_USED in text:
         return KeyAlreadyUsed(f"{path}: some of these key bits were given out before; nothing was given now")
     if isinstance(error, sqlite3.IntegrityError):

@@ -27,11 +27,12 @@ class Windows:
         """The bytes of a range that was marked as fetched in this change."""
         number = piece.offset_bits // WINDOW_BITS
         if piece.end_bits > (number + 1) * WINDOW_BITS:
-            with material.read(connection, [block], [piece]) as key:
+            with material.read_unused(connection, [block], [piece]) as key:
                 return bytearray(key.expose())
         window = self._window(connection, block, number)
         start = (piece.offset_bits - number * WINDOW_BITS) // 8
         end = start + piece.length_bits // 8
+        material.require_key(block, memoryview(window)[start:end])
         return window[start:end]
 
     def forget(self, block: Block, piece: KeyRange) -> None:
