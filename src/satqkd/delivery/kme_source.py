@@ -1,7 +1,7 @@
 """Another vendor's KME as a source of key for two nodes of this network (`keys.key_source`).
 
-One end draws as the master application, the other fetches by the ids that it is told as the slave. Each is a
-client of the KME beside it, by a certificate of its own; what the KMEs stand for (a fibre link, say) is theirs.
+One end draws as the master application, the other fetches by the ids that it is told as the slave. Each is
+a client of the KME beside it, by a certificate of its own; what the KMEs stand for is their affair.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ class KmeKeySource:
     def draw(self, count: int, size_bits: int) -> tuple[tuple[str, ...], Secret]:
         """New keys, by as many requests as the KME's limit needs.
 
-        Where a later request fails the keys of the earlier ones are lost: the vendor's KME has given them out.
+        Where a later request fails the keys of the earlier ones are lost: the KME has given them out.
         """
         found: list[DeliveredKey] = []
         with self._client() as kme:
