@@ -18,6 +18,7 @@ from sqlalchemy.pool import StaticPool
 
 from satqkd.errors import DataFormatError, Error, KeyAlreadyUsed, KeyNotFound, KeyStoreError, ResourceError
 from satqkd.keys.database import Database, options_of
+from satqkd.keys.folders import sync_folder
 from satqkd.keys.schema import ALREADY_USED
 
 APPLICATION_ID: Final = 0x53514B44
@@ -59,7 +60,7 @@ class SqliteDatabase(Database):
         os.close(descriptor)
         try:
             database = cls(path)
-            _sync_folder(path)
+            sync_folder(path)
         except BaseException:
             remove_files(path)
             raise
@@ -241,14 +242,6 @@ def _require_wal(connection: sqlite3.Connection, path: Path) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
         raise ResourceError(f"{path}: this file system does not allow SQLite's WAL mode (got {mode!r})")
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path.absolute().parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _explain(path: Path, error: BaseException) -> Error:

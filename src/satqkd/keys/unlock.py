@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from satqkd.errors import ConfigError, DataFormatError, ResourceError
+from satqkd.keys.folders import sync_folder
 from satqkd.keys.secret import Secret
 from satqkd.keys.vault import KEY_BYTES, SALT_BYTES, Cipher
 
@@ -71,6 +72,7 @@ class KeyFile:
                 file.write(secrets.token_bytes(KEY_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
+            sync_folder(self.path)
         except OSError as error:
             raise ResourceError(f"{self.path}: cannot make the key file: {error.strerror}") from None
 

@@ -26,6 +26,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from satqkd.errors import DataFormatError, ResourceError
+from satqkd.keys.folders import sync_folder
 from satqkd.keys.model import KeyRange
 
 VERSION: Final = 1
@@ -88,7 +89,7 @@ class UseLog:
             _claim(descriptor, path)
             os.write(descriptor, head + (msgspec.json.encode(last) + b"\n" if last else b""))
             os.fsync(descriptor)
-            _sync_folder(path)
+            sync_folder(path)
         except OSError as error:
             raise ResourceError(f"{path}: cannot make the use log: {error.strerror}") from None
         return cls(path, store_id=store_id, writer=writer, last=last, descriptor=descriptor)
@@ -219,11 +220,3 @@ def _lines(path: Path) -> Iterator[UseLine]:
             if not text.endswith(b"\n"):
                 return
             yield _line(text, f"{path}, line {number}")
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path.absolute().parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,13 @@
+"""Names of files on the disk: a file whose folder is not synced may be gone after a power cut. No key here."""
+
+import os
+from pathlib import Path
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the name of a file is on the disk. Raises OSError."""
+    descriptor = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
