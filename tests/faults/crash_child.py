@@ -1,8 +1,9 @@
 """The process that works under the shim: told on its standard input what to do, it forks for each run.
 
-    {"folder": ..., "trace": ..., "seed": n, "steps": n, "mode": 0 | 1 kill | 2 fail, "at": n, "count": n, "error": n}
+    {"folder": ..., "trace": ..., "seed": n, "steps": n, "mode": 1 kill or 2 fail, "at": n, "count": n,
+    "error": n}
 
-answers {"code": exit code, "steps": how many file operations there were, "error": traceback or ""}.
+and answers {"code": exit code, "steps": how many file operations there were, "error": traceback or ""}.
 """
 
 import ctypes
@@ -15,7 +16,6 @@ import msgspec
 from crash_work import Town
 
 from satqkd.errors import Error
-
 
 FAIL = 2
 

@@ -109,7 +109,7 @@ class Disk:
         self._names.setdefault(path, [None]).append(file)
 
     def crashed(self, rng: random.Random, style_of: dict[str, Style]) -> Iterator[tuple[str, bytes]]:
-        """The files after a power cut. style_of: by the beginning of a path; each machine has its own luck."""
+        """The files after a power cut. style_of: by the beginning of a path; machines differ in luck."""
         for path, meant in self._names.items():
             style = next((style for start, style in style_of.items() if path.startswith(start)), "all")
             file = {"synced": meant[0], "all": meant[-1], "mixed": rng.choice(meant)}[style]

@@ -1,7 +1,7 @@
 """Three nodes at work, and what must be true of their stores after any crash.
 
 A satellite and two stations with supplies: they add and confirm blocks, draw, fetch, spend, relay, settle,
-close and open. What a node has given to its caller is written as a mark when the call returns, so that a trace
+close and open. What a node gave its caller is written as a mark when the call returns, so that a trace
 of the files holds both in order. `judge` opens what a crash left and compares it with the marks before it.
 Key is made of block names, so that whoever sees some bytes knows where they lie.
 """

@@ -1,22 +1,24 @@
 """The database under a store: durable changes, consistent views, and what both databases share.
 
 A store is one database with one connection at a time from this process. Every change is one explicit
-transaction that is on the disk when it returns. What uses key is told to the use log before the commit, and
-taken back where the change does not come about. `sqlite` and `postgres` say how each is opened, locked and
-wiped, and what its errors mean. Knows nothing of ranges' meaning, peers or purposes.
+transaction that is on the disk when it returns. What uses key is told to the use log before the commit; where
+that did not return it is in doubt whether the change came about, and the log keeps the line until the
+database says that it did not. `sqlite` and `postgres` say how each is opened, locked and wiped, and what its
+errors mean. Knows nothing of ranges' meaning, peers or purposes.
 """
 
 import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import DBAPIError
 
 from satqkd.errors import Error, LocalProtocolError, ResourceError
+from satqkd.keys import use_names
 from satqkd.keys.model import KeyRange
 from satqkd.keys.schema import META, USES
 from satqkd.keys.use_log import UseLog
@@ -109,13 +111,33 @@ class Database(ABC):
         if self._work is not None:
             self._work.ranges.extend(ranges)
 
+    def note_new(self, block_id: str) -> None:
+        """The change under way stores or confirms a block: before it, none of the block's key was used."""
+        if self._work is not None:
+            self._work.new.add(block_id)
+
+    def told_before(self) -> None:
+        """All that the change under way uses is in the use log already: what settles a crash needs no line,
+        and may be killed and done again."""
+        if self._work is not None:
+            self._work.ranges.clear()
+
     def _tell_uses(self, work: "_Work", connection: Connection) -> None:
-        """A line in the log, and its number in the database; the line goes again if the commit fails."""
+        """A line in the log, and its number in the database."""
         if self.uses is None or not work.ranges:
             return
-        self.uses.add(work.ranges)
+        if self.uses.doubted:
+            self._settle_doubt(self.uses, connection)
+        self.uses.add([use_names.of_new(each) if each.block_id in work.new else each for each in work.ranges])
         work.told = self.uses
         self._count_uses(connection, self.uses.count, self.uses.writer)
+
+    def _settle_doubt(self, uses: UseLog, connection: Connection) -> None:
+        """The last line of the log goes again where its change did not come about."""
+        counted = connection.execute(select(USES.c.uses).where(USES.c.writer == uses.writer)).scalar()
+        if int(counted or 0) < uses.count:
+            uses.undo()
+        uses.doubted = False
 
     def _require_under_way(self) -> None:
         """SQLite undoes a whole change by itself where the disk fails it; whoever passed over that error must
@@ -147,7 +169,7 @@ class Database(ABC):
                     yield connection
             except BaseException:
                 if work is not None and work.told is not None:
-                    work.told.undo()
+                    work.told.doubted = True
                 raise
 
     @contextmanager
@@ -187,6 +209,14 @@ class Database(ABC):
 
     def close(self) -> None:
         """Give the database back and forget the keys. May be called again."""
+        if (
+            self.uses is not None
+            and self.uses.doubted
+            and self._engine is not None
+            and os.getpid() == self._pid
+        ):
+            with suppress(Exception), self._begun(read_only=True) as connection:  # else the line stays
+                self._settle_doubt(self.uses, connection)
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
@@ -233,6 +263,8 @@ class _Work:
         self.connection: Connection | None = None
         self.ranges: list[KeyRange] = []
         """Key that it uses."""
+        self.new: set[str] = set()
+        """Blocks that it stores or confirms."""
         self.told: UseLog | None = None
         """The log that has a line of it."""
 

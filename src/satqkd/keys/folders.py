@@ -1,4 +1,4 @@
-"""Names of files on the disk: a file whose folder is not synced may be gone after a power cut. No key here."""
+"""Names of files on the disk: a new file whose folder is not synced may be gone after a power cut."""
 
 import os
 from pathlib import Path

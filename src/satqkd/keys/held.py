@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import Connection, Row, and_, delete, insert, select
 
 from satqkd.errors import KeyNotFound
-from satqkd.keys import audit, cells
+from satqkd.keys import audit, cells, use_names
+from satqkd.keys.database import database_of
 from satqkd.keys.model import Paths
 from satqkd.keys.paths import to_text
 from satqkd.keys.supply_door import NotEntitled
@@ -76,8 +77,15 @@ def give(connection: Connection, row: HeldRow, utc: str) -> bytes:
     mine = and_(HELD_KEYS.c.key_id == row.key_id, HELD_KEYS.c.slave == row.slave)
     if connection.execute(delete(HELD_KEYS).where(mine)).rowcount != 1:
         raise KeyNotFound(f"key {row.key_id} was fetched before")
+    database_of(connection).note_use([use_names.of_held(place(row.key_id, row.slave), row.bits)])
     audit.append(connection, "fetched", utc, key_id=row.key_id, slave=row.slave, bits=row.bits)
     return key
+
+
+def drop(connection: Connection, key_id: str, slave: str) -> None:
+    """A key that was fetched, as the use log says, is held no more."""
+    mine = and_(HELD_KEYS.c.key_id == key_id, HELD_KEYS.c.slave == slave)
+    connection.execute(delete(HELD_KEYS).where(mine))
 
 
 def place(key_id: str, slave: str) -> str:

@@ -7,7 +7,7 @@ to its very end) there is none, and no key of that half has an id. Inside the ca
 
 from sqlalchemy import Connection, insert, select
 
-from satqkd.keys import cells, ledger
+from satqkd.keys import cells, ledger, use_names
 from satqkd.keys.key_ids import SECRET_BITS
 from satqkd.keys.ledger import Block, Use
 from satqkd.keys.model import KeyRange
@@ -33,7 +33,7 @@ def find(connection: Connection, block: Block, *, own: bool) -> Secret | None:
     return Secret(cells.unseal(connection, place(block.block_id, own=own), sealed))
 
 
-def take(connection: Connection, block: Block, *, own: bool, utc: str) -> Secret | None:
+def take(connection: Connection, block: Block, *, own: bool, utc: str | None) -> Secret | None:
     """The secret of a half, taken now where it was not; None where its bits are used or too few."""
     found = find(connection, block, own=own)
     if found is not None:
@@ -42,7 +42,8 @@ def take(connection: Connection, block: Block, *, own: bool, utc: str) -> Secret
     piece = KeyRange(block.block_id, end - SECRET_BITS, SECRET_BITS)
     if end - start <= SECRET_BITS or ledger.unused(connection, block, piece.offset_bits, end) != [piece]:
         return None
-    spent = ledger.take(connection, [block], [piece], Use(PURPOSE, "own" if own else "peer", utc))
+    use, noted = Use(PURPOSE, "own" if own else "peer", utc), [use_names.of_id_secret(piece)]
+    spent = ledger.take(connection, [block], [piece], use, noted=noted)
     with spent.key as key:
         sealed = cells.seal(connection, place(block.block_id, own=own), key.expose())
         secret = key.part(0, len(key))

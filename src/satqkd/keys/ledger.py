@@ -74,6 +74,7 @@ def store_block(connection: Connection, new: NewBlock, key: bytes | bytearray | 
         )
     columns = msgspec.structs.asdict(new) | {"paths": to_text(new.paths)}
     connection.execute(insert(BLOCKS).values(**columns, bits=8 * len(key)))
+    database_of(connection).note_new(new.block_id)
     block = find_block(connection, new.block_id)
     material.store(connection, block, key)
     names = ("block_id", "peer", "kind", "origin", "state")
@@ -98,6 +99,8 @@ def set_state(connection: Connection, block: Block, state: str, utc: str | None)
     )
     if changed.rowcount != 1:
         raise KeyStoreError(f"block {block.block_id!r}: expected state {block.state}, found another")
+    if state == "confirmed":
+        database_of(connection).note_new(block.block_id)
     audit.append(connection, state, utc, block_id=block.block_id)
 
 
@@ -233,14 +236,31 @@ def require_unused(connection: Connection, blocks: Sequence[Block], ranges: Sequ
             )
 
 
-def take(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange], use: Use) -> Spent:
-    """Mark ranges as used, copy their bytes out, overwrite them. Raises KeyAlreadyUsed."""
+def take(
+    connection: Connection,
+    blocks: Sequence[Block],
+    ranges: Sequence[KeyRange],
+    use: Use,
+    *,
+    noted: Sequence[KeyRange] | None = None,
+) -> Spent:
+    """Mark ranges as used, copy their bytes out, overwrite them. Raises KeyAlreadyUsed.
+
+    noted: how the use log calls them (`use_names`), where not as they are.
+    """
     key = material.read(connection, blocks, ranges)
-    use_up(connection, blocks, ranges, use)
+    use_up(connection, blocks, ranges, use, noted=noted)
     return Spent(key, tuple(ranges), weakest_origin(block.origin for block in blocks))
 
 
-def use_up(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange], use: Use) -> None:
+def use_up(
+    connection: Connection,
+    blocks: Sequence[Block],
+    ranges: Sequence[KeyRange],
+    use: Use,
+    *,
+    noted: Sequence[KeyRange] | None = None,
+) -> None:
     """Mark ranges as used and overwrite them, unread. Raises KeyAlreadyUsed."""
     for block, piece in zip(blocks, ranges, strict=True):
         connection.execute(
@@ -253,7 +273,7 @@ def use_up(connection: Connection, blocks: Sequence[Block], ranges: Sequence[Key
                 spent_utc=use.utc,
             )
         )
-    database_of(connection).note_use(ranges)
+    database_of(connection).note_use(ranges if noted is None else noted)
     for block, piece in zip(blocks, ranges, strict=True):
         material.wipe(connection, block, piece)
     audit.append(

@@ -22,7 +22,7 @@ from satqkd.keys.schema import META, NODE_ID, ROOT, STORE_ID, USES
 from satqkd.keys.secret import Secret
 from satqkd.keys.sqlite import SqliteDatabase, remove_files
 from satqkd.keys.unlock import Command, KeyFile, Lock, Passphrase, lock_root, unlock_root
-from satqkd.keys.use_log import UseLog, count_of, log_of
+from satqkd.keys.use_log import UseLog, count_of, is_begun, log_of
 from satqkd.keys.vault import KEY_BYTES, Vault
 
 KEY_FILE_VARIABLE: Final = "SATQKD_KEY_FILE"
@@ -199,10 +199,11 @@ def _attach_uses(database: Database, place: Place) -> None:
     counted, store_id = _counted(database, place.writer)
     path = uses_path(place, store_id)
     _require_none_ahead(database, path, store_id)
-    if counted == 0 and not path.exists():
+    begun = is_begun(path)
+    if counted == 0 and not begun:
         database.uses = UseLog.create(path, store_id=store_id, writer=place.writer)
         return
-    if not path.exists():
+    if not begun:
         raise StoreRestored(
             f"{path}: the use log is missing, and the store has used key {counted} times; put it there, or, "
             f"if it is lost, wipe all key that might have been used by `satqkd keys recover --discard`"
@@ -211,7 +212,7 @@ def _attach_uses(database: Database, place: Place) -> None:
     database.uses = log
     if (log.store_id, log.writer) != (store_id, place.writer):
         raise ConfigError(f"{path}: this is the use log of another store or writer; name the right one")
-    if not log.count - 1 <= counted <= log.count:
+    if not max(log.count - 1, log.since) <= counted <= log.count:
         which = "the store was" if counted < log.count else "the use log was"
         raise StoreRestored(
             f"{database.name}: {which} put back from a copy: the store counts {counted} uses of key, its use "
@@ -276,12 +277,12 @@ def settle_with_logs(
     """Recover by this writer's use log at a path, which is attached, and those of all other writers."""
     with database.transaction() as connection:
         database.require_sole_writer(connection)
-    database.uses = log = UseLog.open(path) if path.exists() else None
+    database.uses = log = UseLog.open(path) if is_begun(path) else None
     if log is not None and (log.store_id, log.writer) != (store_id, place.writer):
         raise ConfigError(f"{path}: this is the use log of another store or writer; name the right one")
     with ExitStack() as stack:
         others, lost = _logs_of_others(database, place, path, stack)
-        knows_all = not lost and log is not None and log.count >= counted
+        knows_all = not lost and log is not None and log.since <= counted <= log.count
         if knows_all and discard:
             raise KeyStoreError(
                 f"{database.name}: the use log {path} knows all uses of key; do it without --discard"
@@ -291,12 +292,12 @@ def settle_with_logs(
                 f"{database.name}: expected the use logs of all writers at {path}, none older than the "
                 f"store; put them there, or wipe all unused key with --discard"
             )
-        if log is None or log.count < counted:
+        if log is None or not log.since <= counted <= log.count:
+            count = 1 + max(counted, 0 if log is None else log.count)
             if log is not None:
                 log.close()
-            path.unlink(missing_ok=True)
-            database.uses = UseLog.create(path, store_id=store_id, writer=place.writer, count=counted)
-        _begin_logs(lost, others, path, store_id)
+            database.uses = UseLog.create(path, store_id=store_id, writer=place.writer, count=count)
+        _begin_logs(lost, others, path, store_id, stack)
         return recovery.recover(database, list(others.values()), keep_unused=knows_all)
 
 
@@ -313,14 +314,22 @@ def _logs_of_others(
         found = UseLog.open(beside)
         stack.callback(found.close)
         logs[found.writer] = found
-    known = {writer: log.count for writer, log in logs.items()}
-    return logs, {writer: count for writer, count in counts.items() if count > known.get(writer, 0)}
+    missing = {writer: count for writer, count in counts.items() if count and writer not in logs}
+    return logs, missing | {
+        writer: max(log.count, counts.get(writer, 0))
+        for writer, log in logs.items()
+        if not log.since <= counts.get(writer, 0) <= log.count
+    }
 
 
-def _begin_logs(lost: dict[str, int], logs: dict[str, UseLog], path: Path, store_id: str) -> None:
+def _begin_logs(
+    lost: dict[str, int], logs: dict[str, UseLog], path: Path, store_id: str, stack: ExitStack
+) -> None:
     """New use logs for writers who lost theirs; all unused key is wiped for it."""
     for writer, count in lost.items():
         old = logs.pop(writer, None)
         where = path.parent / f"{store_id}-{writer}.uses" if old is None else old.path
-        where.unlink(missing_ok=True)
-        UseLog.create(where, store_id=store_id, writer=writer, count=count).close()
+        if old is not None:
+            old.close()
+        logs[writer] = UseLog.create(where, store_id=store_id, writer=writer, count=count + 1)
+        stack.callback(logs[writer].close)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, and_, delete, insert, select, update
 
-from satqkd.keys import audit, ledger, material, raw, reservations
+from satqkd.keys import audit, held, id_secrets, ledger, material, raw, reservations, use_names
 from satqkd.keys.database import Database, meta_of
 from satqkd.keys.journal_schema import CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
 from satqkd.keys.ledger import Use
@@ -38,7 +38,11 @@ class RecoveryReport(msgspec.Struct, frozen=True):
 
 
 def clear_up(database: Database) -> None:
-    """After a kill: skip what the last line of the use log names, and count reservations as lost."""
+    """After a kill: skip what the last line of the use log names, and count reservations as lost.
+
+    All of it is in the log already; so a kill in here leaves everything as it was. A copy from before the
+    last use looks the same, and is settled by the same.
+    """
     uses = database.uses
     assert uses is not None
     with database.snapshot() as connection:
@@ -49,10 +53,13 @@ def clear_up(database: Database) -> None:
         return
     with database.transaction() as connection:
         if counted < uses.count and uses.last is not None:
-            skip(connection, uses.last.ranges, "skipped after a kill")
+            known = [piece for piece in uses.last.ranges if not use_names.is_new(piece)]
+            _lose_blocks(connection, known)
+            skip(connection, known, "skipped after a kill")
             _count(connection, uses.writer, uses.count)
         _lose_reservations(connection, uses.writer)
         reservations.settle_fetched(connection)
+        database.told_before()
     database.checkpoint()
 
 
@@ -69,6 +76,7 @@ def recover(database: Database, others: Sequence[UseLog] = (), *, keep_unused: b
         for writer in connection.execute(select(USES.c.writer)).scalars().all():
             _lose_reservations(connection, writer)
         reservations.settle_fetched(connection)
+        held_keys = connection.execute(delete(HELD_KEYS)).rowcount
         for log in (uses, *others):
             for line in log.lines_after(_counted(connection, log.writer)):
                 _lose_blocks(connection, line.ranges)
@@ -77,7 +85,6 @@ def recover(database: Database, others: Sequence[UseLog] = (), *, keep_unused: b
         if not keep_unused:
             wiped = _discard_all(connection)
         given_up = _give_up_conversations(connection)
-        held_keys = connection.execute(delete(HELD_KEYS)).rowcount
         audit.append(
             connection,
             "recovered",
@@ -87,6 +94,7 @@ def recover(database: Database, others: Sequence[UseLog] = (), *, keep_unused: b
             conversations=given_up,
             held_keys=held_keys,
         )
+        database.told_before()
     database.checkpoint()
     return RecoveryReport(skipped, wiped, given_up, held_keys)
 
@@ -94,17 +102,26 @@ def recover(database: Database, others: Sequence[UseLog] = (), *, keep_unused: b
 def skip(connection: Connection, ranges: Iterable[KeyRange], purpose: str) -> int:
     """Mark what is unused of some ranges as used, and wipe it; returns the bits. Passes over unknown blocks.
 
-    Reservations that overlap are the caller's to remove first.
+    Secrets for ids are taken as such. Reservations that overlap are the caller's to remove first.
     """
     bits = 0
-    for piece in ranges:
+    for noted in ranges:
+        if use_names.is_held(noted):
+            held.drop(connection, *use_names.held_key(noted))
+            continue
+        piece = use_names.plain(noted)
         block = connection.execute(select(BLOCKS).where(BLOCKS.c.block_id == piece.block_id)).first()
         if block is None or block.state != "confirmed":
             continue
         gaps = ledger.unused(connection, block, piece.offset_bits, min(piece.end_bits, block.bits))
-        if gaps:
+        if gaps == [piece] and use_names.is_id_secret(noted):
+            own = block.own_from_bits <= piece.offset_bits < block.own_until_bits
+            secret = id_secrets.take(connection, block, own=own, utc=None)
+            if secret is not None:
+                secret.wipe()
+        elif gaps:
             ledger.use_up(connection, [block] * len(gaps), gaps, Use(purpose, "", None))
-            bits += sum(gap.length_bits for gap in gaps)
+        bits += sum(gap.length_bits for gap in gaps)
     return bits
 
 
@@ -113,7 +130,7 @@ def _lose_blocks(connection: Connection, ranges: Iterable[KeyRange]) -> None:
 
     They are never stored again, or confirmed.
     """
-    for block_id in {piece.block_id for piece in ranges}:
+    for block_id in {use_names.plain(piece).block_id for piece in ranges if not use_names.is_held(piece)}:
         block = connection.execute(select(BLOCKS).where(BLOCKS.c.block_id == block_id)).first()
         if block is not None and block.state == "unconfirmed":
             material.wipe_all(connection, block)

@@ -41,6 +41,8 @@ class SqliteDatabase(Database):
         self._wiped = False
         self._lock_file = None if read_only else _take_lock(path)
         try:
+            if not read_only:
+                _sync_log(path)
             with _explained_at(path):
                 self._driver = _connect(path, read_only=read_only)
             self._engine = engine_of(self, self._driver)
@@ -216,6 +218,21 @@ def _take_lock(path: Path) -> int:
         if _is_file(descriptor, name):
             return descriptor
         os.close(descriptor)
+
+
+def _sync_log(path: Path) -> None:
+    """What a killed process has written is on the disk before anybody relies on it."""
+    wal = Path(f"{path}-wal")
+    try:
+        if wal.exists():
+            descriptor = os.open(wal, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            sync_folder(wal)
+    except OSError as error:
+        raise ResourceError(f"{wal}: cannot write it to the disk: {error.strerror}") from None
 
 
 def _is_file(descriptor: int, name: str) -> bool:
