@@ -164,13 +164,10 @@ class Database(ABC):
             )
         work = None if read_only else self._work
         with self._mutex, self._explained():
-            try:
-                with self._begun(read_only=read_only) as connection:
-                    yield connection
-            except BaseException:
-                if work is not None and work.told is not None:
-                    work.told.doubted = True
-                raise
+            with self._begun(read_only=read_only) as connection:
+                yield connection
+            if work is not None and work.told is not None:
+                work.told.doubted = False
 
     @contextmanager
     def _begun(self, *, read_only: bool) -> Iterator[Connection]:

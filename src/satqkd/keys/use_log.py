@@ -90,7 +90,7 @@ class UseLog:
         self.last = last
         """The last line that was written whole."""
         self.doubted = False
-        """Whether the last line's change may not have come about."""
+        """Whether the last line's change may not have come about: until whoever made it says that it has."""
         self._descriptor = descriptor
         self._end = self._undo_to = os.fstat(descriptor).st_size
         self._before = last
@@ -171,6 +171,7 @@ class UseLog:
             raise ResourceError(
                 f"{self.path}: cannot write the use log: {error.strerror}; no key was used; check disk space"
             ) from None
+        self.doubted = True
         self._undo_to, self._before = self._end, self.last
         self._end, self.last = self._end + len(data), line
 
