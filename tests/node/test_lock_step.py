@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -126,6 +127,22 @@ def follower(port: int, patience_s: float = 5.0) -> tuple[Follower, CountingTerm
     line.connect(("127.0.0.1", port))
     terminal = CountingTerminal()
     return Follower(line, terminal, HERE, patience_s=patience_s, first_tick=EARLIEST), terminal, line
+
+
+def on_a_calm_machine(test: Callable[[], None]) -> Callable[[], None]:
+    """These go by the wall clock: where the machine itself stalled for a second they are tried again, five
+    times in all. What is wrong in what they test is wrong every time."""
+
+    @wraps(test)
+    def tried() -> None:
+        for _ in range(4):
+            try:
+                return test()
+            except AssertionError:
+                continue
+        return test()
+
+    return tried
 
 
 def test_a_late_grant_is_answered_or_ignored_but_never_worked_again(emulator_line: socket.socket) -> None:
@@ -284,6 +301,7 @@ def test_nothing_that_a_retired_start_says_is_taken() -> None:
     assert above.terminal.heard == [b"b%d" % tick for tick in range(3)]
 
 
+@on_a_calm_machine
 def test_at_a_pace_time_goes_on_without_a_dead_node_and_it_joins_at_the_current_tick() -> None:
     emulation = Emulation(range(60), speed=1.0)
     above = Node(emulation.port, SATELLITE, 1, CountingTerminal(b"a"))
@@ -374,6 +392,7 @@ def test_who_greets_for_another_contact_waits_or_hears_that_it_is_over() -> None
     assert early.ending is Ending.STOPPED and set(waiting) == {None} and len(waiting) > 2
 
 
+@on_a_calm_machine
 def test_a_contact_that_begins_by_the_clock_does_not_wait_for_who_is_late() -> None:
     left_s = iter([0.3, 0.2, 0.1, 0.0])
     emulation = Emulation(range(40), speed=1.0, begins_in_s=lambda: next(left_s))

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import typer
 
@@ -15,6 +15,7 @@ from satqkd.errors import ConfigError, Error
 if TYPE_CHECKING:
     from satqkd.keys import KeyStore, RelayRecord
     from satqkd.keys.imported import ImportProgress
+    from satqkd.keys.key_source import KeySource
 
 Kind = Literal["link", "pair"]
 Out = Annotated[Path, typer.Option(help="Where the record is written (no secret); must not exist.")]
@@ -216,6 +217,10 @@ def import_key(
     file: Annotated[
         Path | None, typer.Argument(help="Raw key of another system, under the same name at both ends.")
     ] = None,
+    kme: Annotated[
+        Path | None,
+        typer.Option(help="In place of FILE: TOML of a KME (ETSI GS QKD 014) that gives the key."),
+    ] = None,
     peer: Annotated[str | None, typer.Option(help="Begin: the node at the other end.")] = None,
     message: Annotated[
         Path | None, typer.Option(help="Go on: what the other end's `keys import` wrote.")
@@ -224,7 +229,8 @@ def import_key(
         Path | None, typer.Option(help="Where the message for the other end is written (no secret).")
     ] = None,
     import_id: Annotated[
-        str | None, typer.Option(help="Default: the file's name. The same id repeats the offer.")
+        str | None,
+        typer.Option(help="Default: the file's name, random for a KME. The same id repeats the offer."),
     ] = None,
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Give up the import that --message is of.")
@@ -232,18 +238,21 @@ def import_key(
     json: Json = False,
 ) -> None:
     """Bring key of another system (a fibre link) into two stores, the same bits or none, by four messages."""
-    if (peer is None) == (message is None) or (peer is not None and (file is None or abandon)):
-        raise ConfigError("keys import: expected FILE and --peer to begin, or --message to go on")
+    if (peer is None) == (message is None) or (peer is not None and abandon):
+        raise ConfigError("keys import: expected --peer to begin, or --message to go on")
+    if (file is not None and kme is not None) or (peer is not None and file is None and kme is None):
+        raise ConfigError("keys import: expected FILE or --kme, where the key comes from; one of the two")
     if out is not None:
         refuse_existing(out)
     with open_store(store) as opened:
         if abandon and message is not None:
             _abandon(opened, message.read_bytes())
             return
-        if peer is not None and file is not None:
-            progress = _offer(opened, peer, file, import_id or file.stem)
+        origin = _origin_of_key(file, kme)
+        if peer is not None and origin is not None:
+            progress = _offer(opened, peer, origin, import_id)
         else:
-            progress = _go_on(opened, message or Path(), file)
+            progress = _go_on(opened, message or Path(), origin)
     if progress.message is not None:
         if out is None:
             raise ConfigError(
@@ -264,28 +273,47 @@ def import_key(
     )
 
 
-def _offer(store: "KeyStore", peer: str, file: Path, import_id: str) -> "ImportProgress":
-    from satqkd.keys.imported import offer_import
+class _KeyOrigin(NamedTuple):
+    """Where imported key comes from, and how much of it is drawn."""
+
+    source: "KeySource"
+    name: str
+    keys: int
+    size_bits: int
+
+
+def _origin_of_key(file: Path | None, kme: Path | None) -> _KeyOrigin | None:
+    from satqkd.delivery.kme_source import KmeKeySource, read_access
     from satqkd.keys.key_source import FileKeySource
 
-    source = FileKeySource(file)
+    if file is not None:
+        source = FileKeySource(file)
+        return _KeyOrigin(source, file.stem, 1, source.size_bits)
+    if kme is None:
+        return None
+    access = read_access(kme)
+    return _KeyOrigin(KmeKeySource(access), f"kme-{secrets.token_hex(6)}", access.keys, access.key_bits)
+
+
+def _offer(store: "KeyStore", peer: str, origin: _KeyOrigin, import_id: str | None) -> "ImportProgress":
+    from satqkd.keys.imported import offer_import
+
     return offer_import(
         store,
         peer,
-        source,
-        count=1,
-        size_bits=source.size_bits,
-        import_id=import_id,
+        origin.source,
+        count=origin.keys,
+        size_bits=origin.size_bits,
+        import_id=import_id or origin.name,
         origin="hardware",
         now_utc=now_utc(),
     )
 
 
-def _go_on(store: "KeyStore", message: Path, file: Path | None) -> "ImportProgress":
+def _go_on(store: "KeyStore", message: Path, origin: _KeyOrigin | None) -> "ImportProgress":
     from satqkd.keys.imported import take_message
-    from satqkd.keys.key_source import FileKeySource
 
-    source = None if file is None else FileKeySource(file)
+    source = None if origin is None else origin.source
     return take_message(store, message.read_bytes(), now_utc=now_utc(), source=source)
 
 
