@@ -139,9 +139,10 @@ class Town:
     """The nodes at work, from a seed. After a kill another one goes on with what the marks tell."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.rng = folder, random.Random(seed)
         marks = folder / "marks"
-        self.known = Known(read_marks(marks.read_bytes()) if marks.exists() else [])
+        told = read_marks(marks.read_bytes()) if marks.exists() else []
+        self.folder, self.known = folder, Known(told)
+        self.rng = random.Random(f"{seed} after {len(told)}")  # no two lives draw the same local keys
         self._marks = os.open(marks, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         self.stores: dict[str, KeyStore] = {}
         self.supplies: dict[str, KeySupply] = {}
@@ -508,7 +509,7 @@ def _judge_supply(store: KeyStore, known: Known) -> None:
                 fetch_keys(supply, known.drawn[key_id]["node"], slave, [key_id])
             except (KeyNotFound, NotEntitled):
                 continue
-            raise AssertionError("a key was fetched twice")
+            raise AssertionError(f"key {key_id} was fetched twice for {slave}")
     for key_id, slave, about in waiting_keys(known):
         if about["peer"] == node:
             assert fetch_keys(supply, about["node"], slave, [key_id]) == [about["key"]]
