@@ -16,12 +16,12 @@ from collections.abc import Callable
 import msgspec
 from sqlalchemy import Connection, and_, select
 
-from satqkd.errors import KeyAlreadyUsed, KeyStoreError, RemoteProtocolError
+from satqkd.errors import KeyAlreadyUsed, RemoteProtocolError
 from satqkd.keys import ledger, push_outbox
 from satqkd.keys.ledger import Block
 from satqkd.keys.model import KeyRange
 from satqkd.keys.paths import from_text
-from satqkd.keys.push_door import MAXIMUM_PUSH_BITS, Intake, PushedBlock
+from satqkd.keys.push_door import MAXIMUM_PUSH_BITS, Intake, NoLink, PushedBlock, StreamInUse
 from satqkd.keys.schema import BLOCKS
 from satqkd.keys.store import KeyStore
 
@@ -68,7 +68,7 @@ def push_blocks(
         try:
             _push(store, intake, stream_id, block, is_begun=number < len(begun), now_utc=now_utc)
             pushed.append(block)
-        except KeyStoreError as error:
+        except (NoLink, StreamInUse, KeyAlreadyUsed) as error:
             left.append(LeftBlock(block.block_id, str(error)))
     return PushReport(tuple(pushed), tuple(left))
 
