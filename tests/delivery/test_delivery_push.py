@@ -2,16 +2,19 @@
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import uuid
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import tomli_w
 from delivery_cases import (
     KMES,
     LOCAL,
@@ -25,7 +28,7 @@ from delivery_cases import (
 )
 
 from satqkd import cli
-from satqkd.delivery import serving
+from satqkd.delivery import Address, serving
 from satqkd.delivery.pki_folder import PkiFolder
 from satqkd.delivery.push_client import PushClient
 from satqkd.delivery.push_wire import BODY_BYTES, CLOSE_PATH, KEY_PATH, OPEN_PATH, PushKey
@@ -185,6 +188,54 @@ def test_a_server_that_ends_in_between_goes_on_where_it_was(site: Site) -> None:
     site.start()
     assert len(site.push().pushed) == 2
     assert set(site.server_blocks()) == {BLOCK, "relay:jinan-1:2"}
+
+
+@contextmanager
+def process(site: Site) -> Iterator[subprocess.Popen[str]]:
+    """The site's server as a process of its own; the site's client speaks to it."""
+    site.stop()
+    config = serve_config(site.pki.folder, site.name, site.folder)
+    serve = msgspec.structs.replace(config.serve, store=str(site.folder / f"{site.name}-server.db"))
+    table = msgspec.to_builtins(msgspec.structs.replace(config, serve=serve))
+    file = site.folder / "serve.toml"
+    file.write_text(tomli_w.dumps(_given(table)))
+    words = [sys.executable, "-c", "from satqkd.cli import main; main()", "serve", str(file)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as found:
+        assert found.stdout is not None
+        url = json.loads(found.stdout.readline())["url"]
+        site.kme = Kme(Address(url, None), site.kme.supply, site.pki.folder)
+        try:
+            yield found
+        finally:
+            found.kill()
+
+
+def _given(value: Any) -> Any:
+    """Without what is not given: TOML has no null."""
+    if isinstance(value, dict):
+        return {name: _given(each) for name, each in value.items() if each is not None}
+    return [_given(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize("call", ["take", "close"])
+def test_a_server_that_is_killed_after_a_call_has_the_block_once(site: Site, call: str) -> None:
+    site.add()
+    with process(site) as server, site.line() as line:
+        real = getattr(line, call)
+
+        def deadly(*words: Any, **named: Any) -> Any:
+            real(*words, **named)
+            server.send_signal(signal.SIGKILL)
+            server.wait()
+            raise LinkError("the answer is lost")
+
+        setattr(line, call, deadly)
+        with pytest.raises(LinkError):
+            push_blocks(site.node, line, new_id=lambda: str(uuid.uuid4()), now_utc=lambda: NOW)
+    with process(site):
+        assert [each.block_id for each in site.push().pushed] == [BLOCK]
+        assert site.push().pushed == ()
+    assert site.server_blocks() == {BLOCK: (8 * len(key_of(BLOCK)), 0, "hardware")}
 
 
 class TestWhoMayPush:
