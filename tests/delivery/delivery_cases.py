@@ -29,6 +29,9 @@ ODD = (
 )
 """Names that any URL or file name may stumble over, all at Beijing."""
 KMES = {"beijing": "KME/Beijing", "stellenbosch": "KME-Stellenbosch"}
+NODES = {"beijing": "Distiller/Beijing", "stellenbosch": "distiller-stellenbosch"}
+"""Who may push key, by the node whose key it is."""
+STRANGE_NODE = "distiller-stranger"
 HOMES = {
     **dict.fromkeys((LOCAL, THIRD, *ODD), "beijing"),
     REMOTE: "stellenbosch",
@@ -43,6 +46,8 @@ def make_folder(folder: Path, now: datetime) -> PkiFolder:
         made.issue("kme", name, now)
     for name in (*HOMES, STRANGER):
         made.issue("sae", name, now)
+    for name in (*NODES.values(), STRANGE_NODE):
+        made.issue("node", name, now)
     return made
 
 
@@ -67,6 +72,7 @@ def serve_config(folder: Path, node: str, scratch: Path, **changes: Any) -> Serv
         },
         "kme": [{"id": name, "node": each} for each, name in KMES.items()],
         "sae": [{"id": name, "kme": KMES[each]} for name, each in HOMES.items()],
+        "node": [{"id": NODES[node]}],
     }
     for name, table in changes.items():
         tables[name] = tables.get(name, {}) | table if isinstance(table, dict) else table

@@ -13,7 +13,7 @@ from satqkd.delivery.counters import Counters
 from satqkd.delivery.demands import KNOWN
 from satqkd.delivery.server_log import RequestLine, ServerLine
 
-STRUCTS = ("ServeConfig", "Serve", "Tls", "Kme", "Sae", "Limits", "Policy")
+STRUCTS = ("ServeConfig", "Serve", "Tls", "Kme", "Node", "Sae", "Limits", "Policy")
 
 
 @pytest.mark.parametrize("name", STRUCTS)

@@ -59,10 +59,20 @@ class TestIdentity:
         assert identity_of(signed(uris=["https://x"], common=["sae 1"])).sae == "sae 1"
         assert identity_of(signed(uris=["kme:y%2F"], common=["sae 1"]))[:2] == ("", "y/")
         assert identity_of(signed(uris=["sae:a%2Fb"], common=["sae 1"])).sae == "a/b"
+        assert identity_of(signed(uris=["node:z"], common=["sae 1"]))[:3] == ("", "", "z")
 
     @pytest.mark.parametrize(
         ("uris", "common"),
-        [([], []), ([], ["a", "b"]), (["sae:a", "sae:b"], ["a"]), (["sae:"], ["a"]), (["sae:%ff"], ["a"])],
+        [
+            ([], []),
+            ([], ["a", "b"]),
+            (["sae:a", "sae:b"], ["a"]),
+            (["sae:"], ["a"]),
+            (["sae:%ff"], ["a"]),
+            (["node:a", "node:b"], []),
+            (["node:a", "kme:a"], []),
+            (["node:a", "sae:a"], []),
+        ],
     )
     def test_nobody_and_more_than_one_are_refused(self, uris: list[str], common: list[str]) -> None:
         with pytest.raises(DataFormatError):
@@ -151,9 +161,12 @@ class TestFolder:
         folder = PkiFolder.create(tmp_path / "pki", NOW)
         for name in KMES.values():
             folder.issue("kme", name, NOW)
-        for path in write_server_files(folder, list(KMES.values()), [("a@b", KMES["beijing"])]):
+        nodes = [("distiller", KMES["beijing"])]
+        for path in write_server_files(folder, list(KMES.values()), [("a@b", KMES["beijing"])], nodes):
             config = read_serve_config(path)
             assert [(each.id, each.kme) for each in config.sae] == [("a@b", KMES["beijing"])]
+            own = "beijing" in path.name.lower()
+            assert [each.id for each in config.node] == (["distiller"] if own else [])
             assert Path(config.tls.certificate).is_file() and Path(config.tls.key).is_file()
 
 

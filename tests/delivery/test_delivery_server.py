@@ -442,11 +442,12 @@ class TestCommands:
     ) -> None:
         folder = tmp_path / "pki"
         names = ["--kme", "kme-a", "--kme", "kme-b", "--sae", "a@x@kme-a", "--sae", "b@kme-b"]
+        names += ["--node", "d@kme-a"]
         code, out, _ = run(capsys, monkeypatch, "pki", "init", folder, *names, "--json")
         assert code == 0
         made = json.loads(out)
         assert [(each["kind"], each["name"]) for each in made] == [
-            ("kme", "kme-a"), ("kme", "kme-b"), ("sae", "a@x"), ("sae", "b")
+            ("kme", "kme-a"), ("kme", "kme-b"), ("sae", "a@x"), ("sae", "b"), ("node", "d")
         ]  # fmt: skip
         config = read_serve_config(folder / "kme-kme-a.toml")
         assert {(each.id, each.kme) for each in config.sae} == {("a@x", "kme-a"), ("b", "kme-b")}
@@ -454,7 +455,10 @@ class TestCommands:
         code, out, _ = run(capsys, monkeypatch, "pki", "issue", folder, "--sae", "c", "--days", 7, "--json")
         assert code == 0 and json.loads(out)[0]["file"] == "sae-c.crt"
         assert run(capsys, monkeypatch, "pki", "issue", folder, "--sae", "c")[0] == 2
-        assert run(capsys, monkeypatch, "pki", "issue", folder)[0] == 2
+        assert [each.id for each in config.node] == ["d"]
+        assert run(capsys, monkeypatch, "pki", "issue", folder, "--node", "e")[0] == 0
+        for words in ([], ["--node", "f", "--sae", "f"]):
+            assert run(capsys, monkeypatch, "pki", "issue", folder, *words)[0] == 2
         assert run(capsys, monkeypatch, "pki", "renew", folder, "sae-c.crt")[0] == 0
         code, out, _ = run(capsys, monkeypatch, "pki", "revoke", folder, "sae-c.crt", "--json")
         assert code == 0 and len(json.loads(out)) == 2 and json.loads(out)[0]["revoked_utc"] is not None

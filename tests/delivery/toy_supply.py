@@ -6,11 +6,12 @@ and once to each slave; ids are UUIDs of version 8 that are no function of key; 
 
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from satqkd.errors import KeyExhausted, KeyNotFound, OriginRefused
 from satqkd.keys.model import Paths
+from satqkd.keys.push_door import Intake
 from satqkd.keys.secret import Secret
 from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest, NotEntitled
 
@@ -144,6 +145,9 @@ class ToySupply:
             raise NotEntitled("not named so")
         for each in found:
             each.entitled = True
+
+    def intake(self, sender: str, *, peers: Collection[str], chunk_bytes: int) -> Intake:
+        raise KeyNotFound("a toy takes no key")
 
     def settle(self, *, now_utc: str) -> bool:
         self.settled += 1

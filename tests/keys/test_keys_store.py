@@ -616,6 +616,7 @@ def test_migrations_are_recorded(make_store: MakeStore) -> None:
         (5, "sealed at rest, reservations, use log"),
         (6, "key network"),
         (7, "supply of keys with ids"),
+        (8, "blocks pushed to a key server"),
     ]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()

@@ -24,7 +24,9 @@ from satqkd.keys import (
     provision,
 )
 from satqkd.keys.backup import write_backup
+from satqkd.keys.intake import StoreIntake
 from satqkd.keys.opening import Place
+from satqkd.keys.push import push_blocks
 from satqkd.keys.relock import change_root
 from satqkd.keys.restore import restore
 from satqkd.keys.retirement import revoke_block
@@ -220,6 +222,31 @@ def test_everything_a_node_keeps(make: Make) -> None:
     assert shelf.take(["raw"], reference="x") == [b"data"]
     for store in (sat, beijing, graz):
         assert store.check().balanced, store.check().faults
+
+
+def test_blocks_are_pushed_from_and_to_a_server_of_databases(
+    server: pgserver.PostgresServer, address: str, make: Make, tmp_path: Path
+) -> None:
+    node = make("graz")
+    node.add_block(
+        "p",
+        peer="wien",
+        kind="pair",
+        origin="hardware",
+        key=bytes(range(200)),
+        state="confirmed",
+        now_utc=NOW,
+    )
+    lock, uses = KeyFile(tmp_path / "other.key"), tmp_path / "other.uses"
+    with KeyStore.create(address, "graz", lock=lock, uses=uses) as store:
+        intake = StoreIntake(store, "node", chunk_bytes=64)
+        for pushed in (("p",), ()):
+            report = push_blocks(node, intake, new_id=lambda: "s", now_utc=lambda: NOW)
+            assert tuple(each.block_id for each in report.pushed) == pushed
+        assert bytes(store.peek_for_check("p").expose()) == bytes(range(200))
+        assert store.check().balanced
+    assert node.check().balanced
+    assert node.available_bits("wien", "pair") == 0
 
 
 class Store:

@@ -10,8 +10,10 @@ from keys_cases import NOW, give, key_bytes
 from sqlalchemy import insert
 
 from satqkd.errors import ConfigError, DataFormatError
-from satqkd.keys import Journal, KeyStore, RawShelf, cells
+from satqkd.keys import Journal, KeyStore, RawShelf, cells, ledger, push_outbox, streams
 from satqkd.keys.cells import ERASED
+from satqkd.keys.intake import StoreIntake
+from satqkd.keys.push_door import PushedBlock
 from satqkd.keys.relock import HOLDERS, change_lock, change_root
 from satqkd.keys.secret import Secret
 from satqkd.keys.supply import KeySupply
@@ -52,6 +54,16 @@ def full(make_store: Make) -> KeyStore:
         row |= {"key_bits": 0, "origin": "hardware", "received_utc": NOW, "content": content, "token": token}
         connection.execute(insert(INBOX).values(**row))
     draft = {"receiver": "wien", "name": "", "is_text": True, "urgent": False, "demo": False}
+    give(store, other, "relay:sat:3", key_bytes(64, "pushed"))
+    with store.transaction() as connection:
+        push_outbox.set_out(connection, ledger.find_block(connection, "relay:sat:3"), "s", NOW)
+    told = PushedBlock(
+        block_id="relay:sat:4", peer="wien", origin="hardware", paths=(), bits=800, own_from_bits=0,
+        own_until_bits=0, created_utc=NOW,
+    )  # fmt: skip
+    intake = StoreIntake(store, "node", chunk_bytes=50)
+    intake.open("t", "graz", told, now_utc=NOW)
+    intake.take("t", 0, memoryview(bytes(range(50))), now_utc=NOW)
     queue(store, Draft(policy="wait", content=b"hello", **draft), now_utc=NOW)
     return store
 
@@ -138,6 +150,10 @@ def test_a_new_root_seals_every_cell_anew_and_loses_nothing(full: KeyStore, tmp_
             journal = Journal(opened, "wien")
             assert (journal.memory("p1"), journal.entries("p1", "input")) == (b"memory", [b"entry"])
             assert list(journal.outbox("p1", start=0)) == [(7, b"message")]
+            with opened.snapshot() as connection:
+                assert bytes(push_outbox.bytes_of(connection, "s").expose()) == key_bytes(64, "pushed")
+                stream = streams.find(connection, "t")
+                streams.require_same(connection, stream, 0, memoryview(bytes(range(50))))
     with KeyStore.open(path) as opened:
         shelf = RawShelf(opened, "wien", origin="hardware")
         assert shelf.take(["raw-1"], reference="r") == [b"raw detections"]

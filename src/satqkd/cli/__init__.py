@@ -21,6 +21,7 @@ import satqkd.cli.keylength as keylength
 import satqkd.cli.keys as keys
 import satqkd.cli.keys_network as keys_network
 import satqkd.cli.keys_operate as keys_operate
+import satqkd.cli.keys_push as keys_push
 import satqkd.cli.optimise as optimise
 import satqkd.cli.passes as passes
 import satqkd.cli.pki as pki
@@ -51,7 +52,11 @@ app.command("passes")(passes.passes)
 app.command("budget")(budget.budget)
 app.command("keylength")(keylength.keylength)
 app.command("optimise")(optimise.optimise)
-for _name, _function in (*keys_network.COMMANDS.items(), *keys_operate.COMMANDS.items()):
+for _name, _function in (
+    *keys_network.COMMANDS.items(),
+    *keys_push.COMMANDS.items(),
+    *keys_operate.COMMANDS.items(),
+):
     keys.app.command(_name)(_function)
 app.add_typer(keys.app, name="keys")
 app.command("encrypt")(encryption.encrypt)

@@ -198,6 +198,7 @@ def _tell_retired(done: "list[Retired]", word: str, *, json: bool) -> None:
         "bits": bits,
         "held_keys": sum(each.held_keys for each in done),
         "raw_blocks": sum(each.raw_blocks for each in done),
+        "pushes": sum(each.pushes for each in done),
     }
     _tell(told, f"{word}: {bits} bits of {len(blocks)} blocks", json=json)
 

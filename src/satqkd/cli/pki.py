@@ -23,6 +23,10 @@ Days = Annotated[int, typer.Option(min=1, max=3650, help="How long a certificate
 Hosts = Annotated[
     list[str] | None, typer.Option("--host", help="Name or address of a KME's machine besides this one's.")
 ]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Option("--node", help="ID@KME of a node that may push key there, for a client certificate."),
+]
 Kmes = Annotated[list[str] | None, typer.Option("--kme", help="Id of a KME, for a server certificate.")]
 
 
@@ -34,6 +38,7 @@ def init(
         list[str] | None,
         typer.Option("--sae", help="ID@KME of an application, for a client certificate; the last @ counts."),
     ] = None,
+    node: Nodes = None,
     host: Hosts = None,
     days: Days = 397,
     json: Json = False,
@@ -42,7 +47,9 @@ def init(
     from satqkd.delivery.pki_folder import PkiFolder
     from satqkd.delivery.server_file import write_server_files
 
-    kmes, applications = kme or [], [_application(each, kme or []) for each in sae or []]
+    kmes = kme or []
+    applications = [_at_kme("--sae", each, kmes) for each in sae or []]
+    nodes = [_at_kme("--node", each, kmes) for each in node or []]
     if not kmes:
         raise ConfigError("pki init: expected --kme ID once or more, got none")
     now = datetime.now(UTC)
@@ -51,7 +58,9 @@ def init(
         made.issue("kme", name, now, hosts=host or (), days=days)
     for name, _ in applications:
         made.issue("sae", name, now, days=days)
-    write_server_files(made, kmes, applications)
+    for name in dict.fromkeys(name for name, _ in nodes):
+        made.issue("node", name, now, days=days)
+    write_server_files(made, kmes, applications, nodes)
     _tell(made.issued, json=json)
 
 
@@ -60,17 +69,22 @@ def issue(
     directory: Folder,
     kme: Annotated[str | None, typer.Option(help="Id of a KME, for a server certificate.")] = None,
     sae: Annotated[str | None, typer.Option(help="Id of an application, for a client certificate.")] = None,
+    node: Annotated[
+        str | None, typer.Option(help="Id of a node that pushes key, for a client certificate.")
+    ] = None,
     host: Hosts = None,
     days: Days = 397,
     json: Json = False,
 ) -> None:
     """Make one more certificate."""
-    if (kme is None) == (sae is None):
-        raise ConfigError("pki issue: expected --kme or --sae, one of the two")
+    if sum(each is not None for each in (kme, sae, node)) != 1:
+        raise ConfigError("pki issue: expected --kme, --sae or --node, one of the three")
 
     def work(folder: "PkiFolder", now: datetime) -> "list[Issued]":
         if kme is not None:
             return [folder.issue("kme", kme, now, hosts=host or (), days=days)]
+        if node is not None:
+            return [folder.issue("node", node, now, days=days)]
         return [folder.issue("sae", sae or "", now, days=days)]
 
     _with(directory, work, json=json)
@@ -105,8 +119,8 @@ def _tell(rows: "list[Issued]", *, json: bool) -> None:
     )
 
 
-def _application(text: str, kmes: list[str]) -> tuple[str, str]:
+def _at_kme(option: str, text: str, kmes: list[str]) -> tuple[str, str]:
     name, at, kme = text.rpartition("@")
     if not at or not name or kme not in kmes:
-        raise ConfigError(f"--sae: expected ID@KME with a KME of --kme ({', '.join(kmes)}), got {text!r}")
+        raise ConfigError(f"{option}: expected ID@KME with a KME of --kme ({', '.join(kmes)}), got {text!r}")
     return name, kme

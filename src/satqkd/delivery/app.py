@@ -20,15 +20,18 @@ from satqkd.delivery.bucket import Buckets
 from satqkd.delivery.counters import Counters
 from satqkd.delivery.desk import Desk
 from satqkd.delivery.gate import Gate
+from satqkd.delivery.identity import Identity
 from satqkd.delivery.openapi import document
+from satqkd.delivery.push_routes import PUSH
 from satqkd.delivery.refusals import Refusal, bad_request, too_soon, unauthorized, unavailable
-from satqkd.delivery.routes import ETSI, Answer, Call, Route, Table
+from satqkd.delivery.routes import ETSI, Answer, Asker, Call, Route, Table
 from satqkd.delivery.server_log import ServerLog
 from satqkd.delivery.wire import path_name
 
 JSON: Final = "application/json"
 OPENAPI_PATH: Final = "/openapi.json"
 _NO_ROUTE: Final = "none"
+_ASKERS: Final = {"sae": "applications", "kme": "KMEs", "node": "nodes that make key"}
 _HEADERS: Final = CIMultiDictProxy(
     CIMultiDict({"Content-Type": JSON, "Server": "satqkd", "Cache-Control": "no-store"})
 )
@@ -65,16 +68,20 @@ class Front:
 
     async def _answer(self, request: web.BaseRequest, seen: "_Seen") -> Answer:
         who = self.gate.caller(request.transport)
-        seen.sae = who.sae or who.kme
+        seen.sae = who.sae or who.kme or who.node
         path, _, query = _target(request).partition("?")
         route, raw_name = self._route(path, request.method)
         seen.operation = route.operation
-        if route.for_kme != bool(who.kme):
-            raise unauthorized("this is for KMEs" if route.for_kme else "this is for applications")
+        if route.asked_by != _sort(who):
+            raise unauthorized(f"this is for {_ASKERS[route.asked_by]}")
         if not self._buckets.take(seen.sae, time.monotonic()):
             raise too_soon("too many requests of this SAE; try again later")
         seen.other = path_name(raw_name) if "{" in route.path else ""
-        body = await self._body(request) if route.method == "POST" else b""
+        body = (
+            await self._body(request, route.body_bytes or self.desk.limits.body_bytes)
+            if route.method == "POST"
+            else b""
+        )
         call = Call(seen.sae, seen.other, query, body, request.headers.get("Content-Type", ""))
         try:
             return await route.handler(self.desk, call)
@@ -95,8 +102,7 @@ class Front:
             raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, told).with_header("Allow", allowed)
         return methods[method], name
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        most = self.desk.limits.body_bytes
+    async def _body(self, request: web.BaseRequest, most: int) -> bytes:
         if (request.content_length or 0) > most:
             raise _too_large(most)
         if "Content-Encoding" in request.headers:
@@ -143,12 +149,18 @@ def make_app(front: Front) -> web.Server:
 
 
 def default_routes(*, skip: bool) -> tuple[Route, ...]:
-    """ETSI GS QKD 014, and SKIP where it is switched on."""
+    """ETSI GS QKD 014, what nodes push by, and SKIP where it is switched on."""
     if not skip:
-        return ETSI
+        return ETSI + PUSH
     from satqkd.delivery.skip import SKIP
 
-    return ETSI + SKIP
+    return ETSI + PUSH + SKIP
+
+
+def _sort(who: Identity) -> Asker:
+    if who.kme:
+        return "kme"
+    return "node" if who.node else "sae"
 
 
 async def _read(request: web.BaseRequest, most: int) -> bytes:

@@ -25,12 +25,15 @@ from satqkd.delivery.refusals import (
 )
 from satqkd.delivery.settings import Roster, ServeConfig
 from satqkd.delivery.wire import Status
-from satqkd.errors import Error, KeyAlreadyUsed, KeyExhausted, KeyNotFound, OriginRefused
+from satqkd.errors import ConfigError, Error, KeyAlreadyUsed, KeyExhausted, KeyNotFound, OriginRefused
+from satqkd.keys.push_door import Intake, NoLink, StreamInUse
 from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest, NotEntitled, Supply
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _WANTS: Final = (ConstraintsUnmet, KeyExhausted, KeyNotFound)
+PUSH_WANTS: Final = (StreamInUse, NoLink, KeyAlreadyUsed, KeyExhausted, KeyNotFound, ConfigError)
+"""What a node that pushes is told by its own name."""
 _NO_KEY: Final = "no key is left for these applications; ask again when more was made"
 
 
@@ -116,6 +119,15 @@ class Desk:
                 ids, peer=node, master=asked.master, slaves=asked.slaves, now_utc=now_utc
             )
         )
+
+    async def push(self, sender: str, work: Callable[[Intake, str], T], *, chunk_bytes: int) -> T:
+        """A call of the intake that a node pushes into; it is told the time. Lets `PUSH_WANTS` through.
+
+        Raises Refusal.
+        """
+        intake = self._supply.intake(sender, peers=self.roster.nodes, chunk_bytes=chunk_bytes)
+        now_utc = self._now_utc()
+        return await _refusing(self.lane.run(lambda: work(intake, now_utc)), *PUSH_WANTS)
 
     async def settle(self) -> None:
         """Let the supply write down what was handed out, a little at a time: others get in between.

@@ -31,15 +31,20 @@ class Gate:
         self.revoked: frozenset[int] = frozenset()
 
     def caller(self, transport: asyncio.BaseTransport | None) -> Identity:
-        """Who asks: a local application or another KME. Raises Refusal (401)."""
+        """Who asks: a local application, another KME or a node that pushes. Raises Refusal (401)."""
         who = NOBODY if transport is None else self._known.get(transport) or self._seen(transport)
         if who.not_after_s <= self._now_s():
             raise unauthorized("a client certificate that is current is needed")
         if who.serial in self.revoked:
             raise unauthorized("the client certificate is revoked")
-        if not (self._roster.knows_kme(who.kme) if who.kme else self._roster.is_local(who.sae)):
+        if not self._is_known(who):
             raise unauthorized(_REFUSED)
         return who
+
+    def _is_known(self, who: Identity) -> bool:
+        if who.kme:
+            return self._roster.knows_kme(who.kme)
+        return self._roster.knows_node(who.node) if who.node else self._roster.is_local(who.sae)
 
     def _seen(self, transport: asyncio.BaseTransport) -> Identity:
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")

@@ -1,9 +1,10 @@
-"""Who a client is: the application or KME that its certificate names, and nothing that it says besides.
+"""Who a client is: the application, KME or node that its certificate names, and nothing that it says besides.
 
 The SAE id is the one URI `sae:<percent-encoded id>` among the subject alternative names; without such a
 URI, the one common name of the subject. URIs come first because a common name holds 64 characters at
-most, and ids are any text. A certificate with a URI `kme:<percent-encoded id>` is that KME's and no
-application's. Two names where one is expected are refused. Knows no list of applications.
+most, and ids are any text. A certificate with a URI `kme:<percent-encoded id>` is that KME's, one with
+`node:<percent-encoded id>` that of a node which makes key, and no application's. Two names where one is
+expected are refused. Knows no list of applications.
 """
 
 import math
@@ -19,21 +20,24 @@ from satqkd.errors import DataFormatError
 
 SAE_SCHEME: Final = "sae:"
 KME_SCHEME: Final = "kme:"
+NODE_SCHEME: Final = "node:"
 
 
 class Identity(NamedTuple):
     """What a certificate says of its holder."""
 
     sae: str
-    """Empty for a KME."""
+    """Empty for a KME and for a node."""
     kme: str
-    """Empty for an application."""
+    """Empty for an application and for a node."""
+    node: str
+    """Empty for an application and for a KME."""
     serial: int
     not_after_s: float
     """When it ends, in Unix time."""
 
 
-NOBODY: Final = Identity("", "", 0, -math.inf)
+NOBODY: Final = Identity("", "", "", 0, -math.inf)
 """Of a connection that shows no certificate: ended before it began."""
 
 
@@ -45,10 +49,13 @@ def name_uri(scheme: str, name: str) -> str:
 def identity_of(certificate_der: bytes) -> Identity:
     """Who a certificate names. Raises DataFormatError where that is nobody, or more than one."""
     certificate = x509.load_der_x509_certificate(certificate_der)
-    kme = _named(certificate, KME_SCHEME)
+    kme, node = _named(certificate, KME_SCHEME), _named(certificate, NODE_SCHEME)
+    if node and (kme or _named(certificate, SAE_SCHEME)):
+        raise DataFormatError(f"certificate: expected one holder, got {NODE_SCHEME} and another name")
     return Identity(
-        sae="" if kme else _sae_of(certificate),
+        sae="" if kme or node else _sae_of(certificate),
         kme=kme,
+        node=node,
         serial=certificate.serial_number,
         not_after_s=certificate.not_valid_after_utc.astimezone(UTC).timestamp(),
     )

@@ -1,4 +1,4 @@
-"""A development PKI: one authority, server certificates of KMEs, client certificates of applications.
+"""A development PKI: one authority, server certificates of KMEs, client certificates of others.
 
 Makes and signs; knows no file. For laboratories and tests: the authority's key is a file beside the others,
 and there is no online status. ECDSA on P-256, X.509 v3. The time is an argument.
@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from satqkd.delivery.identity import KME_SCHEME, SAE_SCHEME, name_uri
+from satqkd.delivery.identity import KME_SCHEME, NODE_SCHEME, SAE_SCHEME, name_uri
 from satqkd.errors import DataFormatError
 
-Kind = Literal["kme", "sae"]
+Kind = Literal["kme", "sae", "node"]
+_SCHEMES: Final[dict[Kind, str]] = {"kme": KME_SCHEME, "sae": SAE_SCHEME, "node": NODE_SCHEME}
 AUTHORITY_DAYS: Final = 3650
 LEAF_DAYS: Final = 397
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
@@ -64,16 +65,14 @@ def issue(
     """A certificate with a fresh key.
 
     kme: names a server, for `hosts` (names or addresses) and this machine, which is a client of other KMEs
-    too. sae: names an application.
+    too. sae: names an application. node: names a process that pushes key.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_CN_CHARACTERS])])
-    scheme, usages = (
-        (KME_SCHEME, [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        if kind == "kme"
-        else (SAE_SCHEME, [ExtendedKeyUsageOID.CLIENT_AUTH])
-    )
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(name_uri(scheme, name))]
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    if kind == "kme":
+        usages.insert(0, ExtendedKeyUsageOID.SERVER_AUTH)
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(name_uri(_SCHEMES[kind], name))]
     if kind == "kme":
         names += [_host(each) for each in dict.fromkeys((*LOCAL_NAMES, *hosts))]
     builder = _builder(subject, authority.certificate.subject, key, now, days)

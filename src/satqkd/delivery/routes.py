@@ -5,7 +5,7 @@ the desk and serialises. No socket here.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,9 @@ from satqkd.delivery.wire import (
     query_of,
 )
 from satqkd.keys.supply_door import KeyBatch
+
+Asker = Literal["sae", "kme", "node"]
+"""Sorts of callers."""
 
 
 class Call(NamedTuple):
@@ -68,8 +71,10 @@ class Route(NamedTuple):
     query: tuple[Parameter, ...] = ()
     body: type | None = None
     body_required: bool = False
-    for_kme: bool = False
-    """Asked by other KMEs; all others by applications."""
+    asked_by: Asker = "sae"
+    """Applications, other KMEs, or nodes that make key."""
+    body_bytes: int | None = None
+    """The longest body; None: what the limits say."""
 
 
 async def get_status(desk: Desk, call: Call) -> Answer:
@@ -159,7 +164,7 @@ ETSI: Final = (
     Route(
         "postEntitle", "POST", ENTITLE_PATH, post_entitle,
         "Between KMEs: several slaves may fetch keys", Entitled, body=Entitle, body_required=True,
-        for_kme=True,
+        asked_by="kme",
     ),
 )  # fmt: skip
 

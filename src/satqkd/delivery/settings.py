@@ -62,6 +62,13 @@ class Kme(Settings, frozen=True, kw_only=True):
     """Where other KMEs reach its server, `https://HOST:PORT`; none: no keys for several of its slaves."""
 
 
+class Node(Settings, frozen=True, kw_only=True):
+    """A process that makes key for this server's store, and may push it there."""
+
+    id: Name
+    """As its certificate names it."""
+
+
 class Sae(Settings, frozen=True, kw_only=True):
     """An application that draws key."""
 
@@ -133,12 +140,15 @@ class ServeConfig(Settings, frozen=True, kw_only=True):
     sae: tuple[Sae, ...]
     limits: Limits = Limits()
     policy: tuple[Policy, ...] = ()
+    node: tuple[Node, ...] = ()
+    """Who may push key; none: nobody."""
 
     def __post_init__(self) -> None:
         known = [each.id for each in self.kme]
         _refuse_twins("kme.id", known)
         _refuse_twins("kme.node", [each.node for each in self.kme])
         _refuse_twins("sae.id", [each.id for each in self.sae])
+        _refuse_twins("node.id", [each.id for each in self.node])
         for each in self.sae:
             if each.kme not in known:
                 raise ConfigError(f"sae {each.id!r}: expected kme to be one of {known}, got {each.kme!r}")
@@ -157,6 +167,7 @@ class Roster:
     def __init__(self, config: ServeConfig, node_id: str) -> None:
         self._kme_of_sae = {each.id: each.kme for each in config.sae}
         self._node_of_kme = {each.id: each.node for each in config.kme}
+        self._feeders = frozenset(each.id for each in config.node)
         own = [each.id for each in config.kme if each.node == node_id]
         if not own:
             raise ConfigError(
@@ -176,6 +187,10 @@ class Roster:
     def knows_kme(self, kme: str) -> bool:
         """Whether it is another KME of the settings."""
         return kme in self._node_of_kme and kme != self.own_kme
+
+    def knows_node(self, node: str) -> bool:
+        """Whether a process of this certified name may push key."""
+        return node in self._feeders
 
     def is_local(self, sae: str) -> bool:
         """Whether an application is a client of this KME."""

@@ -13,6 +13,7 @@ from satqkd.errors import DataFormatError
 from satqkd.keys.database import Database
 from satqkd.keys.journal_schema import journal
 from satqkd.keys.network_schema import key_network
+from satqkd.keys.push_schema import push_tables
 from satqkd.keys.schema import MIGRATIONS_DONE, first_schema, raw_blocks
 from satqkd.keys.sealing import sealed_at_rest
 from satqkd.keys.supply_schema import supply_tables
@@ -26,6 +27,7 @@ MIGRATIONS: Final[list[tuple[str, Callable[[Connection], None]]]] = [
     ("sealed at rest, reservations, use log", sealed_at_rest),
     ("key network", key_network),
     ("supply of keys with ids", supply_tables),
+    ("blocks pushed to a key server", push_tables),
 ]
 """In order; the version of a store is how many of them it has had."""
 SEALED_VERSION: Final = 5

@@ -14,7 +14,18 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, and_, delete, insert, select, update
 
-from satqkd.keys import audit, held, id_secrets, ledger, material, raw, reservations, use_names
+from satqkd.keys import (
+    audit,
+    held,
+    id_secrets,
+    ledger,
+    material,
+    push_outbox,
+    raw,
+    reservations,
+    streams,
+    use_names,
+)
 from satqkd.keys.database import Database, meta_of
 from satqkd.keys.journal_schema import CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
 from satqkd.keys.ledger import Use
@@ -84,6 +95,8 @@ def recover(database: Database, others: Sequence[UseLog] = (), *, keep_unused: b
             _count(connection, log.writer, log.count)
         if not keep_unused:
             wiped = _discard_all(connection)
+            push_outbox.drop(connection)
+            streams.drop(connection)
         given_up = _give_up_conversations(connection)
         audit.append(
             connection,
@@ -102,12 +115,16 @@ def recover(database: Database, others: Sequence[UseLog] = (), *, keep_unused: b
 def skip(connection: Connection, ranges: Iterable[KeyRange], purpose: str) -> int:
     """Mark what is unused of some ranges as used, and wipe it; returns the bits. Passes over unknown blocks.
 
-    Secrets for ids are taken as such. Reservations that overlap are the caller's to remove first.
+    Secrets for ids are taken as such, and blocks that were pushed go into the outbox under the same name.
+    Reservations that overlap are the caller's to remove first.
     """
     bits = 0
     for noted in ranges:
         if use_names.is_held(noted):
             held.drop(connection, *use_names.held_key(noted))
+            continue
+        if (given_up := use_names.given_up_stream(noted)) is not None:
+            push_outbox.wipe(connection, given_up)
             continue
         piece = use_names.plain(noted)
         block = connection.execute(select(BLOCKS).where(BLOCKS.c.block_id == piece.block_id)).first()
@@ -119,6 +136,8 @@ def skip(connection: Connection, ranges: Iterable[KeyRange], purpose: str) -> in
             secret = id_secrets.take(connection, block, own=own, utc=None)
             if secret is not None:
                 secret.wipe()
+        elif gaps == [piece] and (stream_id := use_names.stream_of(noted)) is not None:
+            push_outbox.set_out(connection, block, stream_id, None)
         elif gaps:
             ledger.use_up(connection, [block] * len(gaps), gaps, Use(purpose, "", None))
         bits += sum(gap.length_bits for gap in gaps)
@@ -130,7 +149,7 @@ def _lose_blocks(connection: Connection, ranges: Iterable[KeyRange]) -> None:
 
     They are never stored again, or confirmed.
     """
-    for block_id in {use_names.plain(piece).block_id for piece in ranges if not use_names.is_held(piece)}:
+    for block_id in {use_names.plain(piece).block_id for piece in ranges if use_names.names_block(piece)}:
         block = connection.execute(select(BLOCKS).where(BLOCKS.c.block_id == block_id)).first()
         if block is not None and block.state == "unconfirmed":
             material.wipe_all(connection, block)

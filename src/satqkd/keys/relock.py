@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Row, Select, and_, select, update
 from sqlalchemy.sql.expression import TableClause
 
 from satqkd.errors import ConfigError
-from satqkd.keys import audit, cells, held, id_secrets, material
+from satqkd.keys import audit, cells, held, id_secrets, material, push_outbox, streams
 from satqkd.keys.database import database_of, vault_of
 from satqkd.keys.journal_schema import JOURNAL, MEMORIES, UNRECEIPTED
+from satqkd.keys.push_schema import PUSHES, STREAM_CHUNKS
 from satqkd.keys.rules import suspended
 from satqkd.keys.schema import BLOCKS, META, RAW_BLOCKS, RAW_MATERIAL, ROOT
 from satqkd.keys.secret import Secret
@@ -152,6 +153,20 @@ HOLDERS: Final = (
         ("key_id", "slave"),
         select(HELD_KEYS.c.key_id, HELD_KEYS.c.slave),
         lambda row: held.place(row.key_id, row.slave),
+    ),
+    Holder(
+        PUSHES,
+        "sealed",
+        ("stream_id",),
+        select(PUSHES.c.stream_id),
+        lambda row: push_outbox.place(row.stream_id),
+    ),
+    Holder(
+        STREAM_CHUNKS,
+        "sealed",
+        ("stream_id", "number"),
+        select(STREAM_CHUNKS.c.stream_id, STREAM_CHUNKS.c.number),
+        lambda row: streams.place(row.stream_id, row.number),
     ),
 )
 """All that `cells` seals."""

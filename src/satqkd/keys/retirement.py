@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import Connection, Row, and_, delete, select
 
 from satqkd.errors import ConfigError
-from satqkd.keys import audit, ledger, material, raw, reservations
+from satqkd.keys import audit, ledger, material, push_outbox, raw, reservations, streams
 from satqkd.keys.database import database_of
 from satqkd.keys.key_ids import bits_of, block_of, block_tag
 from satqkd.keys.ledger import Block, Use
@@ -39,6 +39,8 @@ class Retired(msgspec.Struct, frozen=True):
     held_keys: int
     """Keys that waited for applications."""
     raw_blocks: int
+    pushes: int = 0
+    """Blocks on their way to a key server, or from a node: what is here of them is wiped."""
 
 
 def expire(
@@ -122,8 +124,10 @@ def _retire(
             bits,
             _drop_held(connection, held_test),
             _drop_raw(connection, raw_of),
+            push_outbox.drop(connection, {block.block_id for block in chosen})
+            + streams.drop(connection, block_test),
         )
-        if chosen or done.held_keys or done.raw_blocks:
+        if chosen or done.held_keys or done.raw_blocks or done.pushes:
             audit.append(connection, event, utc, reason=reason, **msgspec.structs.asdict(done))
             database_of(connection).retirements += 1
     return done

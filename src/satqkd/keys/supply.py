@@ -9,7 +9,7 @@ fresh random key, which is no quantum key, and says so by its origin. One thread
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from satqkd.config import KeyNetwork
@@ -18,8 +18,10 @@ from satqkd.keys import held, ledger
 from satqkd.keys.drawing import Drawing
 from satqkd.keys.fetching import Fetching
 from satqkd.keys.held import Holding
+from satqkd.keys.intake import StoreIntake
 from satqkd.keys.key_ids import LARGEST_KEY_BYTES, random_id
 from satqkd.keys.policy import expire_by_policy
+from satqkd.keys.push_door import Intake
 from satqkd.keys.secret import Secret
 from satqkd.keys.store import KeyStore
 from satqkd.keys.supply_door import KeyBatch, KeyRequest
@@ -105,6 +107,10 @@ class KeySupply:
         slaves: as in the request that drew them, the first first. Raises KeyNotFound, NotEntitled.
         """
         self._fetching.entitle(key_ids, peer=peer, master=master, slaves=slaves, now_utc=now_utc)
+
+    def intake(self, sender: str, *, peers: Collection[str], chunk_bytes: int) -> Intake:
+        """Where a process that makes key pushes it into; what came whole can be drawn at once."""
+        return StoreIntake(self._store, sender, peers=peers, chunk_bytes=chunk_bytes)
 
     def settle(self, *, now_utc: str) -> bool:
         """Write some of what was handed out down, and overwrite it on the disk; whether there is more.

@@ -4,13 +4,14 @@ A supply gives keys with ids to named applications, each key once to each who is
 behind it (a store and its reservations, or a toy in a test) is not known here. No HTTP, no certificate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import msgspec
 
 from satqkd.errors import KeyStoreError
 from satqkd.keys.model import Paths
+from satqkd.keys.push_door import Intake
 from satqkd.keys.secret import Secret
 
 
@@ -83,6 +84,12 @@ class Supply(Protocol):
         """Several slaves, clients of this node, may fetch keys that a master at `peer` drew (multicast).
 
         slaves: as in the request that drew them, the first first. Raises KeyNotFound, NotEntitled.
+        """
+
+    def intake(self, sender: str, *, peers: Collection[str], chunk_bytes: int) -> Intake:
+        """Where a process that makes key pushes it into, by its certified name.
+
+        peers: nodes whose key can be delivered. chunk_bytes: of a new stream.
         """
 
     def settle(self, *, now_utc: str) -> bool:

@@ -11,6 +11,7 @@ TABLES: Final = (
     *("outbox", "inbox", "parcels", "arrivals"),
     *("combinations", "commands", "relayed", "imports", "imported_keys"),
     *("id_secrets", "held_keys"),
+    *("pushes", "streams", "stream_chunks"),
 )
 """Without `migrations`, which a store that is filled from a backup has made itself."""
 

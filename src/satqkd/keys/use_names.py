@@ -3,9 +3,12 @@
     "new BLOCK"               of a block that the same change stored or confirmed
     "id secret BLOCK"         taken to make key ids with, not given to anybody
     "held key ID for SLAVE"   a key that waited for an application and is fetched
+    "gave up push STREAM"     what a push still held was wiped: revoked, or too old
+    "push STREAM of BLOCK"    given whole to the key server of the node, by the stream of this name
 
 No name of a block has a blank. After a kill the change did not come about: then there is no new block, and a
-secret for ids is taken again, for the other end makes ids with the same. No file, no database here.
+secret for ids is taken again, for the other end makes ids with the same; and a block that was pushed is
+pushed again by the same stream, which the server takes once. No file, no database here.
 """
 
 from typing import Final
@@ -15,6 +18,8 @@ from satqkd.keys.model import KeyRange
 _NEW: Final = "new "
 _ID_SECRET: Final = "id secret "
 _HELD: Final = "held key "
+_PUSH: Final = "push "
+_GIVEN_UP: Final = "gave up push "
 
 
 def of_new(piece: KeyRange) -> KeyRange:
@@ -32,6 +37,16 @@ def of_held(name: str, bits: int) -> KeyRange:
     return KeyRange(name, 0, bits)
 
 
+def of_push(piece: KeyRange, stream_id: str) -> KeyRange:
+    """A whole block that goes to a key server."""
+    return KeyRange(f"{_PUSH}{stream_id} of {piece.block_id}", *_place(piece))
+
+
+def of_given_up(stream_id: str, bits: int) -> KeyRange:
+    """A push that is given up."""
+    return KeyRange(_GIVEN_UP + stream_id, 0, bits)
+
+
 def is_new(piece: KeyRange) -> bool:
     """Whether its block came, or was confirmed, by the same change."""
     return piece.block_id.startswith(_NEW)
@@ -47,6 +62,24 @@ def is_held(piece: KeyRange) -> bool:
     return piece.block_id.startswith(_HELD)
 
 
+def stream_of(piece: KeyRange) -> str | None:
+    """The stream of a block that was pushed; None for everything else."""
+    if not piece.block_id.startswith(_PUSH):
+        return None
+    return piece.block_id.removeprefix(_PUSH).partition(" of ")[0]
+
+
+def given_up_stream(piece: KeyRange) -> str | None:
+    """The stream of a push that was given up; None for everything else."""
+    given_up = piece.block_id.startswith(_GIVEN_UP)
+    return piece.block_id.removeprefix(_GIVEN_UP) if given_up else None
+
+
+def names_block(piece: KeyRange) -> bool:
+    """Whether it lies in a block."""
+    return not is_held(piece) and given_up_stream(piece) is None
+
+
 def held_key(piece: KeyRange) -> tuple[str, str]:
     """Id and application of a key that was held."""
     key_id, _, slave = piece.block_id.removeprefix(_HELD).partition(" for ")
@@ -55,6 +88,8 @@ def held_key(piece: KeyRange) -> tuple[str, str]:
 
 def plain(piece: KeyRange) -> KeyRange:
     """Block, offset and length of a range, whatever else is said of it."""
+    if stream_of(piece) is not None:
+        return KeyRange(piece.block_id.partition(" of ")[2], *_place(piece))
     return KeyRange(piece.block_id.removeprefix(_NEW).removeprefix(_ID_SECRET), *_place(piece))
 
 
