@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keys_cases import NOW, key_bytes
 
-from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, OriginRefused
+from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, LocalProtocolError, OriginRefused
 from satqkd.keys import KeyStore
 from satqkd.keys.key_ids import KeyIds, bits_of
 from satqkd.keys.secret import Secret
@@ -403,3 +403,24 @@ def test_settling_goes_pool_by_pool_and_idle_key_is_given_back(ends: Ends) -> No
     assert ends["graz"].status()[0].reserved_bits == 0
     assert not graz.ready(asked())
     graz.draw(asked(), now_utc=NOW)
+
+
+@pytest.mark.parametrize("what", ["draw", "fetch", "entitle", "settle"])
+def test_nothing_is_handed_out_within_a_change_that_may_be_undone(ends: Ends, what: str) -> None:
+    """Else key that left would be free again, or a failed fetch would leave its marks."""
+    graz, wien = supplies(ends)
+    batch = graz.draw(asked(2), now_utc=NOW)
+    calls: dict[str, Callable[[], object]] = {
+        "draw": lambda: wien.draw(asked(peer="graz", master="bob", slaves=("alice",)), now_utc=NOW),
+        "fetch": lambda: fetch(wien, batch.ids),
+        "entitle": lambda: wien.entitle(
+            batch.ids, peer="graz", master="alice", slaves=("bob", "carol"), now_utc=NOW
+        ),
+        "settle": lambda: wien.settle(now_utc=NOW),
+    }
+    with ends["wien"].work(), pytest.raises(LocalProtocolError, match="within another change"):
+        calls[what]()
+    with ends["wien"].transaction(), pytest.raises(LocalProtocolError, match="within another change"):
+        calls[what]()
+    assert ends["wien"].check().spent_bits == ends["wien"].check().reserved_bits == 0
+    assert fetch(wien, batch.ids) == bytes_of(batch)

@@ -106,6 +106,11 @@ class Database(ABC):
         with self._connection(read_only=True) if self._work is None else self.part() as connection:
             yield connection
 
+    @property
+    def changing(self) -> bool:
+        """Whether this thread has a change under way."""
+        return self._work is not None
+
     def note_use(self, ranges: Sequence[KeyRange]) -> None:
         """The change under way uses key: the use log is told before it is committed."""
         if self._work is not None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from satqkd.errors import ConfigError, KeyStoreError
+from satqkd.errors import ConfigError, KeyStoreError, LocalProtocolError
 from satqkd.keys import accounts, audit, authentication, ledger, material, raw
 from satqkd.keys.database import Database
 from satqkd.keys.ledger import Use
@@ -152,6 +152,17 @@ class KeyStore:
         with self._database.work():
             yield
         self._database.checkpoint_if_wiped()
+
+    def require_no_change(self) -> None:
+        """For what hands key out of memory: it must be durable at once, not when a change around it is.
+
+        Raises LocalProtocolError within `work`, `transaction` or `part` of this thread.
+        """
+        if self._database.changing:
+            raise LocalProtocolError(
+                f"{self._database.name}: key is handed out within another change, which may still be undone; "
+                f"end that first"
+            )
 
     def tidy(self) -> None:
         """Carry what was overwritten by parts of changes out of the database's log."""

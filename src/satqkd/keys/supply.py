@@ -5,7 +5,8 @@
 
 The master's end reserves ahead and hands out of memory (`drawing`); the slave's end reads the ids and gives
 the same bytes from its copy, marked as used before they are given (`fetching`). Two clients of one node share
-fresh random key, which is no quantum key, and says so by its origin. One thread at a time.
+fresh random key, which is no quantum key, and says so by its origin. One thread at a time, and never within
+another change of the store: what leaves here cannot be undone.
 """
 
 import secrets
@@ -78,6 +79,7 @@ class KeySupply:
         Raises KeyExhausted, KeyNotFound (no pair key with the peer at all), OriginRefused (there is only key
         that is not secret), ConstraintsUnmet, ConfigError (a size that no id can name).
         """
+        self._store.require_no_change()
         if request.count < 1 or request.size_bits % 8 or not 8 <= request.size_bits <= 8 * LARGEST_KEY_BYTES:
             raise ConfigError(
                 f"keys: expected one or more of 8 to {8 * LARGEST_KEY_BYTES} bits in steps of 8, got "
@@ -96,6 +98,7 @@ class KeySupply:
         Each is given once to each slave. Raises KeyNotFound (unknown, or given before), NotEntitled,
         OriginRefused; nothing is then used.
         """
+        self._store.require_no_change()
         self._notice()
         return self._fetching.fetch(peer, master=master, slave=slave, key_ids=key_ids, now_utc=now_utc)
 
@@ -106,6 +109,7 @@ class KeySupply:
 
         slaves: as in the request that drew them, the first first. Raises KeyNotFound, NotEntitled.
         """
+        self._store.require_no_change()
         self._fetching.entitle(key_ids, peer=peer, master=master, slaves=slaves, now_utc=now_utc)
 
     def intake(self, sender: str, *, peers: Collection[str], chunk_bytes: int) -> Intake:
@@ -117,6 +121,7 @@ class KeySupply:
 
         What was given up meanwhile, by whomever, leaves the memory.
         """
+        self._store.require_no_change()
         self._drawing.forget_retired()
         if self._drawing.settle(now_utc):
             return True
