@@ -77,6 +77,14 @@ def say(message: str) -> None:
     print(f"satqkd: {message}", file=sys.stderr)
 
 
+def tell_result(result: Any, words: str, *, json: bool) -> None:
+    """One JSON document on stdout, or a sentence on stderr."""
+    if json:
+        print_json(result)
+    else:
+        say(words)
+
+
 def tell_pass(report: "PassReport", *, json: bool, **more: Any) -> None:
     """A pass at its end, as one JSON document with `more` in it, or as a table; ends with 1 without key."""
     import msgspec

@@ -3,11 +3,11 @@
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import typer
 
-from satqkd.cli.common import Demo, Json, new_file, now_utc, print_json, refuse_existing, say
+from satqkd.cli.common import Demo, Json, new_file, now_utc, refuse_existing, say, tell_result
 from satqkd.cli.stores import NetworkFile, StorePath, key_network
 from satqkd.cli.stores import opened as open_store
 from satqkd.errors import ConfigError, Error
@@ -67,7 +67,7 @@ def relay(
             write(record.data)
     except Error as error:
         raise type(error)(f"{told}: {error}") from None
-    _tell(
+    tell_result(
         {
             "relay_id": record.relay_id,
             "bits": record.bits,
@@ -135,7 +135,7 @@ def command(
             demo=demo,
         )
         write(data)
-    _tell(
+    tell_result(
         {"relay_id": name, "bits": bits},
         f"{name}: {node} is to relay {bits} bits, written to {out}",
         json=json,
@@ -180,7 +180,7 @@ def combine(
                 opened, peer, size, through=through, combination_id=name, now_utc=now_utc(), demo=demo
             )
         write(record.data)
-    _tell(
+    tell_result(
         {
             "combination_id": record.combination_id,
             "block_id": record.block_id,
@@ -205,7 +205,7 @@ def accept(
     with open_store(store) as opened:
         accepted = accept_record(opened, record.read_bytes(), now_utc=now_utc(), demo=demo)
     again = " (accepted before, nothing done)" if accepted.repeated else ""
-    _tell(
+    tell_result(
         accepted,
         f"{accepted.bits} bits shared with {accepted.peer}, block {accepted.block_id}{again}",
         json=json,
@@ -261,7 +261,7 @@ def import_key(
         with new_file(out, afterwards="say the same again") as write:
             write(progress.message)
     told = "may be used" if progress.usable else "is not confirmed yet"
-    _tell(
+    tell_result(
         {
             "import_id": progress.import_id,
             "peer": progress.peer,
@@ -324,13 +324,6 @@ def _abandon(store: "KeyStore", message: bytes) -> None:
     step = read_step(message)
     abandon_import(store, step.node, step.import_id, now_utc=now_utc())
     say(f"{step.import_id}: given up; what was not confirmed of it is wiped")
-
-
-def _tell(result: Any, words: str, *, json: bool) -> None:
-    if json:
-        print_json(result)
-    else:
-        say(words)
 
 
 COMMANDS: Final[dict[str, Callable[..., None]]] = {

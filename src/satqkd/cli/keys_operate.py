@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
 
 import typer
 
-from satqkd.cli.common import Json, new_file, now_utc, print_json, refuse_existing, say
+from satqkd.cli.common import Json, new_file, now_utc, refuse_existing, tell_result
 from satqkd.cli.stores import (
     NetworkFile,
     StorePath,
@@ -60,7 +60,7 @@ def protect(
             change_lock(found, lock, now_utc=now_utc())
     told = {"lock": None if lock is None else lock.word.decode(), "new_root": new_root}
     old = "" if lock is None else "; the old lock opens old copies and backups: destroy it when they may go"
-    _tell(told, f"{shown(store)}: {'sealed anew' if new_root else 'locked anew'}{old}", json=json)
+    tell_result(told, f"{shown(store)}: {'sealed anew' if new_root else 'locked anew'}{old}", json=json)
 
 
 def recover(store: StorePath, discard: Discard = False, json: Json = False) -> None:
@@ -68,7 +68,7 @@ def recover(store: StorePath, discard: Discard = False, json: Json = False) -> N
     from satqkd.keys.opening import recover_store
 
     report = recover_store(place_of(store), discard=discard)
-    _tell(
+    tell_result(
         report,
         f"{shown(store)}: {report.skipped_bits} bits skipped, {report.wiped_bits} wiped, "
         f"{report.conversations} passes given up, {report.held_keys} waiting keys wiped",
@@ -93,7 +93,7 @@ def backup(
         "made_utc": header.made_utc,
         "bytes": out.stat().st_size,
     }
-    _tell(told, f"{shown(store)}: {out.stat().st_size} bytes, written to {out}", json=json)
+    tell_result(told, f"{shown(store)}: {out.stat().st_size} bytes, written to {out}", json=json)
 
 
 def _written(out: Path, write: Callable[[BinaryIO], Any]) -> Any:
@@ -126,7 +126,7 @@ def restore(
     from satqkd.keys.restore import restore as bring_back
 
     report = bring_back(file, place_of(store), discard=discard, now_utc=now_utc())
-    _tell(
+    tell_result(
         report,
         f"{shown(store)}: the store of {report.node_id} as of {report.made_utc}; {report.skipped_bits} bits "
         f"skipped, {report.wiped_bits} wiped",
@@ -200,7 +200,7 @@ def _tell_retired(done: "list[Retired]", word: str, *, json: bool) -> None:
         "raw_blocks": sum(each.raw_blocks for each in done),
         "pushes": sum(each.pushes for each in done),
     }
-    _tell(told, f"{word}: {bits} bits of {len(blocks)} blocks", json=json)
+    tell_result(told, f"{word}: {bits} bits of {len(blocks)} blocks", json=json)
 
 
 def unseal(
@@ -223,14 +223,9 @@ def unseal(
         with secret as key:
             write(bytes(key.expose()))
     told = {"node": header.node, "peer": header.peer, "bits": header.bits, "ranges": header.ranges}
-    _tell(told, f"{header.bits} bits of key of {header.node} with {header.peer}, written to {out}", json=json)
-
-
-def _tell(result: Any, words: str, *, json: bool) -> None:
-    if json:
-        print_json(result)
-    else:
-        say(words)
+    tell_result(
+        told, f"{header.bits} bits of key of {header.node} with {header.peer}, written to {out}", json=json
+    )
 
 
 COMMANDS: Final[dict[str, Callable[..., None]]] = {
