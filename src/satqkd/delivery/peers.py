@@ -5,20 +5,18 @@ Only key ids and names cross, no key. Nothing else is said between KMEs: one sla
 """
 
 import asyncio
-import http.client
-import ssl
 from collections.abc import Sequence
-from http import HTTPStatus
+from contextlib import closing
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from satqkd.delivery.identity import peer_identity
+from satqkd.delivery.identity import Identity
+from satqkd.delivery.line import Line
 from satqkd.delivery.settings import ServeConfig
 from satqkd.delivery.wire import UUID_PATTERN, SaeId
-from satqkd.errors import DataFormatError, LinkError
+from satqkd.errors import LinkError
 
 ENTITLE_PATH: Final = "/satqkd/v1/entitle"
 TIMEOUT_S: Final = 10.0
@@ -51,35 +49,16 @@ class Peers:
         return self._urls.get(kme) is not None
 
     async def entitle(self, kme: str, master: str, slaves: Sequence[str], key_ids: Sequence[str]) -> None:
-        """Tell it. Raises LinkError where it cannot be told, or refuses."""
+        """Tell it. Raises what `Line` raises where it cannot be told, or refuses."""
         body = msgspec.json.encode(Entitle(master, list(slaves), list(key_ids)))
         await asyncio.to_thread(self._post, kme, body)
 
     def _post(self, kme: str, body: bytes) -> None:
-        parts = urlsplit(self._urls[kme] or "")
-        try:
-            context = ssl.create_default_context(cafile=self._tls.ca)
-            context.load_cert_chain(self._tls.certificate, self._tls.key)
-            line = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port or 443, timeout=TIMEOUT_S, context=context
-            )
-            try:
-                line.connect()
-                _require_kme(line.sock, kme)
-                line.request("POST", ENTITLE_PATH, body, {"Content-Type": "application/json"})
-                status = line.getresponse().status
-            finally:
-                line.close()
-        except (OSError, http.client.HTTPException) as error:
-            raise LinkError(f"KME {kme}: cannot be told of its slaves ({type(error).__name__})") from None
-        if status != HTTPStatus.OK:
-            raise LinkError(f"KME {kme}: expected it to take up its slaves, got HTTP {status}")
+        def accept(who: Identity) -> None:
+            if who.kme != kme:
+                raise LinkError(f"KME {kme}: expected its certificate, got that of {who.kme or 'another'}")
 
-
-def _require_kme(line: object, kme: str) -> None:
-    try:
-        found = peer_identity(line if isinstance(line, ssl.SSLSocket) else None).kme
-    except (DataFormatError, ValueError):
-        found = ""
-    if found != kme:
-        raise LinkError(f"KME {kme}: expected its certificate, got that of {found or 'another'}")
+        files = {"cert": self._tls.certificate, "key": self._tls.key, "ca": self._tls.ca}
+        line = Line(self._urls[kme] or "", **files, timeout_s=TIMEOUT_S, accept=accept)
+        with closing(line):
+            line.ask("POST", ENTITLE_PATH, body)
