@@ -1,6 +1,5 @@
 """The step that seals a store which was in clear: every secret byte, in place.
 
-Only SQLite files were ever in clear, so this speaks to SQLite alone where it changes a rule for a moment.
 The caller writes the file anew afterwards, for its free pages still hold what was there.
 """
 
@@ -15,9 +14,9 @@ from sqlalchemy.sql.expression import TableClause
 from satqkd.keys import cells, material, raw
 from satqkd.keys.database import database_of
 from satqkd.keys.journal_schema import JOURNAL, MEMORIES, UNRECEIPTED
-from satqkd.keys.rules import define
+from satqkd.keys.rules import suspended
 from satqkd.keys.schema import BLOCKS, META, RAW_BLOCKS, RAW_MATERIAL, ROOT, STORE_ID, sealed_tables
-from satqkd.keys.traffic_schema import INBOX, INBOX_FIXED, OUTBOX
+from satqkd.keys.traffic_schema import INBOX, OUTBOX
 
 _MATERIAL: Final = table("material", column("block_pk"), column("key_bytes"))
 
@@ -28,9 +27,10 @@ def sealed_at_rest(connection: Connection) -> None:
     locked = database_of(connection).locked_root
     for name, value in ((ROOT, locked.hex()), (STORE_ID, secrets.token_hex(16))):
         connection.execute(insert(META).values(name=name, value=value))
-    _seal_blocks(connection)
-    _seal_journal(connection)
-    _seal_traffic(connection)
+    with suspended(connection):
+        _seal_blocks(connection)
+        _seal_journal(connection)
+        _seal_traffic(connection)
     connection.exec_driver_sql("DROP TABLE material")
 
 
@@ -57,13 +57,9 @@ def _seal_journal(connection: Connection) -> None:
 
 
 def _seal_traffic(connection: Connection) -> None:
-    if connection.dialect.name != "sqlite":
-        return
-    connection.exec_driver_sql(f"DROP TRIGGER {INBOX_FIXED.name}")
     for name in ("content", "token"):
         _seal_column(connection, OUTBOX, name, "number", partial(_outbox_place, name))
         _seal_column(connection, INBOX, name, "pk", partial(_inbox_place, name))
-    define(connection, "", [INBOX_FIXED])
 
 
 def _memory_place(row: Row[Any]) -> str:

@@ -100,13 +100,6 @@ CREATE TABLE arrivals (
 ) STRICT
 """
 
-INBOX_FIXED: Final = Rule(
-    "inbox_fixed",
-    "inbox",
-    "UPDATE",
-    "what was received is not rewritten",
-    columns="pk, sender, number, name, size_bytes, key_bits, token",
-)
 _RULES: Final = [
     Rule(
         "outbox_states",
@@ -125,7 +118,13 @@ _RULES: Final = [
         "a message is not rewritten",
         columns="number, receiver, name, is_text, urgent, policy, demo, size_bytes, spool_id, queued_utc",
     ),
-    INBOX_FIXED,
+    Rule(
+        "inbox_fixed",
+        "inbox",
+        "UPDATE",
+        "what was received is not rewritten",
+        columns="pk, sender, number, name, size_bytes, key_bits, token",
+    ),
     *only_added("outbox", "DELETE"),
     *only_added("inbox", "DELETE"),
 ]
