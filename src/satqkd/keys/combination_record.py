@@ -17,6 +17,7 @@ from msgspec import Meta
 from satqkd.errors import DataFormatError, KeyNotFound
 from satqkd.keys.derived import apart, whole_bytes
 from satqkd.keys.model import MAC_KEY_BITS, KeyRange, Origin, Paths
+from satqkd.keys.parsing import parsed
 from satqkd.keys.paths import WirePaths, both, normal
 from satqkd.keys.relay_record import MAXIMUM_RECORD_BYTES, Name, Ranges, Tag
 
@@ -84,13 +85,8 @@ def read_combination(data: bytes) -> tuple[CombinationBody, CombinationEnvelope]
     """Parse a record, not yet authenticated. Raises DataFormatError when it is malformed or cut short."""
     if len(data) > MAXIMUM_RECORD_BYTES:
         raise DataFormatError(f"combination: expected at most {MAXIMUM_RECORD_BYTES} bytes, got {len(data)}")
-    try:
-        envelope = msgspec.msgpack.decode(data, type=CombinationEnvelope)
-        body = msgspec.msgpack.decode(envelope.body, type=CombinationBody)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataFormatError(
-            f"combination record of {len(data)} bytes: malformed or cut short: {error}; get it again"
-        ) from None
+    envelope = parsed(data, CombinationEnvelope, "combination record")
+    body = parsed(envelope.body, CombinationBody, "combination record")
     _check(body)
     return body, envelope
 

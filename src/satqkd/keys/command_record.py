@@ -16,6 +16,7 @@ from msgspec import Meta
 from satqkd.errors import DataFormatError
 from satqkd.keys.derived import apart, whole_bytes
 from satqkd.keys.model import MAC_KEY_BITS
+from satqkd.keys.parsing import parsed
 from satqkd.keys.relay_record import Name, Ranges, RelayKind, Tag
 
 Utc = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
@@ -48,13 +49,8 @@ class CommandEnvelope(
 
 def read_command(data: bytes) -> tuple[Order, CommandEnvelope]:
     """Parse a command, not yet authenticated. Raises DataFormatError when it is malformed or cut short."""
-    try:
-        envelope = msgspec.msgpack.decode(data, type=CommandEnvelope)
-        order = msgspec.msgpack.decode(envelope.body, type=Order)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataFormatError(
-            f"command of {len(data)} bytes: malformed or cut short: {error}; make it again"
-        ) from None
+    envelope = parsed(data, CommandEnvelope, "command", remedy="make it again")
+    order = parsed(envelope.body, Order, "command", remedy="make it again")
     if not whole_bytes(order.mac_ranges) or not apart(order.mac_ranges):
         raise DataFormatError("command: expected key ranges of whole bytes, no bit named twice")
     if sum(piece.length_bits for piece in order.mac_ranges) != MAC_KEY_BITS:

@@ -15,9 +15,11 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.msgpack import Decoder
 
 from satqkd.errors import DataFormatError
 from satqkd.keys.model import MAC_KEY_BITS, KeyRange, Origin
+from satqkd.keys.parsing import parsed
 from satqkd.keys.relay_record import Name, Tag
 
 MAXIMUM_IMPORT_BITS: Final = 1 << 30
@@ -95,17 +97,12 @@ class Receipt(
 
 
 Step = Offer | Answer | Confirmation | Receipt
+_STEP: Final[Decoder[Step]] = Decoder(Step)
 
 
 def read_step(data: bytes) -> Step:
     """Parse a message, not yet authenticated. Raises DataFormatError when it is malformed or cut short."""
-    try:
-        step: Step = msgspec.msgpack.decode(data, type=Step)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataFormatError(
-            f"import message of {len(data)} bytes: malformed or cut short: {error}; `satqkd keys import` "
-            f"writes them"
-        ) from None
+    step: Step = parsed(data, _STEP, "import message", remedy="`satqkd keys import` writes them")
     if isinstance(step, Offer):
         check_offer(step)
     return step

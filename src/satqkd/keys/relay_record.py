@@ -17,6 +17,7 @@ from satqkd.errors import DataFormatError, KeyNotFound
 from satqkd.keys.derived import apart, whole_bytes
 from satqkd.keys.model import MAC_KEY_BITS, MAXIMUM_RANGES, KeyRange, Origin, Paths
 from satqkd.keys.onetime_mac import TAG_BYTES
+from satqkd.keys.parsing import parsed
 from satqkd.keys.paths import WirePaths, normal, relayed
 
 MAXIMUM_RECORD_BYTES: Final = 1 << 28
@@ -108,14 +109,8 @@ def read_record(data: bytes) -> tuple[RelayBody, Envelope]:
     """Parse a record, not yet authenticated. Raises DataFormatError when it is malformed or cut short."""
     if len(data) > MAXIMUM_RECORD_BYTES:
         raise DataFormatError(f"relay record: expected at most {MAXIMUM_RECORD_BYTES} bytes, got {len(data)}")
-    try:
-        envelope = msgspec.msgpack.decode(data, type=Envelope)
-        body = msgspec.msgpack.decode(envelope.body, type=RelayBody)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataFormatError(
-            f"relay record of {len(data)} bytes: malformed, cut short or of another version than 2: {error}; "
-            f"get it again"
-        ) from None
+    envelope = parsed(data, Envelope, "relay record")
+    body = parsed(envelope.body, RelayBody, "relay record")
     for end in (body.end_a, body.end_b):
         _check_end(end, body)
     return body, envelope

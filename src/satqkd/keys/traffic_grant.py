@@ -18,6 +18,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from satqkd.errors import DataFormatError, KeyNotFound
 from satqkd.keys import audit, ledger, onetime_mac
+from satqkd.keys.derived import whole_bytes
 from satqkd.keys.ledger import Use
 from satqkd.keys.model import (
     MAC_KEY_BITS,
@@ -28,6 +29,7 @@ from satqkd.keys.model import (
     check_bits,
     weakest_origin,
 )
+from satqkd.keys.parsing import parsed
 from satqkd.keys.schema import BLOCKS
 from satqkd.keys.traffic_model import Name, Number
 
@@ -117,13 +119,10 @@ def granted(connection: Connection, satellite: str, station: str, number: int) -
 
 def read_grant(record: bytes) -> tuple[GrantBody, Grant]:
     """Parse a record, not yet authenticated. Raises DataFormatError."""
-    try:
-        grant = msgspec.msgpack.decode(record, type=Grant)
-        body = msgspec.msgpack.decode(grant.body, type=GrantBody)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataFormatError(f"grant of {len(record)} bytes: malformed or cut short: {error}") from None
+    grant = parsed(record, Grant, "grant")
+    body = parsed(grant.body, GrantBody, "grant")
     pieces = body.key_ranges + body.mac_ranges
-    if any(each.length_bits < 8 or each.length_bits % 8 or each.offset_bits % 8 for each in pieces):
+    if not whole_bytes(pieces):
         raise DataFormatError("grant: expected key ranges of whole bytes")
     if not body.key_ranges or sum(each.length_bits for each in body.mac_ranges) != MAC_KEY_BITS:
         raise DataFormatError(f"grant: expected some key and {MAC_KEY_BITS} bits of tag key")
