@@ -255,14 +255,14 @@ class TestEExtensions:
     UNMET = "not all extension_mandatory request options could be met"
 
     def test_e2_an_unknown_mandatory_parameter(self, beijing: Kme) -> None:
-        for extension in ([{"abc_route": 1}], [{"satqkd_disjoint_paths": 1, "abc_route": 1}]):
+        for extension in ([{"abc_route": 1}], [{"satqkd_colluders": 1, "abc_route": 1}]):
             refused(beijing.enc({"extension_mandatory": extension}), 400, self.UNKNOWN)
 
-    @pytest.mark.parametrize("demand", [{"satqkd_avoid_nodes": ["jinan-1"]}, {"satqkd_disjoint_paths": 2}])
+    @pytest.mark.parametrize("demand", [{"satqkd_avoid_nodes": ["jinan-1"]}, {"satqkd_colluders": 2}])
     def test_e2_a_known_one_that_cannot_be_met(self, beijing: Kme, demand: dict[str, Any]) -> None:
         refused(beijing.enc({"extension_mandatory": [demand]}), 400, self.UNMET)
 
-    @pytest.mark.parametrize("demand", [{"satqkd_avoid_nodes": ["jinan-1"]}, {"satqkd_disjoint_paths": 2}])
+    @pytest.mark.parametrize("demand", [{"satqkd_avoid_nodes": ["jinan-1"]}, {"satqkd_colluders": 2}])
     def test_an_optional_one_is_met_where_it_can_be(
         self, beijing: Kme, network: ToyNetwork, demand: dict[str, Any]
     ) -> None:
@@ -285,7 +285,7 @@ class TestEExtensions:
     @pytest.mark.parametrize("value", ["x", [1], {}, 0, 17, 1.5, None, True])
     def test_a_value_that_is_not_understood(self, beijing: Kme, value: Any) -> None:
         """Refused where it is mandatory, left out where not."""
-        for name in ("satqkd_avoid_nodes", "satqkd_disjoint_paths"):
+        for name in ("satqkd_avoid_nodes", "satqkd_colluders"):
             refused(beijing.enc({"extension_mandatory": [{name: value}]}), 400)
             assert beijing.enc({"extension_optional": [{name: value}]}).status == 200
 
@@ -295,7 +295,7 @@ class TestEExtensions:
         network.pools = dict.fromkeys(network.pools, b"x" * 16)
         refused(
             start("beijing").enc(
-                {"extension_mandatory": [{"satqkd_disjoint_paths": 1}, {"satqkd_avoid_nodes": ["x"]}]}
+                {"extension_mandatory": [{"satqkd_colluders": 1}, {"satqkd_avoid_nodes": ["x"]}]}
             ),
             503,
         )

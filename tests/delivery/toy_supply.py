@@ -92,7 +92,7 @@ class ToySupply:
         blocked = all(any(node in request.avoid for node in path) for path in network.paths)
         if begin + length > len(network.pools[pair]):
             raise KeyExhausted(f"{length} bytes wanted of {sorted(known)}")
-        if blocked or request.paths > len(network.paths):
+        if blocked or request.colluders > len(network.paths):
             raise ConstraintsUnmet("no way fits")
         network.used[pair] += length
         key = network.pools[pair][begin : begin + length]

@@ -253,11 +253,11 @@ def test_key_that_one_end_has_not_confirmed_is_given_by_neither(
 def test_the_way_of_key_can_be_demanded(ends: Ends) -> None:
     add_pair(ends, "xor:graz:1", key_bytes(1024, "two"), paths=(("sat",), ("moon",)))
     graz, _ = supplies(ends)
-    two = graz.draw(asked(paths=2), now_utc=NOW)
+    two = graz.draw(asked(colluders=2), now_utc=NOW)
     assert bytes_of(two) == key_bytes(1024, "two")[:32]
     assert two.paths == ((("moon",), ("sat",)),)
     assert bytes_of(graz.draw(asked(avoid=frozenset({"sat"})), now_utc=NOW)) in key_bytes(1024, "two")
-    for demands in ({"paths": 3}, {"avoid": frozenset({"sat", "moon"})}):
+    for demands in ({"colluders": 3}, {"avoid": frozenset({"sat", "moon"})}):
         with pytest.raises(ConstraintsUnmet):
             graz.draw(asked(**demands), now_utc=NOW)
 

@@ -103,17 +103,17 @@ class KmeClient:
         *,
         more_slaves: Sequence[str] = (),
         avoid_nodes: Sequence[str] = (),
-        disjoint_paths: int = 1,
+        colluders: int = 1,
     ) -> list[DeliveredKey]:
         """New keys to share with a slave, and with more of the same KME.
 
-        size_bits None: the KME's default. avoid_nodes, disjoint_paths: what a satqkd KME must observe.
+        size_bits None: the KME's default. avoid_nodes, colluders: what a satqkd KME must observe (`KeyRequest`).
         """
         demands: list[dict[str, msgspec.Raw]] = []
         if avoid_nodes:
             demands.append({"satqkd_avoid_nodes": msgspec.Raw(msgspec.json.encode(list(avoid_nodes)))})
-        if disjoint_paths > 1:
-            demands.append({"satqkd_disjoint_paths": msgspec.Raw(msgspec.json.encode(disjoint_paths))})
+        if colluders > 1:
+            demands.append({"satqkd_colluders": msgspec.Raw(msgspec.json.encode(colluders))})
         asked: dict[str, object] = {"number": number}
         if size_bits is not None:
             asked["size"] = size_bits

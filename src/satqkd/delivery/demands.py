@@ -1,6 +1,6 @@
-"""What a request and a policy demand of a key's way: nodes to be avoided, disjoint paths.
+"""What a request and a policy demand of a key's way: nodes to be avoided, how many would have to collude.
 
-The extension parameters `satqkd_avoid_nodes` (list of node names) and `satqkd_disjoint_paths` (a whole
+The extension parameters `satqkd_avoid_nodes` (list of node names) and `satqkd_colluders` (a whole
 number), the only ones that are known. No supply, no HTTP.
 """
 
@@ -15,21 +15,21 @@ from satqkd.delivery.settings import Policy
 from satqkd.delivery.wire import Extension
 
 AVOID_NODES: Final = "satqkd_avoid_nodes"
-DISJOINT_PATHS: Final = "satqkd_disjoint_paths"
-KNOWN: Final = (AVOID_NODES, DISJOINT_PATHS)
+COLLUDERS: Final = "satqkd_colluders"
+KNOWN: Final = (AVOID_NODES, COLLUDERS)
 _Names = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=64)]
-_Paths = Annotated[int, Meta(ge=1, le=16)]
+_Count = Annotated[int, Meta(ge=1, le=16)]
 
 
 class Demands(msgspec.Struct, frozen=True):
     """Of one key's way."""
 
     avoid: frozenset[str] = frozenset()
-    paths: int = 1
+    colluders: int = 1
 
     def __or__(self, other: "Demands") -> "Demands":
         """Both."""
-        return Demands(self.avoid | other.avoid, max(self.paths, other.paths))
+        return Demands(self.avoid | other.avoid, max(self.colluders, other.colluders))
 
 
 NONE: Final = Demands()
@@ -37,7 +37,7 @@ NONE: Final = Demands()
 
 def of_policy(policy: Policy) -> Demands:
     """What the settings demand."""
-    return Demands(frozenset(policy.avoid_nodes), policy.disjoint_paths)
+    return Demands(frozenset(policy.avoid_nodes), policy.colluders)
 
 
 def mandatory(extensions: Iterable[Extension]) -> Demands:
@@ -71,4 +71,4 @@ def _parameters(extensions: Iterable[Extension]) -> Iterable[tuple[str, msgspec.
 def _read(name: str, value: msgspec.Raw) -> Demands:
     if name == AVOID_NODES:
         return Demands(frozenset(msgspec.json.decode(value, type=_Names)))
-    return Demands(paths=msgspec.json.decode(value, type=_Paths))
+    return Demands(colluders=msgspec.json.decode(value, type=_Count))

@@ -242,7 +242,7 @@ class Desk:
 
 
 def _demanding(request: KeyRequest, demands: Demands) -> KeyRequest:
-    return msgspec.structs.replace(request, avoid=demands.avoid, paths=demands.paths)
+    return msgspec.structs.replace(request, avoid=demands.avoid, colluders=demands.colluders)
 
 
 async def _at_once(work: Callable[[], T]) -> T:

@@ -124,7 +124,8 @@ class Policy(Settings, frozen=True, kw_only=True):
     """None: any."""
     avoid_nodes: tuple[Name, ...] = ()
     """Nodes that must not have known the key."""
-    disjoint_paths: Annotated[int, Meta(ge=1, le=16)] = 1
+    colluders: Annotated[int, Meta(ge=1, le=16)] = 1
+    """So many nodes on its way at least would have to join what they know."""
 
     def fits(self, master: str, slave: str) -> bool:
         """Whether it holds for this pair."""

@@ -180,7 +180,7 @@ class Drawing:
         suiting = [row for row in rows if _suits(from_text(row.paths), request)]
         if not suiting:
             raise ConstraintsUnmet(
-                f"no key with {request.peer!r} withstands {request.paths - 1} nodes on its way, and is "
+                f"no key with {request.peer!r} withstands {request.colluders - 1} nodes on its way, and is "
                 f"unknown to {sorted(request.avoid)}"
             )
         secret = [row for row in suiting if self._demo or row.origin not in DEMO_ORIGINS]
@@ -253,8 +253,8 @@ def _settled(connection: Connection, pool: Pool, utc: str, *, keep: bool) -> lis
 
 
 def _suits(paths: Paths, request: KeyRequest) -> bool:
-    return withstands(paths, request.paths) and not known_to(paths, request.avoid)
+    return withstands(paths, request.colluders) and not known_to(paths, request.avoid)
 
 
 def _name(request: KeyRequest) -> PoolName:
-    return request.peer, request.master, request.slaves, request.avoid, request.paths
+    return request.peer, request.master, request.slaves, request.avoid, request.colluders

@@ -34,9 +34,9 @@ class KeyRequest(msgspec.Struct, frozen=True, kw_only=True):
     size_bits: int
     """A multiple of 8."""
     avoid: frozenset[str] = frozenset()
-    """Nodes that must not have known the key: no path's share, so the key itself, may be known to them."""
-    paths: int = 1
-    """So many disjoint paths at least, all of which would have to collude."""
+    """Nodes that must not know the key, not even together."""
+    colluders: int = 1
+    """So many nodes on its way at least would have to join what they know."""
 
 
 class KeyBatch(msgspec.Struct, frozen=True, eq=False):
