@@ -107,7 +107,7 @@ class KmeClient:
     ) -> list[DeliveredKey]:
         """New keys to share with a slave, and with more of the same KME.
 
-        size_bits None: the KME's default. avoid_nodes, colluders: what a satqkd KME must observe (`KeyRequest`).
+        size_bits None: the KME's default. avoid_nodes, colluders: as in `KeyRequest`.
         """
         demands: list[dict[str, msgspec.Raw]] = []
         if avoid_nodes:
