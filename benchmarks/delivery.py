@@ -78,8 +78,8 @@ def _supply(folder: Path, node: str, kind: str) -> Iterator[Any]:
     from toy_supply import ToyNetwork
 
     from satqkd.keys import KeyStore
-    from satqkd.keys.supply import KeySupply
-    from satqkd.keys.unlock import KeyFile
+    from satqkd.keys.at_rest.unlock import KeyFile
+    from satqkd.keys.supply.key_supply import KeySupply
 
     if kind == "memory":
         gc.set_threshold(100_000, 50, 1000)  # the toy remembers every key in objects, which a store does not

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from satqkd.keys import KeyStore
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.at_rest.unlock import KeyFile
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
-from satqkd.keys.unlock import KeyFile
 
 NOW = "2026-01-02T03:04:05Z"
 BLOCK_BYTES = 1 << 22

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from satqkd.keys import use_log
-from satqkd.keys.database import Database
-from satqkd.keys.sqlite import SqliteDatabase
+from satqkd.keys.sql import use_log
+from satqkd.keys.sql.database import Database
+from satqkd.keys.sql.sqlite import SqliteDatabase
 
 
 class Killed(BaseException):

@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from satqkd.keys import KeyStore
-from satqkd.keys.migrations import migrate
-from satqkd.keys.schema import META, NODE_ID
-from satqkd.keys.sqlite import SqliteDatabase, engine_of
-from satqkd.keys.vault import Cipher, Vault
+from satqkd.keys.at_rest.vault import Cipher, Vault
+from satqkd.keys.sql.schema import META, NODE_ID
+from satqkd.keys.sql.sqlite import SqliteDatabase, engine_of
+from satqkd.keys.store.migrations import migrate
 
 PRAGMAS = ("foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from satqkd.keys import KeyStore, traffic_spool
-from satqkd.keys.traffic import outgoing, receive
+from satqkd.keys import KeyStore
+from satqkd.keys.traffic import outgoing, receive, spool
+from satqkd.keys.traffic.parcels import leaving, piece
 from satqkd.keys.traffic_model import Parcel
-from satqkd.keys.traffic_parcels import leaving, piece
 
 NOW = "2026-01-02T03:04:05Z"
 
@@ -101,7 +101,7 @@ def test_a_running_node_takes_the_message_over(stores: dict[str, Path], satqkd: 
         assert (told["state"], told["id"]) == ("spooled", None)
         assert outgoing(node) == []
         assert json.loads(satqkd("messages", "--store", str(path), "--json").out)["spooled"] == 1
-        queued, refused = traffic_spool.take_over(node, now_utc=NOW, maximum_bytes=1000)
+        queued, refused = spool.take_over(node, now_utc=NOW, maximum_bytes=1000)
         assert (queued, refused) == (["beijing:1"], [])
     assert json.loads(satqkd("messages", "--store", str(path), "--json").out)["spooled"] == 0
 

@@ -10,7 +10,7 @@ import uuid
 
 from satqkd.delivery.push_client import PushClient
 from satqkd.keys import KeyStore
-from satqkd.keys.push import push_blocks
+from satqkd.keys.push.sending import push_blocks
 
 NOW = "2026-01-02T03:04:05Z"
 

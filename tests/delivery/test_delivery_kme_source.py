@@ -11,7 +11,7 @@ from toy_supply import ToyNetwork
 from satqkd.delivery.kme_source import KmeKeySource, read_access
 from satqkd.errors import ConfigError, DataFormatError, KeyNotFound
 from satqkd.keys import KeyStore
-from satqkd.keys.imported import ImportProgress, offer_import, take_message
+from satqkd.keys.network.imported import ImportProgress, offer_import, take_message
 
 NOW = "2026-01-02T03:04:05Z"
 

@@ -292,7 +292,7 @@ class TestBetweenKmes:
         peers = Peers(serve_config(beijing.folder, "beijing", tmp_path, kme=kmes))
         with pytest.raises(LinkError, match="expected its certificate, got that of KME/Beijing"):
             asyncio.run(peers.entitle(KMES["stellenbosch"], LOCAL, ["a", "b"], ["x"]))
-        with pytest.raises(LinkError, match="got HTTP 401"):  # itself is no other KME
+        with pytest.raises(NotEntitled, match=r"refuses \(401\)"):  # itself is no other KME
             asyncio.run(peers.entitle(KMES["beijing"], LOCAL, ["a", "b"], ["x"]))
 
 

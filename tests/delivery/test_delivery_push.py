@@ -34,9 +34,9 @@ from satqkd.delivery.push_client import PushClient
 from satqkd.delivery.push_wire import BODY_BYTES, CLOSE_PATH, KEY_PATH, OPEN_PATH, PushKey
 from satqkd.errors import ConfigError, KeyExhausted, LinkError
 from satqkd.keys import KeyStore
-from satqkd.keys.push import PushReport, push_blocks
+from satqkd.keys.push.sending import PushReport, push_blocks
 from satqkd.keys.push_door import CHUNK_BYTES, NoLink, PushedBlock, StreamInUse
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import NotEntitled
 
 NOW = "2026-01-02T03:04:05Z"

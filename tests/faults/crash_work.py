@@ -25,10 +25,10 @@ from satqkd.errors import (
     LocalProtocolError,
 )
 from satqkd.keys import KeyRange, KeyStore, accept_relay, make_relay
-from satqkd.keys.schema import BLOCKS, SPENDS
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.at_rest.unlock import KeyFile
+from satqkd.keys.sql.schema import BLOCKS, SPENDS
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyBatch, KeyRequest, NotEntitled
-from satqkd.keys.unlock import KeyFile
 
 NOW = "2026-01-02T03:04:05Z"
 NODES = ("graz", "wien", "sat")

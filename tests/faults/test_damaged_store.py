@@ -20,9 +20,9 @@ import pytest
 
 from satqkd.errors import ConfigError, DataFormatError, Error, KeyExhausted, ResourceError, StoreRestored
 from satqkd.keys import KeyRange, KeyStore
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.at_rest.unlock import Command, Passphrase
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
-from satqkd.keys.unlock import Command, Passphrase
 
 NOW = "2026-01-02T03:04:05Z"
 KEY = random.Random("pair").randbytes(6000)

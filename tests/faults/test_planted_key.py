@@ -19,10 +19,10 @@ from crash_work import Town, make_folders
 
 from satqkd.errors import Error
 from satqkd.keys import KeyRange, KeyStore, accept_relay, make_relay
+from satqkd.keys.at_rest.unlock import Command
 from satqkd.keys.secret import Secret
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
-from satqkd.keys.unlock import Command
 
 NOW = "2026-01-02T03:04:05Z"
 PLANTED = random.Random("planted").randbytes(2000)

@@ -8,7 +8,7 @@ from keys_cases import NOW, key_bytes
 
 from memory_store import MemoryDatabase, memory_store
 from satqkd.keys import KeyStore, decrypt_stream, encrypt_stream
-from satqkd.keys.otp_format import Record, read_prefix, read_records
+from satqkd.keys.otp.format import Record, read_prefix, read_records
 
 PAIR_BYTES = 4096
 

@@ -21,13 +21,13 @@ from satqkd.errors import (
     StoreRestored,
 )
 from satqkd.keys import Journal, KeyStore, RawShelf
-from satqkd.keys.backup import read_header, write_backup
-from satqkd.keys.opening import Place
-from satqkd.keys.restore import RestoreReport, restore
-from satqkd.keys.retirement import revoke_peer
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.at_rest.unlock import KeyFile
+from satqkd.keys.care.backup import read_header, write_backup
+from satqkd.keys.care.restore import RestoreReport, restore
+from satqkd.keys.store.opening import Place
+from satqkd.keys.store.retirement import revoke_peer
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
-from satqkd.keys.unlock import KeyFile
 
 Make = Callable[[str], KeyStore]
 KEY = key_bytes(4000, "pair")
@@ -338,7 +338,7 @@ def test_a_copy_that_was_put_back_by_hand_is_refused_until_it_is_recovered(store
 
 
 def test_a_kill_during_a_restore_leaves_no_store(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from satqkd.keys import restore as module
+    from satqkd.keys.care import restore as module
 
     backup = back_up(store)
     path = lose(store)

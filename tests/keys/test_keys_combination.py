@@ -19,8 +19,9 @@ from satqkd.errors import (
     KeyStoreError,
 )
 from satqkd.keys import KeyStore, accept_relay, make_relay
-from satqkd.keys.accept import accept_record
-from satqkd.keys.combination import (
+from satqkd.keys.model import Paths
+from satqkd.keys.network.accept import accept_record
+from satqkd.keys.network.combination import (
     CombinationRecord,
     accept_combination,
     choose_sources,
@@ -28,9 +29,8 @@ from satqkd.keys.combination import (
     find_combination,
     largest_combination_bits,
 )
-from satqkd.keys.combination_record import read_combination
-from satqkd.keys.model import Paths
-from satqkd.keys.relay_record import read_record
+from satqkd.keys.network.combination_record import read_combination
+from satqkd.keys.network.relay_record import read_record
 
 JINAN, MICIUS = (("jinan-1",),), (("micius",),)
 KEYS = {"jinan": key_bytes(400, "jinan"), "micius": key_bytes(400, "micius")}

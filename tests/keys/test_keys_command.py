@@ -17,8 +17,8 @@ from satqkd.errors import (
     KeyStoreError,
 )
 from satqkd.keys import KeyStore, RelayRecord, accept_relay, make_relay
-from satqkd.keys.command import execute_command, make_command
-from satqkd.keys.command_record import read_command
+from satqkd.keys.network.command import execute_command, make_command
+from satqkd.keys.network.command_record import read_command
 
 LATER, NEXT_DAY = "2026-01-02T23:59:59Z", "2026-01-03T00:00:00.500Z"
 ALLOWED = KeyNetwork(commanders=("control",))

@@ -22,12 +22,13 @@ from satqkd.errors import (
     ResourceError,
     StoreRestored,
 )
-from satqkd.keys import KeyStore, unlock
-from satqkd.keys.database import Database
+from satqkd.keys import KeyStore
+from satqkd.keys.at_rest import unlock
+from satqkd.keys.at_rest.unlock import KeyFile
 from satqkd.keys.secret import Secret
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.sql.database import Database
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyBatch, KeyRequest
-from satqkd.keys.unlock import KeyFile
 
 Make = Callable[[str], KeyStore]
 Ends = tuple[KeyStore, KeyStore]

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from otp_cases import Pair
 
-from satqkd.keys import backup, decrypt, network_schema, schema, sealed_export, traffic_schema
-from satqkd.keys.key_metrics import StoreNumbers, store_metrics
+from satqkd.keys import decrypt
+from satqkd.keys.at_rest.unlock import SCRYPT_LOG2_N, SCRYPT_P, SCRYPT_R
+from satqkd.keys.care import backup, sealed_export
+from satqkd.keys.care.metrics import StoreNumbers, store_metrics
 from satqkd.keys.model import KINDS, ORIGINS
-from satqkd.keys.opening import COMMAND_VARIABLE, KEY_FILE_VARIABLE, PASSPHRASE_VARIABLE, USES_VARIABLE
-from satqkd.keys.policy import LinkStatus
-from satqkd.keys.tables import TABLES
-from satqkd.keys.unlock import SCRYPT_LOG2_N, SCRYPT_P, SCRYPT_R
+from satqkd.keys.sql import network_schema, schema, traffic_schema
+from satqkd.keys.sql.tables import TABLES
+from satqkd.keys.store.opening import COMMAND_VARIABLE, KEY_FILE_VARIABLE, PASSPHRASE_VARIABLE, USES_VARIABLE
+from satqkd.keys.store.policy import LinkStatus
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "key-store.md").read_text()

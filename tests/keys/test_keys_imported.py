@@ -18,8 +18,8 @@ from satqkd.errors import (
     KeyStoreError,
 )
 from satqkd.keys import KeyStore, decrypt, encrypt
-from satqkd.keys.imported import ImportProgress, abandon_import, offer_import, take_message
-from satqkd.keys.key_source import FileKeySource
+from satqkd.keys.network.imported import ImportProgress, abandon_import, offer_import, take_message
+from satqkd.keys.network.key_source import FileKeySource
 from satqkd.keys.secret import Secret
 
 

@@ -17,14 +17,14 @@ from memory_store import MemoryDatabase, memory_store
 from satqkd.config import KeyNetwork, RelayQuota
 from satqkd.errors import Error, KeyStoreError
 from satqkd.keys import KeyStore, find_relay, largest_relay_bits, make_relay
-from satqkd.keys.accept import accept_record
-from satqkd.keys.combination import (
+from satqkd.keys.network.accept import accept_record
+from satqkd.keys.network.combination import (
     choose_sources,
     combine_pairs,
     find_combination,
     largest_combination_bits,
 )
-from satqkd.keys.command import execute_command, make_command
+from satqkd.keys.network.command import execute_command, make_command
 from satqkd.keys.paths import known_to
 
 SATELLITES, GROUND = ("jinan", "micius"), ("ayla", "bela", "cleo")

@@ -7,12 +7,15 @@ from keys_cases import NOW, key_bytes
 from sqlalchemy import Connection, insert
 
 from satqkd.errors import DataFormatError
-from satqkd.keys import Journal, KeyStore, migrations, raw, traffic_inbox
-from satqkd.keys.journal_schema import CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
-from satqkd.keys.schema import BLOCKS, META, RAW_BLOCKS, RAW_MATERIAL
-from satqkd.keys.sealing import _MATERIAL
-from satqkd.keys.sqlite import SqliteDatabase
-from satqkd.keys.traffic_schema import INBOX, OUTBOX
+from satqkd.keys import Journal, KeyStore
+from satqkd.keys.ledger import raw
+from satqkd.keys.sql.journal_schema import CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
+from satqkd.keys.sql.schema import BLOCKS, META, RAW_BLOCKS, RAW_MATERIAL
+from satqkd.keys.sql.sqlite import SqliteDatabase
+from satqkd.keys.sql.traffic_schema import INBOX, OUTBOX
+from satqkd.keys.store import migrations
+from satqkd.keys.store.sealing import _MATERIAL
+from satqkd.keys.traffic import inbox
 
 NAMES = ("key", "raw", "memory", "input", "message", "out", "in", "token")
 SECRETS = {name: key_bytes(60, name) for name in NAMES}
@@ -82,7 +85,7 @@ def test_an_old_file_is_sealed_and_says_what_it_said(old_path: Path) -> None:
         assert journal.memory("pass") == SECRETS["memory"]
         assert journal.entries("pass", "input") == [SECRETS["input"]]
         assert list(journal.outbox("pass", start=0)) == [(7, SECRETS["message"])]
-        assert traffic_inbox.content_of(store, "peer", 1) == SECRETS["in"]
+        assert inbox.content_of(store, "peer", 1) == SECRETS["in"]
         with store.snapshot() as connection:
             held = [raw.read(connection, raw.find(connection, name)) for name in ("r1", "r2")]
         assert held == [SECRETS["raw"], b""]

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from satqkd.errors import ConfigError, KeyAlreadyUsed, KeyNotFound
 from satqkd.keys import KeyStore, RawShelf
-from satqkd.keys.schema import RAW_MATERIAL
+from satqkd.keys.sql.schema import RAW_MATERIAL
 
 MakeStore = Callable[[str], KeyStore]
 POOL = "pooled.0123456789abcdef"

@@ -33,10 +33,10 @@ from satqkd.keys import (
     make_relay,
     plaintext_bytes_of,
 )
+from satqkd.keys.ledger.onetime_mac import ATTEMPTS, tag
 from satqkd.keys.model import MAXIMUM_RANGES
-from satqkd.keys.onetime_mac import ATTEMPTS, tag
-from satqkd.keys.otp import ranges_of
-from satqkd.keys.relay_record import read_record
+from satqkd.keys.network.relay_record import read_record
+from satqkd.keys.otp.stream import ranges_of
 from satqkd.keys.secret import Secret
 
 Network = dict[str, KeyStore]
@@ -196,7 +196,7 @@ def test_a_changed_record_is_refused_and_the_true_one_still_works(network: Netwo
 @pytest.fixture
 def few_attempts(monkeypatch: pytest.MonkeyPatch) -> int:
     """So few wrong tags use a key up that a test can make them."""
-    monkeypatch.setattr("satqkd.keys.onetime_mac.ATTEMPTS", 6)
+    monkeypatch.setattr("satqkd.keys.ledger.onetime_mac.ATTEMPTS", 6)
     return 6
 
 
@@ -284,7 +284,7 @@ def test_no_use_takes_more_ranges_than_a_reader_allows(
 ) -> None:
     for number in range(3):
         relay_and_accept(network, f"r{number}", 1600)
-    for module in ("ledger", "otp_room"):
+    for module in ("ledger.ledger", "otp.room"):
         monkeypatch.setattr(f"satqkd.keys.{module}.MAXIMUM_RANGES", 2)
     east = network["beijing"]
     assert largest_plaintext_bytes(east, "stellenbosch") == 200 - 32
@@ -330,7 +330,7 @@ def test_a_crash_while_relaying_leaves_all_or_nothing(
 ) -> None:
     before = network["sat"].status()
     with monkeypatch.context() as patch:
-        patch.setattr("satqkd.keys.relay._seal", lambda *_: 1 / 0)
+        patch.setattr("satqkd.keys.network.relay._seal", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             relay(network)
     assert network["sat"].status() == before
@@ -499,7 +499,7 @@ def test_key_is_used_before_any_ciphertext_exists(network: Network, monkeypatch:
     relay_and_accept(network)
     store = network["beijing"]
     with monkeypatch.context() as patch:
-        patch.setattr("satqkd.keys.otp_chunks._seal", lambda *_: 1 / 0)
+        patch.setattr("satqkd.keys.otp.chunks._seal", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             encrypt(store, "stellenbosch", bytes(10))
     second = encrypt(store, "stellenbosch", bytes(10))

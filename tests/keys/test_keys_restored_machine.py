@@ -17,7 +17,7 @@ from keys_cases import NOW, key_bytes
 
 from satqkd.errors import KeyAlreadyUsed, KeyExhausted, KeyNotFound, KeyStoreError, StoreRestored
 from satqkd.keys import KeyStore
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest, NotEntitled
 
 NAMES = ("graz", "wien")

@@ -32,7 +32,7 @@ from satqkd.errors import (
     ResourceError,
 )
 from satqkd.keys import KeyRange, KeyStore, Secret
-from satqkd.keys.schema import BLOCK_KEYS, SEGMENTS
+from satqkd.keys.sql.schema import BLOCK_KEYS, SEGMENTS
 
 MakeStore = Callable[[str], KeyStore]
 
@@ -343,7 +343,7 @@ def test_a_wrong_allocator_is_stopped_by_the_file(
     store = make_store("node")
     add(store, "b", key_bytes(32, "b"))
     take(store, 64)
-    monkeypatch.setattr("satqkd.keys.ledger.allocate", lambda *_, **__: [KeyRange("b", 56, 64)])
+    monkeypatch.setattr("satqkd.keys.ledger.ledger.allocate", lambda *_, **__: [KeyRange("b", 56, 64)])
     with pytest.raises(KeyAlreadyUsed, match="given out before"):
         take(store, 64)
 
@@ -383,7 +383,7 @@ def test_an_exception_inside_the_transaction_gives_nothing_and_takes_nothing(
     store, key = make_store("node"), key_bytes(16, "k")
     add(store, "b", key)
     with monkeypatch.context() as patch:
-        patch.setattr("satqkd.keys.audit.append", lambda *_, **__: 1 / 0)
+        patch.setattr("satqkd.keys.ledger.audit.append", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             take(store, 64)
     assert take(store, 64) == key[:8]
@@ -405,13 +405,12 @@ def test_a_crash_after_the_commit_loses_key_and_never_repeats_it(
 KILLED = """
 import os, sys
 from satqkd.keys import KeyStore
-from satqkd.keys import database
 where, path = sys.argv[1:]
 store = KeyStore.open(path)
 if where == "after commit":
     store._database.checkpoint = lambda: os._exit(9)
 elif where == "before commit":
-    from satqkd.keys import audit
+    from satqkd.keys.ledger import audit
     audit.append = lambda *_, **__: os._exit(9)
 store.spend("peer", "link", 64, purpose="test", reference="killed")
 os._exit(9)

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from satqkd.errors import ConfigError, DataFormatError, KeyAlreadyUsed, KeyNotFound, KeyStoreError
 from satqkd.keys import KeyStore
 from satqkd.keys.traffic import Draft, Parcel, outgoing, queue, receive, seal_waiting, split_id
-from satqkd.keys.traffic_outbox import receipt
-from satqkd.keys.traffic_parcels import find, piece
+from satqkd.keys.traffic.outbox import receipt
+from satqkd.keys.traffic.parcels import find, piece
 
 Stores = dict[str, KeyStore]
 A, B = "beijing", "stellenbosch"
@@ -119,7 +119,7 @@ def test_a_failed_seal_leaves_plain_text_and_key_as_they_were(
     def full(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("satqkd.keys.traffic_outbox.traffic_parcels.add", full)
+    monkeypatch.setattr("satqkd.keys.traffic.outbox.parcels.add", full)
     with pytest.raises(OSError, match="disk full"):
         seal_waiting(stores[A], now_utc=NOW)
     assert outgoing(stores[A])[0].state == "waiting"

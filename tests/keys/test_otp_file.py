@@ -27,8 +27,9 @@ from satqkd.errors import (
     KeyStoreError,
     ResourceError,
 )
-from satqkd.keys import decrypt, decrypt_file, encrypt_file, otp_partial
-from satqkd.keys.otp_format import TAG_BYTES, ChunkHead, read_prefix
+from satqkd.keys import decrypt, decrypt_file, encrypt_file
+from satqkd.keys.otp import partial as otp_partial
+from satqkd.keys.otp.format import TAG_BYTES, ChunkHead, read_prefix
 
 TEXT = key_bytes(300, "text")
 CHUNK = 64
@@ -39,7 +40,7 @@ Files = dict[str, bytes]
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hybrid files of some pieces too."""
-    monkeypatch.setattr("satqkd.keys.hybrid.PIECE_BYTES", CHUNK)
+    monkeypatch.setattr("satqkd.keys.otp.hybrid.PIECE_BYTES", CHUNK)
 
 
 def seal(pair: Pair, folder: Path, text: bytes = TEXT, *, source: Any = None, **more: Any) -> bytes:
@@ -377,7 +378,7 @@ def test_any_sequence_of_kills_ends_in_one_file(tmp_path: Path, first: int, more
     killed(pair, tmp_path / "run", first)
     for _ in more:
         with pytest.raises(DataFormatError), pytest.MonkeyPatch.context() as patch:
-            patch.setattr("satqkd.keys.otp_chunks._seal", fail)
+            patch.setattr("satqkd.keys.otp.chunks._seal", fail)
             seal(pair, tmp_path / "run", resume=True)
     assert decrypt(pair.receiver, seal(pair, tmp_path / "run", resume=True)) == TEXT
 

@@ -24,9 +24,9 @@ from satqkd.errors import (
 )
 from satqkd.keys import decrypt, decrypt_stream, encrypt, encrypt_stream, largest_plaintext_bytes
 from satqkd.keys.model import MAC_KEY_BITS
-from satqkd.keys.otp import read_header
-from satqkd.keys.otp_format import CHUNK_BYTES
-from satqkd.keys.otp_room import key_bits_for
+from satqkd.keys.otp.format import CHUNK_BYTES
+from satqkd.keys.otp.room import key_bits_for
+from satqkd.keys.otp.stream import read_header
 
 TEXT = key_bytes(200, "text")
 KINDS = pytest.mark.parametrize("as_hybrid", [False, True], ids=["otp", "hybrid"])
@@ -102,7 +102,7 @@ def test_chunks_are_xor_with_their_own_key_and_tag(pair: Pair) -> None:
 
 
 def test_a_hybrid_file_is_aes_gcm_with_numbered_pieces(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("satqkd.keys.hybrid.PIECE_BYTES", 80)
+    monkeypatch.setattr("satqkd.keys.otp.hybrid.PIECE_BYTES", 80)
     data = pair.sealed(TEXT, as_hybrid=True)
     prefix_bytes = 10 + int.from_bytes(data[6:10], "little")
     section_bytes = 4 + int.from_bytes(data[prefix_bytes : prefix_bytes + 4], "little") + 16
@@ -217,7 +217,7 @@ def test_a_file_that_ends_at_a_chunks_border_with_a_forged_flag_is_refused(pair:
 def test_wrong_tags_are_counted_and_then_the_tags_key_is_spent(
     pair: Pair, as_hybrid: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("satqkd.keys.onetime_mac.ATTEMPTS", 3)
+    monkeypatch.setattr("satqkd.keys.ledger.onetime_mac.ATTEMPTS", 3)
     sealed = pair.sealed(TEXT, as_hybrid=as_hybrid)
     forged = section_broken(sealed) if as_hybrid else sealed[:-1] + bytes([sealed[-1] ^ 1])
     for _ in range(3):
@@ -314,7 +314,7 @@ def test_bytes_that_the_key_does_not_cover_use_none_of_it() -> None:
 @many
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 60))
 def test_the_largest_text_fits_and_one_more_byte_does_not(blocks: list[int], chunk_bytes: int) -> None:
-    from satqkd.keys.otp_room import _plaintext_bytes_in
+    from satqkd.keys.otp.room import _plaintext_bytes_in
 
     total = sum(8 * each for each in blocks)
     largest = _plaintext_bytes_in([8 * each for each in blocks], chunk_bytes)

@@ -9,9 +9,9 @@ from satqkd.config import KeyNetwork, PairPolicy, load
 from satqkd.errors import ConfigError, KeyExhausted
 from satqkd.exposition import text
 from satqkd.keys import KeyStore
-from satqkd.keys.key_metrics import numbers_of, store_metrics
-from satqkd.keys.policy import LinkStatus, link_rows
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.care.metrics import numbers_of, store_metrics
+from satqkd.keys.store.policy import LinkStatus, link_rows
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
 
 Make = Callable[[str], KeyStore]

@@ -23,16 +23,16 @@ from satqkd.keys import (
     next_boot,
     provision,
 )
-from satqkd.keys.backup import write_backup
-from satqkd.keys.intake import StoreIntake
-from satqkd.keys.opening import Place
-from satqkd.keys.push import push_blocks
-from satqkd.keys.relock import change_root
-from satqkd.keys.restore import restore
-from satqkd.keys.retirement import revoke_block
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.at_rest.unlock import KeyFile
+from satqkd.keys.care.backup import write_backup
+from satqkd.keys.care.relock import change_root
+from satqkd.keys.care.restore import restore
+from satqkd.keys.push.intake import StoreIntake
+from satqkd.keys.push.sending import push_blocks
+from satqkd.keys.store.opening import Place
+from satqkd.keys.store.retirement import revoke_block
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
-from satqkd.keys.unlock import KeyFile
 
 Make = Callable[..., KeyStore]
 

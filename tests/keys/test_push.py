@@ -18,11 +18,11 @@ from satqkd.errors import (
     StoreRestored,
 )
 from satqkd.keys import KeyStore
-from satqkd.keys.intake import StoreIntake
-from satqkd.keys.push import PushReport, push_blocks
+from satqkd.keys.push.intake import StoreIntake
+from satqkd.keys.push.sending import PushReport, push_blocks
 from satqkd.keys.push_door import Intake, NoLink, PushedBlock, StreamInUse, StreamState
-from satqkd.keys.retirement import revoke_peer
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.store.retirement import revoke_peer
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
 
 BLOCK, KEY = "relay:jinan-1:1", key_bytes(1000, "pair")

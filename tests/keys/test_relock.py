@@ -10,18 +10,20 @@ from keys_cases import NOW, give, key_bytes
 from sqlalchemy import insert
 
 from satqkd.errors import ConfigError, DataFormatError
-from satqkd.keys import Journal, KeyStore, RawShelf, cells, ledger, push_outbox, streams
-from satqkd.keys.cells import ERASED
-from satqkd.keys.intake import StoreIntake
+from satqkd.keys import Journal, KeyStore, RawShelf
+from satqkd.keys.at_rest.unlock import KeyFile, Passphrase
+from satqkd.keys.care.relock import HOLDERS, change_lock, change_root
+from satqkd.keys.ledger import ledger, push_outbox, push_streams
+from satqkd.keys.push.intake import StoreIntake
 from satqkd.keys.push_door import PushedBlock
-from satqkd.keys.relock import HOLDERS, change_lock, change_root
 from satqkd.keys.secret import Secret
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.sql import cells
+from satqkd.keys.sql.cells import ERASED
+from satqkd.keys.sql.tables import TABLES
+from satqkd.keys.sql.traffic_schema import INBOX
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
-from satqkd.keys.tables import TABLES
 from satqkd.keys.traffic import Draft, content_of, outgoing, queue
-from satqkd.keys.traffic_schema import INBOX
-from satqkd.keys.unlock import KeyFile, Passphrase
 
 Make = Callable[[str], KeyStore]
 
@@ -152,8 +154,8 @@ def test_a_new_root_seals_every_cell_anew_and_loses_nothing(full: KeyStore, tmp_
             assert list(journal.outbox("p1", start=0)) == [(7, b"message")]
             with opened.snapshot() as connection:
                 assert bytes(push_outbox.bytes_of(connection, "s").expose()) == key_bytes(64, "pushed")
-                stream = streams.find(connection, "t")
-                streams.require_same(connection, stream, 0, memoryview(bytes(range(50))))
+                stream = push_streams.find(connection, "t")
+                push_streams.require_same(connection, stream, 0, memoryview(bytes(range(50))))
     with KeyStore.open(path) as opened:
         shelf = RawShelf(opened, "wien", origin="hardware")
         assert shelf.take(["raw-1"], reference="r") == [b"raw detections"]
@@ -200,7 +202,7 @@ def test_old_copies_do_not_open_by_a_lock_that_is_new(full: KeyStore, tmp_path: 
 
 
 def test_a_kill_leaves_the_old_root_or_the_new(full: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from satqkd.keys import relock
+    from satqkd.keys.care import relock
 
     lock = KeyFile(f"{full.path}.key")
 

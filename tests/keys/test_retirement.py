@@ -9,9 +9,9 @@ from keys_cases import NOW, give, key_bytes
 from satqkd.config import KeyNetwork, PairPolicy
 from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, KeyStoreError, LocalProtocolError
 from satqkd.keys import KeyStore, RawShelf
-from satqkd.keys.policy import expire_by_policy
-from satqkd.keys.retirement import expire, revoke_block, revoke_nodes, revoke_peer
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.store.policy import expire_by_policy
+from satqkd.keys.store.retirement import expire, revoke_block, revoke_nodes, revoke_peer
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import KeyRequest
 
 Make = Callable[[str], KeyStore]

@@ -8,9 +8,9 @@ from keys_cases import changed_bits, key_bytes
 
 from satqkd.errors import ConfigError, DataFormatError, Error, ResourceError
 from satqkd.keys import KeyRange
-from satqkd.keys.sealed_export import Sealer, unseal
+from satqkd.keys.at_rest.unlock import KeyFile, Lock, Passphrase
+from satqkd.keys.care.sealed_export import Sealer, unseal
 from satqkd.keys.secret import Secret
-from satqkd.keys.unlock import KeyFile, Lock, Passphrase
 
 KEY = key_bytes(100, "export")
 RANGES = (KeyRange("a", 0, 400), KeyRange("b", 8, 400))

@@ -11,9 +11,9 @@ from keys_cases import NOW, key_bytes
 
 from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, LocalProtocolError, OriginRefused
 from satqkd.keys import KeyStore
-from satqkd.keys.key_ids import KeyIds, bits_of
+from satqkd.keys.ledger.key_ids import KeyIds, bits_of
 from satqkd.keys.secret import Secret
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest, NotEntitled
 
 Ends = dict[str, KeyStore]

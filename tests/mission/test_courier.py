@@ -10,9 +10,8 @@ import pytest
 from courier_world import NOW, SAT, SETTINGS, A, B, World, draft, everything
 from sqlalchemy import select
 
-from satqkd.keys import traffic_spool
-from satqkd.keys.traffic import Parcel, content_of, incoming, outgoing, queue
-from satqkd.keys.traffic_schema import OUTBOX
+from satqkd.keys.sql.traffic_schema import OUTBOX
+from satqkd.keys.traffic import Parcel, content_of, incoming, outgoing, queue, spool
 from satqkd.mission.courier import Courier
 from satqkd.mission.courier_messages import CHUNK_BYTES, Chunk, Offer, Whole, decode, encode
 
@@ -311,7 +310,7 @@ def test_what_grows_old_is_given_up_and_its_key_stays_spent(world: World) -> Non
 
 def test_the_spool_is_taken_over_once_wiped_and_sent(world: World) -> None:
     store = world.stores[A]
-    path = traffic_spool.put(store.path, A, draft(B, b"from the spool"), randbytes=lambda n: b"\x07" * n)
+    path = spool.put(store.path, A, draft(B, b"from the spool"), randbytes=lambda n: b"\x07" * n)
     assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
     again = path.read_bytes()
     courier = world.courier(A, SAT)
@@ -329,7 +328,7 @@ def test_the_spool_is_taken_over_once_wiped_and_sent(world: World) -> None:
 
 def test_a_spool_that_others_can_write_is_not_believed(world: World) -> None:
     store = world.stores[A]
-    path = traffic_spool.put(store.path, A, draft(B), randbytes=lambda n: b"\x07" * n)
+    path = spool.put(store.path, A, draft(B), randbytes=lambda n: b"\x07" * n)
     path.parent.chmod(0o777)
     courier = world.courier(A, SAT)
     for _ in range(3):
@@ -339,7 +338,7 @@ def test_a_spool_that_others_can_write_is_not_believed(world: World) -> None:
 
 
 def test_a_link_in_the_spool_is_removed_and_what_it_names_left_alone(world: World, tmp_path: Path) -> None:
-    folder = traffic_spool.folder_of(world.stores[A].path)
+    folder = spool.folder_of(world.stores[A].path)
     folder.mkdir(mode=0o700)
     target = tmp_path / "precious"
     target.write_bytes(b"precious")

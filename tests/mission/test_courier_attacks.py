@@ -12,8 +12,7 @@ import msgspec
 import pytest
 from courier_world import NOW, SAT, SETTINGS, A, B, Line, World, everything
 
-from satqkd.keys import traffic_parcels
-from satqkd.keys.traffic import Parcel, content_of, incoming, make_grant, outgoing
+from satqkd.keys.traffic import Parcel, content_of, incoming, make_grant, outgoing, parcels
 from satqkd.mission.courier_messages import (
     CHUNK_BYTES,
     AnyCourierMessage,
@@ -123,10 +122,10 @@ def test_a_changed_ciphertext_is_thrown_away_and_comes_again(world: World) -> No
     world.contact(A, changed(change))
     assert "spoilt" in [event["event"] for event in world.events]
     with world.stores[SAT].transaction() as connection:
-        row = traffic_parcels.find(connection, MESSAGE)
-        data = traffic_parcels.piece(connection, row, 0, row.size_bytes)
-        traffic_parcels.remove(connection, MESSAGE)
-        traffic_parcels.add(connection, MESSAGE, flip(data, 5000), urgent=False, utc=NOW)
+        row = parcels.find(connection, MESSAGE)
+        data = parcels.piece(connection, row, 0, row.size_bytes)
+        parcels.remove(connection, MESSAGE)
+        parcels.add(connection, MESSAGE, flip(data, 5000), urgent=False, utc=NOW)
     world.contact(B)
     assert incoming(world.stores[B]) == []
     assert ("dropped", "wrong tag") in [(each["event"], each.get("reason")) for each in world.events]
@@ -175,8 +174,8 @@ def test_a_forged_relay_record_is_refused_and_the_true_one_taken(world: World) -
             return [msgspec.structs.replace(each, data=flip(each.data, 200))]
         if isinstance(each, Offer) and each.parcel.kind == "relay":
             with world.stores[SAT].snapshot() as connection:
-                row = traffic_parcels.find(connection, each.parcel)
-                data = traffic_parcels.piece(connection, row, 0, row.size_bytes)
+                row = parcels.find(connection, each.parcel)
+                data = parcels.piece(connection, row, 0, row.size_bytes)
             return [msgspec.structs.replace(each, sha256=digest_with_flips(data))]
         return None
 
@@ -222,7 +221,7 @@ def test_forged_custody_of_a_record_does_not_lose_it(world: World) -> None:
     satellite, _ = world.contact(A, changed(change))
     record = Parcel("relay", SAT, A, 1)
     with world.stores[SAT].snapshot() as connection:
-        row = traffic_parcels.find(connection, record)
+        row = parcels.find(connection, record)
     assert row is not None
     satellite.receive(3, encode(Custody(record, row.size_bytes, False)), NOW)
     satellite.receive(3, encode(Refused(record, "unreadable")), NOW)
@@ -238,7 +237,7 @@ def test_a_receipt_lost_under_forged_custody_is_said_again(world: World) -> None
     )
     station.receive(3, encode(Custody(RECEIPT, 16, False)), NOW)
     with world.stores[B].snapshot() as connection:
-        assert traffic_parcels.find(connection, RECEIPT) is None
+        assert parcels.find(connection, RECEIPT) is None
     deliver_undisturbed(world)
 
 
@@ -251,7 +250,7 @@ def test_forged_offers_take_the_quota_of_one_connection_only(world: World) -> No
     world.contact(A, before_anything(*junk))
     assert outgoing(world.stores[A])[0].reason == "sat: full"
     with world.stores[SAT].snapshot() as connection:
-        arriving = traffic_parcels.arriving(connection, A)
+        arriving = parcels.arriving(connection, A)
     assert len(arriving) == 4 and sum(row.size_bytes for row in arriving) <= 10**6
     deliver_undisturbed(world)
 
@@ -277,7 +276,7 @@ def test_what_goes_the_wrong_way_is_refused(world: World, parcel: Parcel, node: 
         told = [decode(data) for _, data in courier.to_send(NOW, everything)]
         assert told[0] == Refused(parcel, "unknown receiver")
         with world.stores[node].snapshot() as connection:
-            assert traffic_parcels.arriving(connection, peer) == []
+            assert parcels.arriving(connection, peer) == []
 
 
 def test_questions_without_end_do_not_fill_the_memory(world: World) -> None:

@@ -13,7 +13,7 @@ from courier_world import SAT, A, B
 from exploration import Explored, explore
 from satqkd.config import Traffic
 from satqkd.keys.traffic import Parcel
-from satqkd.keys.traffic_seal import read_message_header
+from satqkd.keys.traffic.seal import read_message_header
 from satqkd.mission.courier_messages import AnyCourierMessage, Custody, Refused, Whole, decode, encode
 
 SETTINGS = Traffic(pairs=((A, B),), relay_bits=RELAY_BITS, relay_least_bits=64)

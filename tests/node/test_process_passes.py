@@ -7,8 +7,7 @@ from test_processes import run_config
 
 from satqkd.config import Traffic
 from satqkd.devices import parse_eve
-from satqkd.keys import traffic_spool
-from satqkd.keys.traffic import Draft, content_of, incoming, outgoing
+from satqkd.keys.traffic import Draft, content_of, incoming, outgoing, spool
 from satqkd.mission import contact_of, fly, open_store
 from satqkd.node import fly_in_processes
 from toy_pass import AT_UTC, PROTOCOL, repeatable, toy_satellite, toy_station
@@ -43,11 +42,11 @@ def test_messages_left_beside_both_stores_are_taken_over_and_delivered_in_the_pa
             content=text,
         )
         store = tmp_path / f"{node}.sqlite"
-        traffic_spool.put(store, node, message, randbytes=lambda n_bytes, k=number: bytes([k]) * n_bytes)  # type: ignore[misc]
+        spool.put(store, node, message, randbytes=lambda n_bytes, k=number: bytes([k]) * n_bytes)  # type: ignore[misc]
     report = fly_in_processes(config)
     assert report.outcome == "key"
     for node, peer in peers.items():
-        assert traffic_spool.waiting(tmp_path / f"{node}.sqlite") == []
+        assert spool.waiting(tmp_path / f"{node}.sqlite") == []
         with open_store(tmp_path, node) as store, open_store(tmp_path, peer) as other:
             assert [row.state for row in outgoing(store)] == ["delivered"]
             (came,) = incoming(other)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from satqkd.keys import Journal
-from satqkd.keys.journal import ACCOUNT
 from satqkd.keys.secret import Secret
+from satqkd.keys.store.journal import ACCOUNT
 from satqkd.mission.account import Note
 from simulator.history import Event, History
 from simulator.words import Words, word_of

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from satqkd.config import Traffic
 from satqkd.keys import KeyStore
-from satqkd.keys.schema import BLOCKS, SPENDS
+from satqkd.keys.sql.schema import BLOCKS, SPENDS
 from satqkd.keys.traffic import Draft, content_of, incoming, outgoing, queue, split_id
 from satqkd.mission.terminal import Terminal
 from satqkd.randomness import stream, stream_bytes

@@ -6,7 +6,7 @@ import msgspec
 
 from satqkd.distill.session import SessionState
 from satqkd.keys import Journal, KeyStore
-from satqkd.keys.journal import ACCOUNT
+from satqkd.keys.store.journal import ACCOUNT
 from satqkd.lasercom import ChannelCounts
 from satqkd.mission.account import Note
 from satqkd.mission.terminal import Terminal

@@ -11,7 +11,7 @@ from typing import Any
 
 from memory_store import VolatileDatabase
 from satqkd.keys import KeyRange, KeyStore, Spent
-from satqkd.keys.database import Database
+from satqkd.keys.sql.database import Database
 from simulator.history import History
 
 

@@ -13,7 +13,7 @@ from satqkd.distill.authenticate import PassKeys, TagUse
 from satqkd.distill.memory import RecordedRandom
 from satqkd.distill.outcome import SecretConfirmed
 from satqkd.distill.station_block import StationBlock
-from satqkd.keys.journal import Journal
+from satqkd.keys.store.journal import Journal
 from satqkd.lasercom import Endpoint
 from simulator.dice import Fall, Plan
 from simulator.plans import flight

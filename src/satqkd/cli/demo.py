@@ -14,7 +14,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Two stations, one satellite, two passes in real processes, relay, an image encrypted and decrypted."""
-    from satqkd.keys.onetime_mac import TAG_BYTES
+    from satqkd.keys.ledger.onetime_mac import TAG_BYTES
     from satqkd.node import run_demo
     from satqkd.show import (
         as_noise,

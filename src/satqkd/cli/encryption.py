@@ -107,7 +107,7 @@ def decrypt(
 
 def _require_sensible(target: Path, *, json: bool, resume: bool) -> None:
     """What can be refused before the store is opened."""
-    from satqkd.keys.otp_partial import require_new
+    from satqkd.keys.otp.partial import require_new
 
     if target != STREAM:
         require_new(target, resume=resume)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from satqkd.config import KeyNetwork
     from satqkd.keys import BlockRow, KeyRange, KeyStore, Spent
     from satqkd.keys.model import Paths
-    from satqkd.keys.policy import LinkStatus
+    from satqkd.keys.store.policy import LinkStatus
 
 app = typer.Typer(
     help="Look into a key store, provision authentication key, relay, combine, import, export.",
@@ -59,7 +59,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Bits live, reserved, spent, unconfirmed, and raw bits of pools, by peer and kind; 1 at an alarm."""
-    from satqkd.keys.policy import link_rows
+    from satqkd.keys.store.policy import link_rows
 
     policy = key_network(network)
     with open_store(store, read_only=True) as opened:
@@ -84,7 +84,7 @@ def _status_cells(row: "LinkStatus") -> tuple[str | int | None, ...]:
 
 def _print_metrics(opened: "KeyStore", rows: "list[LinkStatus]") -> None:
     from satqkd.exposition import text
-    from satqkd.keys.key_metrics import numbers_of, store_metrics
+    from satqkd.keys.care.metrics import numbers_of, store_metrics
 
     sys.stdout.write(text(store_metrics(numbers_of(opened, rows))))
 
@@ -133,7 +133,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Give end-to-end key out to another application, sealed, used up here; the peer names --ranges."""
-    from satqkd.keys.sealed_export import Sealer
+    from satqkd.keys.care.sealed_export import Sealer
 
     if (bits is None) == (ranges is None):
         raise ConfigError("keys export: expected either --bits or --ranges; give one of the two")
@@ -175,7 +175,7 @@ def _spent(
     demo: bool,
 ) -> "Spent":
     """This end's next bits, within the day's quota, or ranges that the peer named."""
-    from satqkd.keys.policy import require_quota
+    from satqkd.keys.store.policy import require_quota
 
     now = now_utc()
     if named is not None:

@@ -14,8 +14,8 @@ from satqkd.errors import ConfigError, Error
 
 if TYPE_CHECKING:
     from satqkd.keys import KeyStore, RelayRecord
-    from satqkd.keys.imported import ImportProgress
-    from satqkd.keys.key_source import KeySource
+    from satqkd.keys.network.imported import ImportProgress
+    from satqkd.keys.network.key_source import KeySource
 
 Kind = Literal["link", "pair"]
 Out = Annotated[Path, typer.Option(help="Where the record is written (no secret); must not exist.")]
@@ -44,7 +44,7 @@ def relay(
     json: Json = False,
 ) -> None:
     """At a satellite or a node between: combine key with two stations into a relay record (c = a xor b)."""
-    from satqkd.keys.command import execute_command
+    from satqkd.keys.network.command import execute_command
 
     if (command is None) == (station_a is None or station_b is None):
         raise ConfigError("keys relay: expected either --a and --b or --command; give one of the two")
@@ -116,7 +116,7 @@ def command(
     json: Json = False,
 ) -> None:
     """On the ground: order a relay, with a one-time tag; the node obeys once, by `keys relay --command`."""
-    from satqkd.keys.command import make_command
+    from satqkd.keys.network.command import make_command
 
     name = relay_id or f"relay-{secrets.token_hex(6)}"
     with (
@@ -160,7 +160,7 @@ def combine(
     json: Json = False,
 ) -> None:
     """Make key that no single satellite knows: the exclusive or of key that came over several (m of m)."""
-    from satqkd.keys.combination import (
+    from satqkd.keys.network.combination import (
         choose_sources,
         combine_pairs,
         find_combination,
@@ -200,7 +200,7 @@ def accept(
     json: Json = False,
 ) -> None:
     """Check a record's tag and hold the key that it gives."""
-    from satqkd.keys.accept import accept_record
+    from satqkd.keys.network.accept import accept_record
 
     with open_store(store) as opened:
         accepted = accept_record(opened, record.read_bytes(), now_utc=now_utc(), demo=demo)
@@ -284,7 +284,7 @@ class _KeyOrigin(NamedTuple):
 
 def _origin_of_key(file: Path | None, kme: Path | None) -> _KeyOrigin | None:
     from satqkd.delivery.kme_source import KmeKeySource, read_access
-    from satqkd.keys.key_source import FileKeySource
+    from satqkd.keys.network.key_source import FileKeySource
 
     if file is not None:
         source = FileKeySource(file)
@@ -296,7 +296,7 @@ def _origin_of_key(file: Path | None, kme: Path | None) -> _KeyOrigin | None:
 
 
 def _offer(store: "KeyStore", peer: str, origin: _KeyOrigin, import_id: str | None) -> "ImportProgress":
-    from satqkd.keys.imported import offer_import
+    from satqkd.keys.network.imported import offer_import
 
     return offer_import(
         store,
@@ -311,15 +311,15 @@ def _offer(store: "KeyStore", peer: str, origin: _KeyOrigin, import_id: str | No
 
 
 def _go_on(store: "KeyStore", message: Path, origin: _KeyOrigin | None) -> "ImportProgress":
-    from satqkd.keys.imported import take_message
+    from satqkd.keys.network.imported import take_message
 
     source = None if origin is None else origin.source
     return take_message(store, message.read_bytes(), now_utc=now_utc(), source=source)
 
 
 def _abandon(store: "KeyStore", message: bytes) -> None:
-    from satqkd.keys.import_record import read_step
-    from satqkd.keys.imported import abandon_import
+    from satqkd.keys.network.import_record import read_step
+    from satqkd.keys.network.imported import abandon_import
 
     step = read_step(message)
     abandon_import(store, step.node, step.import_id, now_utc=now_utc())

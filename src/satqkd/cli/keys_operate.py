@@ -20,7 +20,7 @@ from satqkd.cli.stores import (
 from satqkd.errors import ConfigError, ResourceError
 
 if TYPE_CHECKING:
-    from satqkd.keys.retirement import Retired
+    from satqkd.keys.store.retirement import Retired
 
 Kind = Literal["auth", "link", "pair"]
 Discard = Annotated[
@@ -46,8 +46,8 @@ def protect(
     json: Json = False,
 ) -> None:
     """Change what unlocks a store, or its root key, or both."""
-    from satqkd.keys.opening import lock_of
-    from satqkd.keys.relock import change_lock, change_root
+    from satqkd.keys.care.relock import change_lock, change_root
+    from satqkd.keys.store.opening import lock_of
 
     names = ("--by-key-file", "--by-passphrase-file", "--by-command")
     lock = lock_of_words(by_key_file, by_passphrase_file, by_command, names, new=True)
@@ -65,7 +65,7 @@ def protect(
 
 def recover(store: StorePath, discard: Discard = False, json: Json = False) -> None:
     """Make a store usable that was put back from a copy: skip what its use logs know to be used."""
-    from satqkd.keys.opening import recover_store
+    from satqkd.keys.store.opening import recover_store
 
     report = recover_store(place_of(store), discard=discard)
     tell_result(
@@ -82,7 +82,7 @@ def backup(
     json: Json = False,
 ) -> None:
     """Write a store's backup, sealed as the store is, while others use it or not."""
-    from satqkd.keys.backup import write_backup
+    from satqkd.keys.care.backup import write_backup
 
     with opened(store, read_only=True) as found:
         header = _written(out, lambda target: write_backup(found, target, now_utc=now_utc()))
@@ -123,7 +123,7 @@ def restore(
     json: Json = False,
 ) -> None:
     """Make a store of a backup where there is none; what was used since is skipped, by the use log."""
-    from satqkd.keys.restore import restore as bring_back
+    from satqkd.keys.care.restore import restore as bring_back
 
     report = bring_back(file, place_of(store), discard=discard, now_utc=now_utc())
     tell_result(
@@ -145,8 +145,8 @@ def expire(
     json: Json = False,
 ) -> None:
     """Wipe what is unused of old key."""
-    from satqkd.keys.policy import before, expire_by_policy
-    from satqkd.keys.retirement import expire as give_up
+    from satqkd.keys.store.policy import before, expire_by_policy
+    from satqkd.keys.store.retirement import expire as give_up
 
     if (older_than is None) == (network is None):
         raise ConfigError("keys expire: expected either --older-than or --network; give one of the two")
@@ -175,7 +175,7 @@ def revoke(
     json: Json = False,
 ) -> None:
     """Wipe key that somebody knows who should not; nothing of it is delivered after."""
-    from satqkd.keys.retirement import revoke_block, revoke_nodes, revoke_peer
+    from satqkd.keys.store.retirement import revoke_block, revoke_nodes, revoke_peer
 
     if sum(bool(each) for each in (block, peer, node)) != 1:
         raise ConfigError("keys revoke: expected --block, --peer or --node; give one of them")
@@ -213,7 +213,7 @@ def unseal(
     json: Json = False,
 ) -> None:
     """Open exported key; needs no store."""
-    from satqkd.keys.sealed_export import unseal as open_export
+    from satqkd.keys.care.sealed_export import unseal as open_export
 
     lock = lock_of_words(by_key, by_passphrase_file, None, names=("--by-key", "--by-passphrase-file", ""))
     if lock is None:

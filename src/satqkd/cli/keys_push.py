@@ -25,7 +25,7 @@ def push(
 ) -> None:
     """Move whole blocks of end-to-end key into the key server's store, each exactly once; at both ends."""
     from satqkd.delivery.push_client import PushClient
-    from satqkd.keys.push import push_blocks
+    from satqkd.keys.push.sending import push_blocks
 
     with opened(store) as node, PushClient(to, cert=cert, key=key, ca=ca, kme=kme) as line:
         report = push_blocks(node, line, peer=peer, new_id=lambda: str(uuid.uuid4()), now_utc=now_utc)

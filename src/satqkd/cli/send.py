@@ -80,9 +80,9 @@ def _hand_over(store: str, draft: "Draft") -> dict[str, Any]:
 
 
 def _spool(path: Path, node_id: str, draft: "Draft") -> dict[str, Any]:
-    from satqkd.keys import traffic_spool
+    from satqkd.keys.traffic import spool
 
-    traffic_spool.put(path, node_id, draft, randbytes=secrets.token_bytes)
+    spool.put(path, node_id, draft, randbytes=secrets.token_bytes)
     return {"id": None, "state": "spooled", "reason": "the running node takes it over", "key_bits": 0}
 
 
@@ -105,8 +105,7 @@ def messages(
     json: Json = False,
 ) -> None:
     """Messages sent, with their state, and messages that came."""
-    from satqkd.keys import traffic_spool
-    from satqkd.keys.traffic import incoming, outgoing
+    from satqkd.keys.traffic import incoming, outgoing, spool
 
     with open_store(store, read_only=True) as opened:
         if save is not None:
@@ -114,7 +113,7 @@ def messages(
             return
         sent, came = outgoing(opened), incoming(opened)
     path = file_of(store)
-    spooled = 0 if path is None else len(traffic_spool.waiting(path))
+    spooled = 0 if path is None else len(spool.waiting(path))
     if json:
         print_json({"outgoing": sent, "incoming": came, "spooled": spooled})
         return

@@ -20,8 +20,8 @@ from satqkd.errors import ConfigError
 if TYPE_CHECKING:
     from satqkd.config import KeyNetwork
     from satqkd.keys import KeyStore
-    from satqkd.keys.opening import Place
-    from satqkd.keys.unlock import Lock
+    from satqkd.keys.at_rest.unlock import Lock
+    from satqkd.keys.store.opening import Place
 
 StorePath = Annotated[
     str, typer.Option("--store", help="Key store of this node: a path, or postgresql://USER@HOST/DATABASE.")
@@ -82,7 +82,7 @@ def lock_of_words(
         raise ConfigError(f"expected one lock, got {' and '.join(given)}; give one of them")
     if not given:
         return None
-    from satqkd.keys.unlock import Command, KeyFile, Passphrase
+    from satqkd.keys.at_rest.unlock import Command, KeyFile, Passphrase
 
     if key_file is not None:
         return KeyFile(key_file)
@@ -92,7 +92,7 @@ def lock_of_words(
 
 
 def _passphrase(path: Path, *, new: bool) -> str:
-    from satqkd.keys.opening import first_line
+    from satqkd.keys.store.opening import first_line
 
     if str(path) != "-":
         return first_line(path)
@@ -110,7 +110,7 @@ def _passphrase(path: Path, *, new: bool) -> str:
 
 def place_of(store: str) -> "Place":
     """The store's place with what was said before the command."""
-    from satqkd.keys.opening import Place
+    from satqkd.keys.store.opening import Place
 
     return Place(store, *_ACCESS.get())
 

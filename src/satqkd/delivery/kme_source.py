@@ -1,4 +1,4 @@
-"""Another vendor's KME as a source of key for two nodes of this network (`keys.key_source`).
+"""Another vendor's KME as a source of key for two nodes of this network (`keys.network.key_source`).
 
 One end draws as the master application, the other fetches by the ids that it is told as the slave. Each is
 a client of the KME beside it, by a certificate of its own; what the KMEs stand for is their affair.

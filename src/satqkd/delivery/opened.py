@@ -10,7 +10,7 @@ from pathlib import Path
 from satqkd.config import KeyNetwork, load, read_toml
 from satqkd.delivery.settings import ServeConfig
 from satqkd.keys import KeyStore
-from satqkd.keys.supply import KeySupply
+from satqkd.keys.supply.key_supply import KeySupply
 from satqkd.keys.supply_door import Supply
 
 

@@ -15,8 +15,8 @@ from msgspec import Meta
 
 from satqkd.delivery.wire import UUID_PATTERN
 from satqkd.errors import Error, KeyAlreadyUsed, KeyExhausted
+from satqkd.keys.model import NodeName
 from satqkd.keys.push_door import LEAST_CHUNK_BYTES, NoLink, PushedBlock, StreamInUse
-from satqkd.keys.relay_record import Name
 
 OPEN_PATH: Final = "/satqkd/v1/push/open_connect"
 KEY_PATH: Final = "/satqkd/v1/push/key"
@@ -48,9 +48,9 @@ class Qos(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OpenConnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Begin a stream, or ask how far it is."""
 
-    Source: Name
+    Source: NodeName
     """The node whose key it is: the owner of both stores."""
-    Destination: Name
+    Destination: NodeName
     """The node at the other end of the key."""
     QoS: Qos
     Key_stream_ID: StreamId

@@ -6,8 +6,7 @@
 Bits are given out once; see `docs/key-store.md` for the formats and the limits.
 """
 
-from satqkd.keys.derived import AcceptedRecord
-from satqkd.keys.journal import Journal, next_boot
+from satqkd.keys.ledger.derived import AcceptedRecord
 from satqkd.keys.model import (
     AuditReport,
     BlockRow,
@@ -18,20 +17,21 @@ from satqkd.keys.model import (
     StatusRow,
     weakest_origin,
 )
-from satqkd.keys.otp import StreamReport, decrypt, decrypt_stream, encrypt, encrypt_stream
-from satqkd.keys.otp_file import decrypt_file, encrypt_file
-from satqkd.keys.otp_room import largest_plaintext_bytes, plaintext_bytes_of
-from satqkd.keys.provision import AuthenticationPool, provision
-from satqkd.keys.raw_shelf import RawShelf
-from satqkd.keys.relay import (
+from satqkd.keys.network.relay import (
     RelayRecord,
     accept_relay,
     find_relay,
     largest_relay_bits,
     make_relay,
 )
+from satqkd.keys.otp.files import decrypt_file, encrypt_file
+from satqkd.keys.otp.room import largest_plaintext_bytes, plaintext_bytes_of
+from satqkd.keys.otp.stream import StreamReport, decrypt, decrypt_stream, encrypt, encrypt_stream
 from satqkd.keys.secret import Secret
-from satqkd.keys.store import KeyStore
+from satqkd.keys.store.journal import Journal, next_boot
+from satqkd.keys.store.key_store import KeyStore
+from satqkd.keys.store.provision import AuthenticationPool, provision
+from satqkd.keys.store.raw_shelf import RawShelf
 
 __all__ = [
     "AcceptedRecord",

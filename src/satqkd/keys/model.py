@@ -6,9 +6,10 @@ No file, no clock, no random source.
 
 import re
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from satqkd.errors import ConfigError
 from satqkd.keys.secret import Secret
@@ -33,6 +34,7 @@ MAXIMUM_RANGES: Final = 4096
 """Key ranges of one use, so also what a file or record from outside may name: each costs a look-up."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+NodeName = Annotated[str, Meta(pattern=f"^{_NAME.pattern}$")]
 _BLOCK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
 
 

@@ -12,9 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from satqkd.errors import ConfigError, KeyStoreError
-from satqkd.keys.model import Origin, check_block_id
+from satqkd.keys.model import NodeName, Origin, check_block_id
 from satqkd.keys.paths import WirePaths
-from satqkd.keys.relay_record import Name
 
 CHUNK_BYTES: Final = 32_768
 """The longest chunk: in base64 and JSON it fits into 64 KiB."""
@@ -36,7 +35,7 @@ class PushedBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What is said of a block that is pushed: all that its row in the store says, and no key."""
 
     block_id: Annotated[str, Meta(min_length=1, max_length=200)]
-    peer: Name
+    peer: NodeName
     origin: Origin
     paths: WirePaths
     bits: Annotated[int, Meta(ge=8, le=MAXIMUM_PUSH_BITS, multiple_of=8)]

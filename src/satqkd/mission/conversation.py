@@ -32,7 +32,7 @@ from satqkd.distill.parameters import Parameters
 from satqkd.distill.session import Session
 from satqkd.errors import ConfigError, KeyNotFound, RemoteProtocolError
 from satqkd.keys import Journal, KeyStore
-from satqkd.keys.journal import ACCOUNT, INPUT, NO_BLOCK, ConversationRow
+from satqkd.keys.store.journal import ACCOUNT, INPUT, NO_BLOCK, ConversationRow
 from satqkd.lasercom import Endpoint, Priority
 from satqkd.mission.account import Account, Note
 from satqkd.mission.kept import KeptBlocks

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from satqkd.config import Traffic
 from satqkd.errors import ResourceError
-from satqkd.keys import KeyStore, traffic_outbox, traffic_parcels, traffic_spool
-from satqkd.keys.traffic import seal_waiting
+from satqkd.keys import KeyStore
+from satqkd.keys.traffic import outbox, parcels, seal_waiting, spool
 from satqkd.mission.courier_intake import Intake
 from satqkd.mission.courier_messages import Chunk, Custody, Offer, Refused, Whole, decode, encode
 from satqkd.mission.courier_notes import Notes
@@ -113,7 +113,7 @@ class Courier:
         """Take over messages that wait beside the store."""
         limit = self._settings.maximum_message_bytes
         try:
-            queued, refused = traffic_spool.take_over(self._store, now_utc=now_utc, maximum_bytes=limit)
+            queued, refused = spool.take_over(self._store, now_utc=now_utc, maximum_bytes=limit)
         except ResourceError as error:
             if not self._spool_told:
                 self._spool_told = True
@@ -152,11 +152,11 @@ class Courier:
         before_utc = format_utc(parse_utc(now_utc) - timedelta(seconds=self._settings.retention_s))
         node = self._store.node_id
         with self._store.snapshot() as connection:
-            if not traffic_parcels.any_before(connection, before_utc):
+            if not parcels.any_before(connection, before_utc):
                 return
         with self._store.transaction() as connection:
-            own = traffic_outbox.expire(connection, node, before_utc, now_utc)
-            carried = traffic_parcels.expire(connection, before_utc, node, self._peer)
+            own = outbox.expire(connection, node, before_utc, now_utc)
+            carried = parcels.expire(connection, before_utc, node, self._peer)
         for message_id in own:
             self._notes.log(now_utc, "traffic", "expired", message=message_id)
         if carried:

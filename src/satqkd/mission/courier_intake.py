@@ -14,12 +14,12 @@ from sqlalchemy import Connection, select
 
 from satqkd.config import Traffic
 from satqkd.errors import AuthenticationError, DataFormatError, KeyNotFound, KeyStoreError, OriginRefused
-from satqkd.keys import KeyStore, accept_relay, traffic_inbox, traffic_outbox, traffic_parcels
-from satqkd.keys.relay import holds_relay
-from satqkd.keys.schema import BLOCKS
-from satqkd.keys.traffic import Parcel, accept_grant, granted
-from satqkd.keys.traffic_envelope import MAXIMUM_HEADER_BYTES
-from satqkd.keys.traffic_parcels import ArrivalRow, parcel_of
+from satqkd.keys import KeyStore, accept_relay
+from satqkd.keys.network.relay import holds_relay
+from satqkd.keys.sql.schema import BLOCKS
+from satqkd.keys.traffic import Parcel, accept_grant, granted, inbox, outbox, parcels
+from satqkd.keys.traffic.envelope import MAXIMUM_HEADER_BYTES
+from satqkd.keys.traffic.parcels import ArrivalRow, parcel_of
 from satqkd.mission.courier_messages import AnyCourierMessage, Chunk, Custody, Offer, Reason, Refused, Whole
 from satqkd.mission.courier_notes import Notes
 from satqkd.mission.courier_outgo import priority_of
@@ -80,7 +80,7 @@ class Intake:
             return
         if row.held_bytes < size_bytes:
             with self._store.transaction() as connection:
-                traffic_parcels.extend(connection, row.pk, row.held_bytes, whole.data[row.held_bytes :])
+                parcels.extend(connection, row.pk, row.held_bytes, whole.data[row.held_bytes :])
         self.settle(row, now_utc)
 
     def chunk(self, chunk: Chunk, now_utc: str) -> None:
@@ -104,7 +104,7 @@ class Intake:
 
     def _flush(self, parcel: Parcel, coming: Arriving) -> None:
         with self._store.transaction() as connection:
-            traffic_parcels.extend(connection, coming.pk, coming.held_bytes, coming.buffer)
+            parcels.extend(connection, coming.pk, coming.held_bytes, coming.buffer)
         coming.held_bytes += len(coming.buffer)
         coming.buffer = b""
         if coming.held_bytes < coming.size_bytes:
@@ -113,14 +113,14 @@ class Intake:
     def _settle_coming(self, parcel: Parcel, now_utc: str) -> None:
         self.coming.pop(parcel)
         with self._store.snapshot() as connection:
-            row = traffic_parcels.find_arrival(connection, parcel, self._peer)
+            row = parcels.find_arrival(connection, parcel, self._peer)
         if row is not None:
             self.settle(row, now_utc)
 
     def retry(self, now_utc: str) -> None:
         """Deal with what is whole and waited for key, or for a restart."""
         with self._store.snapshot() as connection:
-            rows = traffic_parcels.complete(connection)
+            rows = parcels.complete(connection)
         for row in rows:
             self.settle(row, now_utc)
 
@@ -162,41 +162,41 @@ class Intake:
         if parcel.kind == "grant":
             return granted(connection, parcel.source, parcel.destination, parcel.number)
         if parcel.destination == self._store.node_id:
-            return parcel.kind == "message" and traffic_inbox.has(connection, parcel)
-        held = traffic_parcels.find(connection, parcel)
+            return parcel.kind == "message" and inbox.has(connection, parcel)
+        held = parcels.find(connection, parcel)
         if held is not None and held.sha256 == sha256:
             return True
-        return parcel.kind == "message" and traffic_parcels.find(connection, parcel.answer) is not None
+        return parcel.kind == "message" and parcels.find(connection, parcel.answer) is not None
 
     def _answer_again(self, parcel: Parcel, now_utc: str) -> None:
         if parcel.kind == "message" and parcel.destination == self._store.node_id:
             with self._store.transaction() as connection:
-                traffic_inbox.answer(connection, parcel, now_utc)
+                inbox.answer(connection, parcel, now_utc)
 
     def _begin(
         self, message: Offer | Whole, size_bytes: int, sha256: bytes, now_utc: str
     ) -> ArrivalRow | None:
         """The arrival as far as it is, or a new one; None when there is no room."""
         with self._store.transaction() as connection:
-            row = traffic_parcels.find_arrival(connection, message.parcel, self._peer)
+            row = parcels.find_arrival(connection, message.parcel, self._peer)
             if row is not None and (row.size_bytes, row.sha256) == (size_bytes, sha256):
                 return row
             if row is not None:
-                traffic_parcels.drop_arrival(connection, row.pk)
+                parcels.drop_arrival(connection, row.pk)
                 self.coming.pop(message.parcel, None)
             if not self._make_room(connection, message.parcel, size_bytes):
                 return None
-            traffic_parcels.begin(
+            parcels.begin(
                 connection, message.parcel, self._peer, size_bytes, sha256, urgent=message.urgent, utc=now_utc
             )
-            return traffic_parcels.find_arrival(connection, message.parcel, self._peer)
+            return parcels.find_arrival(connection, message.parcel, self._peer)
 
     def _make_room(self, connection: Connection, parcel: Parcel, size_bytes: int) -> bool:
         """Within the quota; arrivals of earlier connections give way, custody never does."""
-        arriving = traffic_parcels.arriving(connection, self._peer)
+        arriving = parcels.arriving(connection, self._peer)
         count, kept_bytes = (0, 0)
         if parcel.destination != self._store.node_id:
-            count, kept_bytes = traffic_parcels.carried(connection, parcel.source)
+            count, kept_bytes = parcels.carried(connection, parcel.source)
         active = {coming.pk for coming in self.coming.values()}
         old = [row for row in arriving if row.pk not in active]
         count, kept_bytes = count + len(arriving), kept_bytes + sum(row.size_bytes for row in arriving)
@@ -208,7 +208,7 @@ class Intake:
         if count >= quota or kept_bytes + size_bytes > quota_bytes:
             return False
         for row in giving_way:
-            traffic_parcels.drop_arrival(connection, row.pk)
+            parcels.drop_arrival(connection, row.pk)
         return True
 
     # what becomes of it
@@ -216,7 +216,7 @@ class Intake:
     def settle(self, row: ArrivalRow, now_utc: str) -> None:
         """Deal with a parcel that is all here, and say so."""
         with self._store.snapshot() as connection:
-            data = traffic_parcels.arrived(connection, row.pk)
+            data = parcels.arrived(connection, row.pk)
         parcel = parcel_of(row)
         if hashlib.sha256(data).digest() != row.sha256:
             self._start_again(row, now_utc)
@@ -236,8 +236,8 @@ class Intake:
         """The bytes are not what was offered: none of them is kept."""
         parcel = parcel_of(row)
         with self._store.transaction() as connection:
-            traffic_parcels.drop_arrival(connection, row.pk)
-            pk = traffic_parcels.begin(
+            parcels.drop_arrival(connection, row.pk)
+            pk = parcels.begin(
                 connection, parcel, row.from_hop, row.size_bytes, row.sha256,
                 urgent=bool(row.urgent), utc=row.since_utc,
             )  # fmt: skip
@@ -249,10 +249,10 @@ class Intake:
     def _carry(self, parcel: Parcel, row: ArrivalRow, data: bytes, now_utc: str) -> Reason | None:
         with self._store.transaction() as connection:
             if parcel.kind == "receipt":
-                traffic_parcels.remove(connection, parcel.answer)
-            traffic_parcels.remove(connection, parcel)
-            traffic_parcels.add(connection, parcel, data, urgent=bool(row.urgent), utc=now_utc)
-            traffic_parcels.drop_arrival(connection, row.pk)
+                parcels.remove(connection, parcel.answer)
+            parcels.remove(connection, parcel)
+            parcels.add(connection, parcel, data, urgent=bool(row.urgent), utc=now_utc)
+            parcels.drop_arrival(connection, row.pk)
         self._notes.log(
             now_utc, "traffic", "carried", parcel=parcel.kind, message=_id(parcel), bytes=len(data)
         )
@@ -261,8 +261,8 @@ class Intake:
     def _open(self, parcel: Parcel, row: ArrivalRow, data: bytes, now_utc: str) -> Reason | None:
         try:
             with self._store.transaction() as connection:
-                opened = traffic_inbox.receive(connection, parcel, data, now_utc, demo=self._demo)
-                traffic_parcels.drop_arrival(connection, row.pk)
+                opened = inbox.receive(connection, parcel, data, now_utc, demo=self._demo)
+                parcels.drop_arrival(connection, row.pk)
         except KeyNotFound:
             self._notes.log(now_utc, "traffic", "kept_for_key", message=_id(parcel))
             return None
@@ -281,14 +281,14 @@ class Intake:
 
     def _drop(self, parcel: Parcel, row: ArrivalRow, reason: Reason, now_utc: str) -> Reason:
         with self._store.transaction() as connection:
-            traffic_parcels.drop_arrival(connection, row.pk)
+            parcels.drop_arrival(connection, row.pk)
         self._notes.log(now_utc, "traffic", "dropped", message=_id(parcel), reason=reason)
         return reason
 
     def _receipt(self, parcel: Parcel, row: ArrivalRow, data: bytes, now_utc: str) -> Reason | None:
         with self._store.transaction() as connection:
-            good = traffic_outbox.receipt(connection, self._store.node_id, parcel, data, now_utc)
-            traffic_parcels.drop_arrival(connection, row.pk)
+            good = outbox.receipt(connection, self._store.node_id, parcel, data, now_utc)
+            parcels.drop_arrival(connection, row.pk)
         if good:
             self._notes.log(now_utc, "traffic", "delivered", message=_id(parcel))
         elif good is False:
@@ -305,7 +305,7 @@ class Intake:
         except (KeyStoreError, DataFormatError):
             return self._drop(parcel, row, "unreadable", now_utc)
         with self._store.transaction() as connection:
-            traffic_parcels.drop_arrival(connection, row.pk)
+            parcels.drop_arrival(connection, row.pk)
         self.new_key = True
         self._notes.log(now_utc, "traffic", "accepted", parcel=parcel.kind, message=_id(parcel), bits=bits)
         return None

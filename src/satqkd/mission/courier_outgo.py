@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
-from satqkd.keys import KeyStore, traffic_outbox, traffic_parcels
-from satqkd.keys.traffic_parcels import ParcelRow, parcel_of
+from satqkd.keys import KeyStore
+from satqkd.keys.traffic import outbox, parcels
+from satqkd.keys.traffic.parcels import ParcelRow, parcel_of
 from satqkd.mission.courier_messages import (
     CHUNK_BYTES,
     WHOLE_BYTES,
@@ -63,7 +64,7 @@ class Outgo:
         going: list[tuple[int, bytes]] = []
         full: set[int] = set()
         with self._store.snapshot() as connection:
-            rows = traffic_parcels.leaving(connection, self._peer if self._carrier else None)
+            rows = parcels.leaving(connection, self._peer if self._carrier else None)
             self.said = {row.pk: self.said[row.pk] for row in rows if row.pk in self.said}
             for row in rows:
                 priority = priority_of(urgent=bool(row.urgent), size_bytes=row.size_bytes)
@@ -84,12 +85,12 @@ class Outgo:
         ahead_bytes = sending.sent_bytes - sending.acknowledged_bytes
         if not sending.allowed or sending.sent_bytes == row.size_bytes or ahead_bytes >= WINDOW_BYTES:
             return None
-        data = traffic_parcels.piece(connection, row, sending.sent_bytes, CHUNK_BYTES)
+        data = parcels.piece(connection, row, sending.sent_bytes, CHUNK_BYTES)
         return Chunk(parcel_of(row), sending.sent_bytes, data)
 
     def _first(self, connection: Connection, row: ParcelRow) -> AnyCourierMessage | None:
         if row.size_bytes <= WHOLE_BYTES:
-            data = traffic_parcels.piece(connection, row, 0, row.size_bytes)
+            data = parcels.piece(connection, row, 0, row.size_bytes)
             return Whole(parcel_of(row), bool(row.urgent), data)
         if sum(not each.finished for each in self.said.values()) >= OFFERS_AHEAD:
             return None
@@ -105,7 +106,7 @@ class Outgo:
     def custody(self, custody: Custody, now_utc: str) -> None:
         """The peer says how much of a parcel it holds."""
         with self._store.snapshot() as connection:
-            row = traffic_parcels.find(connection, custody.parcel)
+            row = parcels.find(connection, custody.parcel)
         sending = None if row is None else self.said.get(row.pk)
         if row is None or sending is None or custody.offset > row.size_bytes:
             return
@@ -121,17 +122,17 @@ class Outgo:
         """Receipts have served; messages are kept until their receipt, records until they are old."""
         if row.kind == "receipt":
             with self._store.transaction() as connection:
-                traffic_parcels.remove(connection, parcel_of(row))
+                parcels.remove(connection, parcel_of(row))
         elif row.kind == "message" and row.source == self._store.node_id:
             with self._store.transaction() as connection:
-                news = traffic_outbox.handed(connection, row.number)
+                news = outbox.handed(connection, row.number)
             if news:
                 self._notes.log(now_utc, "traffic", "handed", message=f"{row.source}:{row.number}")
 
     def refused(self, refused: Refused, now_utc: str) -> None:
         """The peer does not take a parcel: not in this connection, and a carried one that is spoilt never."""
         with self._store.snapshot() as connection:
-            row = traffic_parcels.find(connection, refused.parcel)
+            row = parcels.find(connection, refused.parcel)
         sending = None if row is None else self.said.get(row.pk)
         if row is None or sending is None:
             return
@@ -144,9 +145,9 @@ class Outgo:
         if row.kind == "message" and (own or refused.reason in LOST):
             with self._store.transaction() as connection:
                 if own:
-                    traffic_outbox.say_reason(connection, row.number, f"{self._peer}: {refused.reason}")
+                    outbox.say_reason(connection, row.number, f"{self._peer}: {refused.reason}")
                 else:
-                    traffic_parcels.remove(connection, parcel_of(row))
+                    parcels.remove(connection, parcel_of(row))
 
 
 def priority_of(*, urgent: bool, size_bytes: int) -> int:

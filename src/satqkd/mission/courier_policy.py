@@ -6,11 +6,11 @@ A record and the parcels that bring it to its stations are one transaction: a cr
 from sqlalchemy import Connection
 
 from satqkd.config import Traffic
-from satqkd.keys import KeyStore, largest_relay_bits, traffic_parcels
-from satqkd.keys.ledger import Use
+from satqkd.keys import KeyStore, largest_relay_bits
+from satqkd.keys.ledger.ledger import Use
 from satqkd.keys.model import MAC_KEY_BITS
-from satqkd.keys.relay import combine, made_before, relays_made
-from satqkd.keys.traffic import Parcel, make_grant
+from satqkd.keys.network.relay import combine, made_before, relays_made
+from satqkd.keys.traffic import Parcel, make_grant, parcels
 
 
 def due_relay_bits(store: KeyStore, settings: Traffic, pair: tuple[str, str], *, demo: bool) -> int:
@@ -36,7 +36,7 @@ def _relay(store: KeyStore, pair: tuple[str, str], bits: int, utc: str, *, demo:
         record = combine(connection, store.node_id, pair, bits, Use("relay", relay_id, utc), demo=demo)
         for station in pair:
             parcel = Parcel("relay", store.node_id, station, sequence)
-            traffic_parcels.add(connection, parcel, record, urgent=False, utc=utc)
+            parcels.add(connection, parcel, record, urgent=False, utc=utc)
     return relay_id
 
 
@@ -60,5 +60,5 @@ def make_due_grant(
             connection, store.node_id, station, settings.grant_bits, now_utc, demo=demo
         )
         parcel = Parcel("grant", store.node_id, station, number)
-        traffic_parcels.add(connection, parcel, record, urgent=False, utc=now_utc)
+        parcels.add(connection, parcel, record, urgent=False, utc=now_utc)
     return number

@@ -15,7 +15,7 @@ import msgspec
 from satqkd.errors import KeyStoreError
 from satqkd.keys import KeyStore, accept_relay, decrypt, encrypt, make_relay
 from satqkd.keys.model import MAC_KEY_BITS
-from satqkd.keys.otp import ranges_of
+from satqkd.keys.otp.stream import ranges_of
 from satqkd.randomness import stream_bytes
 from satqkd.validation.rows import Row, exactly, row
 

@@ -1,0 +1,1 @@
+"""What operators do with a store as a whole: backup, restore, new locks, sealed export, metrics."""
