@@ -1,5 +1,6 @@
 """The same store on a real PostgreSQL server: the same promises, by several writers at once."""
 
+import os
 import secrets
 import shutil
 import threading
@@ -39,10 +40,15 @@ Make = Callable[..., KeyStore]
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pgserver.PostgresServer]:
-    """A server of its own for this process, on a socket, gone at the end."""
-    found = pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-    yield found
-    found.cleanup()
+    """A server of its own for this process, on a socket, gone at the end.
+
+    Of root it takes no commands: the wheel then makes a user by `useradd`, which is not on every PATH.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "/usr/sbin", prepend=os.pathsep)
+        found = pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
+        yield found
+        found.cleanup()
 
 
 @pytest.fixture
