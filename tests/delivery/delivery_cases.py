@@ -3,11 +3,13 @@
 import http.client
 import json
 import ssl
+import urllib.request
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from prometheus_client.parser import text_string_to_metric_families
 from toy_supply import ToySupply
 
 from satqkd.config import load
@@ -160,3 +162,14 @@ def is_error(body: Any) -> bool:
         and isinstance(body.get("details", []), list)
         and all(isinstance(each, dict) and len(each) >= 1 for each in body.get("details", []))
     )
+
+
+def scraped(kme: Kme) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """All samples of `/metrics`."""
+    with urllib.request.urlopen(str(kme.address.metrics_url)) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }

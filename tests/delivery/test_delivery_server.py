@@ -30,11 +30,11 @@ from delivery_cases import (
     files_of,
     is_error,
     path,
+    scraped,
     serve_config,
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 from toy_supply import ToyNetwork
 
 from satqkd.cli import main
@@ -44,17 +44,6 @@ from satqkd.delivery.pki_folder import PkiFolder
 from satqkd.errors import ConfigError, KeyExhausted, LinkError, ResourceError
 
 SERVED = Path(__file__).with_name("served.py")
-
-
-def scraped(kme: Kme) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """All samples of `/metrics`."""
-    with urllib.request.urlopen(str(kme.address.metrics_url)) as answer:
-        text = answer.read().decode()
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 class TestLimits:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from delivery_cases import KMES, LOCAL, REMOTE, REMOTE_2, THIRD, Kme, is_error, serve_config
+from delivery_cases import KMES, LOCAL, REMOTE, REMOTE_2, THIRD, Kme, is_error, scraped, serve_config
 
 from satqkd.delivery import KmeClient, serving
 from satqkd.delivery.opened import opened_supply
@@ -28,6 +28,7 @@ class Site:
         self.folder, self.pki = folder, pki
         self.stack = ExitStack()
         self.kmes: dict[str, Kme] = {}
+        self.network: Path | None = None
         for node, peer in PEERS.items():
             with KeyStore.create(self.path(node), node) as store:
                 store.add_block(
@@ -49,9 +50,8 @@ class Site:
         self._start("beijing", demo=demo, kme=kmes)
 
     def _start(self, node: str, *, demo: bool, **more: object) -> None:
-        config = serve_config(
-            self.pki.folder, node, self.folder, serve={"store": str(self.path(node))}, **more
-        )
+        serve = {"store": str(self.path(node)), "network": self.network and str(self.network)}
+        config = serve_config(self.pki.folder, node, self.folder, serve=serve, **more)
         supply = self.stack.enter_context(opened_supply(config, demo=demo))
         address = self.stack.enter_context(serving(supply, config))
         self.kmes[node] = Kme(address, supply, self.pki.folder)  # type: ignore[arg-type]
@@ -219,3 +219,21 @@ def test_demands_that_no_way_fits_and_key_that_is_no_secret(pki: PkiFolder, tmp_
     [key] = kme.enc({"extension_optional": [{"satqkd_avoid_nodes": ["jinan-1"]}]}).body["keys"]
     assert key["key_extension"]["satqkd_origin"] == "twin"
     site.stop()
+
+
+def test_the_metrics_page_tells_of_the_store_and_its_alarms(site: Site, tmp_path: Path) -> None:
+    def store_says(name: str, **more: str) -> float:
+        labels = {"node": "beijing", "peer": "stellenbosch", "kind": "pair"} | more
+        return scraped(site.kmes["beijing"])[f"satqkd_store_{name}", tuple(sorted(labels.items()))]
+
+    live = store_says("live_bits")
+    assert (store_says("alarm", alarm="low"), store_says("spent_bits_total")) == (0, 0)
+    assert site.kmes["beijing"].enc({"number": 3}).status == 200
+    site.stop()
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f"[[pair]]\npeer = 'stellenbosch'\nlow_bits = {int(live)}\n")
+    site.network = policy
+    site.start()
+    assert store_says("spent_bits_total") == 256 + 3 * 256  # of the ids, of keys
+    assert store_says("live_bits") == live - 4 * 256
+    assert store_says("alarm", alarm="low") == 1

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from satqkd.errors import KeyExhausted, KeyNotFound, OriginRefused
+from satqkd.exposition import Metric
 from satqkd.keys.model import Paths
 from satqkd.keys.push_door import Intake
 from satqkd.keys.secret import Secret
@@ -76,6 +77,9 @@ class ToySupply:
     def available_bits(self, peer: str) -> int:
         pair = frozenset({self._node_id, peer})
         return 8 * (len(self._network.pools.get(pair, b"")) - self._network.used.get(pair, 0))
+
+    def metrics(self, *, now_utc: str) -> list[Metric]:
+        return []
 
     def ready(self, request: KeyRequest) -> bool:
         return not self.slow

@@ -26,6 +26,7 @@ from satqkd.delivery.refusals import (
 from satqkd.delivery.settings import Roster, ServeConfig
 from satqkd.delivery.wire import Status
 from satqkd.errors import ConfigError, Error, KeyAlreadyUsed, KeyExhausted, KeyNotFound, OriginRefused
+from satqkd.exposition import Metric
 from satqkd.keys.push_door import Intake, NoLink, StreamInUse
 from satqkd.keys.supply_door import ConstraintsUnmet, KeyBatch, KeyRequest, NotEntitled, Supply
 
@@ -157,6 +158,11 @@ class Desk:
         return await self._asked(
             lambda: {node: self._supply.available_bits(node) for node in self.roster.nodes}
         )
+
+    async def supply_metrics(self) -> list[Metric]:
+        """What the supply tells operators. Raises Refusal."""
+        now_utc = self._now_utc()
+        return await self._asked(lambda: self._supply.metrics(now_utc=now_utc))
 
     def close(self) -> None:
         """End what is under way, and the supply."""

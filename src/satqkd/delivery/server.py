@@ -28,7 +28,7 @@ from satqkd.delivery.server_log import ServerLog
 from satqkd.delivery.settings import ServeConfig
 from satqkd.delivery.tls import TlsFiles, Trust
 from satqkd.errors import ConfigError, Error, ResourceError
-from satqkd.exposition import CONTENT_TYPE, text
+from satqkd.exposition import CONTENT_TYPE, Metric, text
 from satqkd.keys.supply_door import Supply
 from satqkd.sky import format_utc
 
@@ -165,14 +165,15 @@ class KeyServer:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         assert self._doorkeeper is not None
-        try:
+        behind: list[Metric] = []
+        available: dict[str, int] = {}
+        with suppress(Refusal):  # a store that cannot be read has no samples
             available = await self._desk.available_bits()
-        except Refusal:
-            available = {}
+            behind = await self._desk.supply_metrics()
         told = self._counters.metrics(
             connections=self._doorkeeper.open, waiting=self._desk.lane.waiting, available_bits=available
         )
-        return web.Response(body=text(told).encode(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=text([*told, *behind]).encode(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def run_server(supply: Supply, config: ServeConfig, listening: Callable[[Address], None]) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from satqkd.errors import KeyStoreError
+from satqkd.exposition import Metric
 from satqkd.keys.model import Paths
 from satqkd.keys.push_door import Intake
 from satqkd.keys.secret import Secret
@@ -62,6 +63,9 @@ class Supply(Protocol):
 
     def available_bits(self, peer: str) -> int:
         """What this node could hand out now for applications of a peer; its own name for local ones."""
+
+    def metrics(self, *, now_utc: str) -> list[Metric]:
+        """What stands behind it, as numbers for operators; no key."""
 
     def ready(self, request: KeyRequest) -> bool:
         """Whether `draw` would give these keys out of memory, without touching a disk."""

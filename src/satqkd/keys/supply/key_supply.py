@@ -15,6 +15,8 @@ from typing import Final
 
 from satqkd.config import KeyNetwork
 from satqkd.errors import ConfigError
+from satqkd.exposition import Metric
+from satqkd.keys.care.metrics import numbers_of, store_metrics
 from satqkd.keys.ledger import held, ledger
 from satqkd.keys.ledger.held import Holding
 from satqkd.keys.ledger.key_ids import LARGEST_KEY_BYTES, random_id
@@ -22,7 +24,7 @@ from satqkd.keys.push.intake import StoreIntake
 from satqkd.keys.push_door import Intake
 from satqkd.keys.secret import Secret
 from satqkd.keys.store.key_store import KeyStore
-from satqkd.keys.store.policy import expire_by_policy
+from satqkd.keys.store.policy import expire_by_policy, link_rows
 from satqkd.keys.supply.drawing import Drawing
 from satqkd.keys.supply.fetching import Fetching
 from satqkd.keys.supply_door import KeyBatch, KeyRequest
@@ -67,6 +69,11 @@ class KeySupply:
         with self._store.snapshot() as connection:
             free = sum(p.length_bits for p, _ in ledger.free(connection, peer, "pair", demo=self._demo))
         return free + self._drawing.held_bits(peer)
+
+    def metrics(self, *, now_utc: str) -> list[Metric]:
+        """The store's numbers with the alarms of the policy, as `satqkd keys status --metrics` tells them."""
+        rows = link_rows(self._store, self._network, now_utc=now_utc)
+        return list(store_metrics(numbers_of(self._store, rows)))
 
     def ready(self, request: KeyRequest) -> bool:
         """Whether `draw` would give these keys out of memory, without touching a disk."""
