@@ -22,14 +22,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 REPOSITORY = Path(__file__).parents[1]
 TESTS = REPOSITORY / "tests" / "delivery"
 NODES = ("beijing", "stellenbosch")
-BLOCKS, BLOCK_BYTES = 16, 1 << 22
-"""64 MiB: a million keys of 256 bits for either end."""
+BLOCK_BYTES = 1 << 22
+BLOCKS_A_SECOND = 12
+"""Of a load: 800 000 keys of 256 bits for either end, for all loads together."""
 
 
 class Load(NamedTuple):
@@ -52,7 +54,7 @@ LOADS = (
 )
 
 
-def serve(folder: Path, node: str, store: str, *, profiled: bool) -> None:
+def serve(folder: Path, node: str, store: str, seconds: float, *, profiled: bool) -> None:
     """One server's process: key without end."""
     sys.path.insert(0, str(TESTS))
     from delivery_cases import serve_config
@@ -60,7 +62,7 @@ def serve(folder: Path, node: str, store: str, *, profiled: bool) -> None:
     from satqkd.delivery import run_server
 
     config = serve_config(folder, node, folder, limits={"requests_per_s": 1e6, "burst": 1_000_000})
-    with _supply(folder.parent, node, store) as supply:
+    with _supply(folder.parent, node, store, ceil(BLOCKS_A_SECOND * seconds)) as supply:
         work = lambda: run_server(supply, config, _tell)  # noqa: E731
         if not profiled:
             work()
@@ -74,7 +76,7 @@ def serve(folder: Path, node: str, store: str, *, profiled: bool) -> None:
 
 
 @contextmanager
-def _supply(folder: Path, node: str, kind: str) -> Iterator[Any]:
+def _supply(folder: Path, node: str, kind: str, blocks: int) -> Iterator[Any]:
     from toy_supply import ToyNetwork
 
     from satqkd.keys import KeyStore
@@ -83,7 +85,7 @@ def _supply(folder: Path, node: str, kind: str) -> Iterator[Any]:
 
     if kind == "memory":
         gc.set_threshold(100_000, 50, 1000)  # the toy remembers every key in objects, which a store does not
-        yield ToyNetwork("beijing", "stellenbosch", bytes_each=1 << 27).supply(node)
+        yield ToyNetwork("beijing", "stellenbosch", bytes_each=blocks * BLOCK_BYTES).supply(node)
         return
     peer = next(each for each in NODES if each != node)
     with ExitStack() as stack:
@@ -96,7 +98,7 @@ def _supply(folder: Path, node: str, kind: str) -> Iterator[Any]:
             address = server.get_uri()
         beside = {"lock": KeyFile(folder / f"{node}.key"), "uses": folder / f"{node}.uses"}
         store = stack.enter_context(KeyStore.create(address, node, **beside))
-        for number in range(BLOCKS):
+        for number in range(blocks):
             key = random.Random(number).randbytes(BLOCK_BYTES)
             store.add_block(
                 f"relay:jinan-1:{number}", peer=peer, kind="pair", origin="hardware", key=key,
@@ -190,10 +192,16 @@ def main() -> None:
     options.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.serve:
-        serve(Path(chosen.serve[0]), chosen.serve[1], chosen.store, profiled=chosen.profile)
+        serve(Path(chosen.serve[0]), chosen.serve[1], chosen.store, chosen.seconds, profiled=chosen.profile)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        words = ["--store", chosen.store, *(["--profile"] if chosen.profile else [])]
+        words = [
+            "--store",
+            chosen.store,
+            "--seconds",
+            str(chosen.seconds),
+            *(["--profile"] if chosen.profile else []),
+        ]
         rows = _measured(Path(scratch) / "pki", chosen.seconds, words)
     if chosen.json:
         print(json.dumps(rows))
