@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keys_cases import NOW, key_bytes
 
-from satqkd.errors import ConfigError, KeyExhausted, KeyNotFound, LocalProtocolError, OriginRefused
+from satqkd.errors import (
+    ConfigError,
+    KeyExhausted,
+    KeyNotFound,
+    KeyStoreError,
+    LocalProtocolError,
+    OriginRefused,
+)
 from satqkd.keys import KeyStore
 from satqkd.keys.ledger.key_ids import KeyIds, bits_of
 from satqkd.keys.secret import Secret
@@ -132,6 +139,27 @@ def test_each_end_draws_from_its_own_half(ends: Ends) -> None:
     assert (bytes_of(mine), bytes_of(theirs)) == (key[:32], key[2048:2080])
     found = graz.fetch("wien", master="bob", slave="alice", key_ids=theirs.ids, now_utc=NOW)
     assert bytes_of(*found) == bytes_of(theirs)
+
+
+@pytest.mark.parametrize("slaves", [["bob"], ["bob", "ben"]])
+def test_a_peer_that_names_key_of_this_ends_own_half_gets_nothing_of_it(
+    ends: Ends, slaves: list[str]
+) -> None:
+    """It holds the secret that its ids are made with, so its tags are right wherever they point."""
+    graz, wien = supplies(ends)
+    graz.draw(asked(), now_utc=NOW)
+    with Secret(key_bytes(4096, "one")[2048 - 32 : 2048]) as secret:
+        [forged] = KeyIds("relay:sat:1", secret, master="alice", slaves=slaves).make([(3000, 32)])
+        [true] = KeyIds("relay:sat:1", secret, master="alice", slaves=slaves).make([(1000, 32)])
+    before = ends["wien"].available_bits("graz", "pair")
+    with pytest.raises(KeyStoreError, match="of the part that this end allocates"):
+        if len(slaves) == 1:
+            fetch(wien, [forged])
+        else:
+            wien.entitle([forged], peer="graz", master="alice", slaves=slaves, now_utc=NOW)
+    assert ends["wien"].available_bits("graz", "pair") == before
+    if len(slaves) == 1:
+        assert fetch(wien, [true]) == key_bytes(4096, "one")[1000:1032]
 
 
 def test_all_of_a_half_can_be_drawn_and_not_a_bit_more(ends: Ends) -> None:
