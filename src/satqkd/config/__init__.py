@@ -8,6 +8,15 @@ from satqkd.config.network import KeyNetwork, PairPolicy, RelayQuota
 from satqkd.config.orbit import Orbit
 from satqkd.config.protocol import Protocol
 from satqkd.config.satellite import Header, Satellite, Source, Transmitter
+from satqkd.config.scenario import (
+    PairDemand,
+    SatelliteGroup,
+    Scenario,
+    Service,
+    StationGroup,
+    User,
+    Waypoint,
+)
 from satqkd.config.station import (
     Clock,
     Cloud,
@@ -42,19 +51,26 @@ __all__ = [
     "Monitors",
     "Orbit",
     "Outage",
+    "PairDemand",
     "PairPolicy",
     "Polarisation",
     "Protocol",
     "Receiver",
     "RelayQuota",
     "Satellite",
+    "SatelliteGroup",
+    "Scenario",
+    "Service",
     "Settings",
     "Source",
     "Station",
+    "StationGroup",
     "Tagger",
     "Traffic",
     "Transmitter",
     "Turbulence",
+    "User",
+    "Waypoint",
     "config_id",
     "load",
     "read_toml",
