@@ -1,0 +1,72 @@
+"""What a planner answers: contacts that are flown, key of each pair, what is relayed when. Read by programs.
+
+Frozen, no NaN; times are UTC. An objective stands with the bound that was proved for it.
+"""
+
+import msgspec
+
+
+class PlannedContact(msgspec.Struct, frozen=True, kw_only=True):
+    """One pass that is flown."""
+
+    satellite: str
+    station: str
+    start_utc: str
+    end_utc: str
+    max_elevation_deg: float
+    key_bits: float
+    """Expected of this pass with a clear sky."""
+    clear_probability: float
+    period: int
+    """In whose books its key comes in, from 0."""
+
+
+class PlannedRelay(msgspec.Struct, frozen=True, kw_only=True):
+    """Key of two links of a satellite that becomes key of a pair."""
+
+    satellite: str
+    pair: str
+    period: int
+    """At whose end it is relayed."""
+    bits: float
+
+
+class PairKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pair is expected to get."""
+
+    pair: str
+    ends: tuple[str, str]
+    key_bits: float
+    by_date_bits: float
+    """Until the date of its demand; all of it where there is none."""
+    demand_bits: float | None = None
+    satellites: dict[str, float]
+    """Relayed by each, bits."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule with what it is worth."""
+
+    name: str
+    objective_name: str
+    objective: float
+    bound: float
+    """No plan of this model is worth more."""
+    gap: float
+    """(bound - objective) / bound; 0 where both are 0."""
+    method: str
+    status: str
+    start_utc: str
+    period_s: float
+    contacts: tuple[PlannedContact, ...]
+    relays: tuple[PlannedRelay, ...]
+    pairs: tuple[PairKey, ...]
+    passes: int
+    """That could have been chosen."""
+    seconds: float
+    """Of computing."""
+
+
+def gap_of(objective: float, bound: float) -> float:
+    """Relative distance to a bound above."""
+    return max(0.0, (bound - objective) / bound) if bound > 0 else 0.0
