@@ -1,9 +1,8 @@
-"""End-to-end key as a flow: what contacts bring into link stores on board leaves them in equal parts for pairs.
+"""End-to-end key as a flow: contacts fill link stores on board, from which pairs take equal parts of two.
 
-Columns and rows of a schedule, from passes with a value each. Key that came in period i and is relayed at the
-end of period j is an arc (i, j) of its link; an arc that a store or the life of key forbids is not there. Within
-a period nothing is taken to wait: the whole of what comes in it lies in the store at once, which is the worst
-case. Bits of relay tags (256 of each link a relay) are left out.
+Key that came in period i and is relayed at the end of period j is an arc (i, j) of its link, where the life
+of key allows it. All that comes in a period is taken to lie in the store through the whole of it, the worst
+case. Bits of relay tags (256 of each link a relay) are left out. Knows no program that is solved.
 """
 
 from collections.abc import Iterator
@@ -44,8 +43,9 @@ def periods_of(network: Network) -> Periods:
     service, length_s = network.service, network.service.period_s
     if service.key_life_s is not None and service.key_life_s < length_s:
         raise ConfigError(
-            f"service.key_life: expected no less than period_s, {length_s:g} s, got {service.key_life_s:g} s: "
-            "key would be too old at the end of the period in which it came; shorten period_s"
+            f"service.key_life: expected no less than period_s, {length_s:g} s, got "
+            f"{service.key_life_s:g} s: key would be too old at the end of the period in which it came; "
+            "shorten period_s"
         )
     dated = any(pair.wish.by_utc is not None for pair in network.pairs)
     if service.key_life_s is None and service.store_bits is None and not dated:

@@ -1,32 +1,34 @@
-"""Which passes are flown: an exact choice by a mixed-integer program, with the bound that was proved.
+"""Which passes are flown: strategies over the program of a schedule, with the bound that was proved.
 
-Columns: a pass is flown or not; arcs and transfers of `flow`; key of each pair. Rows: cliques of passes that
-exclude each other at a satellite or a station, energy of a revolution, and the books of the flow. The stage
-that maximises the worst pair is followed by one that maximises the total and keeps it. In units of a megabit.
+The worst pair first, then the total with the worst kept. The worst pair's program is begun with the pairs
+that the linear relaxation says are short: fewer pairs have no smaller optimum, so its bound holds for all,
+and the other pairs are served from what is left; where they cannot be, the whole program is solved.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from satqkd.plan.flow import FlowGraph, Transfer, periods_of
-from satqkd.plan.intervals import cliques
+from satqkd.plan.flow import Transfer
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
-from satqkd.plan.solver import ProblemBuilder, Solution, solve
-from satqkd.sky import orbit_of, parse_utc
+from satqkd.plan.program import UNIT_BITS, Program, pair_bits
+from satqkd.plan.solver import Problem, Solution, solve
 
 Floats = NDArray[np.float64]
-Rows = NDArray[np.intp]
+Flown = NDArray[np.bool_]
 
-UNIT_BITS: Final = 1e6
 WORST_FIRST: Final = ("max-min", "demand")
 """Objectives of two stages."""
 _KEPT: Final = 1 - 1e-6
 """Of the worst pair, in the second stage."""
+_EFFORT: Final = 0.3
+"""Share of a search that looks for plans rather than bounds: what makes the worst pair's program end."""
+_LEAST_PRICE: Final = 1e-9
+_LEAST_BITS: Final = 1e-3
+"""Less is rounding of the solver."""
 
 
 class Choice(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -43,43 +45,108 @@ class Choice(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     status: str
 
 
-class Schedule:
-    """The program of a network, its passes and what each is worth, in bits.
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """How long and how exactly is looked for a plan."""
 
-    relaxed: a pass may be flown in part; then the objective is a bound of every plan.
+    gap: float = 1e-3
+    """Relative; the search ends there."""
+    time_limit_s: float | None = None
+    """Of each stage; with a limit the answer may depend on the machine."""
+    threads: int = 1
+
+    def run(self, problem: Problem, start: Floats | None = None) -> Solution:
+        """The best of a program."""
+        return solve(
+            problem,
+            relative_gap=self.gap,
+            time_limit_s=self.time_limit_s,
+            start=start,
+            threads=self.threads,
+            effort=_EFFORT,
+        )
+
+
+def choose(network: Network, passes: Opportunities, value_bits: Floats, search: Search) -> Choice:
+    """Maximise the network's objective. value_bits: of each pass, shape (n,).
+
+    Raises what `solver.solve` raises.
     """
+    program = Program(network, passes, value_bits)
+    if network.objective in WORST_FIRST and network.pairs:
+        return _worst_first(program, value_bits, search)
+    problem = program.problem(total=1.0)
+    found = search.run(problem, np.zeros_like(problem.gain))
+    return _choice(program, found, found.objective * UNIT_BITS, found.bound * UNIT_BITS, found.status)
 
-    def __init__(
-        self, network: Network, passes: Opportunities, value_bits: Floats, *, relaxed: bool = False
-    ) -> None:
-        self.network, self.passes, self.value = network, passes, value_bits / UNIT_BITS
-        self.graph = FlowGraph(network, passes, periods_of(network))
-        self.builder = ProblemBuilder()
-        add = self.builder.add_columns
-        self.fly = add(len(passes), upper=1.0, integer=not relaxed)
-        self.arc = add(len(self.graph.arcs))
-        self.transfer = add(len(self.graph.transfers))
-        self.pair = add(len(network.pairs))
-        self.dated = add(len(network.pairs))
-        self.worst = add(1, upper=1.0 if network.objective == "demand" else np.inf)
-        self._conflicts()
-        self._energy()
-        self._books()
-        self._pairs()
 
-    def solve(self, *, gap: float, time_limit_s: float | None, threads: int = 1) -> Choice:
-        """Maximise the network's objective. Raises what `solver.solve` raises."""
-        if self.network.objective in WORST_FIRST and self.network.pairs:
-            first = solve(self._problem(worst=1.0), relative_gap=gap, time_limit_s=time_limit_s, threads=threads)
-            kept = _KEPT * float(first.values[self.worst][0])
-            second = solve(
-                self._problem(total=1.0, least_worst=kept),
-                relative_gap=gap,
-                time_limit_s=time_limit_s,
-                start=first.values,
-                threads=threads,
-            )
-            best = second if second.status in ("optimal", "feasible") else first
-            return self._choice(best, float(best.values[self.worst][0]), first.bound, first.status)
-        found = solve(self._problem(total=1.0), relative_gap=gap, time_limit_s=time_limit_s, threads=threads)
-        return self._choice(found, found.objective, found.bound, found.status)
+def upper_bound(network: Network, passes: Opportunities, value_bits: Floats) -> float:
+    """No plan is worth more: the linear relaxation, in which a pass may be flown in part."""
+    program = Program(network, passes, value_bits, relaxed=True)
+    by_worst = network.objective in WORST_FIRST and bool(network.pairs)
+    found = solve(program.problem(worst=1.0) if by_worst else program.problem(total=1.0))
+    return found.bound * _unit(network)
+
+
+def _worst_first(program: Program, value_bits: Floats, search: Search) -> Choice:
+    short = _short_pairs(program, value_bits)
+    if len(short) < len(program.network.pairs):
+        few = Program(
+            msgspec.structs.replace(program.network, pairs=tuple(program.network.pairs[k] for k in short)),
+            program.passes,
+            value_bits,
+        )
+        first = _first_stage(few, search)
+        served = _second_stage(program, first, few.flown(first), search)
+        if served is not None:
+            return served
+    first = _first_stage(program, search)
+    served = _second_stage(program, first, program.flown(first), search)
+    assert served is not None  # what the first stage flew will do
+    return served
+
+
+def _short_pairs(program: Program, value_bits: Floats) -> list[int]:
+    """Those whose lack keeps the relaxed worst pair from more."""
+    relaxed = Program(program.network, program.passes, value_bits, relaxed=True)
+    prices = solve(relaxed.problem(worst=1.0)).row_prices
+    assert prices is not None
+    return np.flatnonzero(np.abs(prices[relaxed.worst_rows]) > _LEAST_PRICE).tolist()
+
+
+def _first_stage(program: Program, search: Search) -> Solution:
+    problem = program.problem(worst=1.0)
+    return search.run(problem, np.zeros_like(problem.gain))
+
+
+def _second_stage(program: Program, first: Solution, flown: Flown, search: Search) -> Choice | None:
+    """The total with the worst pair kept, around what the first stage flew; None where some pair cannot have
+    as much."""
+    assert first.values is not None
+    problem = program.problem(total=1.0, least_worst=_KEPT * first.objective, flown=flown)
+    found = search.run(problem)
+    if found.values is None:
+        return None
+    unit = _unit(program.network)
+    worst = float(found.values[program.worst])
+    return _choice(program, found, worst * unit, first.bound * unit, first.status)
+
+
+def _unit(network: Network) -> float:
+    """Of the objective: a share of demand has none."""
+    return 1.0 if network.objective == "demand" and network.pairs else UNIT_BITS
+
+
+def _choice(program: Program, found: Solution, objective: float, bound: float, status: str) -> Choice:
+    assert found.values is not None
+    bits = (found.values[program.transfer] * UNIT_BITS).tolist()
+    transfers = [each for each in zip(program.graph.transfers, bits, strict=True) if each[1] > _LEAST_BITS]
+    in_time = [each for each in transfers if each[0].period < program.date(each[0].pair)]
+    return Choice(
+        flown=program.flown(found),
+        transfers=tuple(transfers),
+        pair_bits=pair_bits(program.network, transfers),
+        by_date_bits=pair_bits(program.network, in_time),
+        objective=objective,
+        bound=bound,
+        status=status,
+    )

@@ -71,6 +71,9 @@ class Solution(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     bound: float
     """No values gain more; inf where nothing is proved, -inf where no values are possible."""
     status: Status
+    row_prices: NDArray[np.float64] | None = None
+    """What the objective would gain by one more of each row's bound, shape (m,); of a problem without whole
+    columns that was solved."""
 
     @property
     def gap(self) -> float:
@@ -93,13 +96,15 @@ def solve(
     time_limit_s: float | None = None,
     start: NDArray[np.float64] | None = None,
     threads: int = 1,
+    effort: float = 0.05,
 ) -> Solution:
     """The values with the largest gain.
 
     relative_gap: the search ends when bound and gain differ by less than this share of the gain;
     time_limit_s: when it takes longer, with the best values so far; start: values of all columns to begin
-    from, worth giving only where they satisfy all rows. Raises ConfigError for a problem or a limit that
-    makes no sense, ResourceError where HiGHS gives up, for lack of memory or of numerical accuracy.
+    from, worth giving only where they satisfy all rows; effort: share of a search that looks for values
+    rather than for bounds. Raises ConfigError for a problem or a limit that makes no sense, ResourceError
+    where HiGHS gives up, for lack of memory or of numerical accuracy.
     """
     _check_limits(problem, relative_gap, time_limit_s, start)
     if (problem.lower > problem.upper).any() or (problem.row_lower > problem.row_upper).any():
@@ -108,6 +113,7 @@ def solve(
         "threads": threads,
         "mip_rel_gap": relative_gap,
         "mip_abs_gap": _LEAST_GAP,
+        "mip_heuristic_effort": effort,
         "time_limit": float("inf") if time_limit_s is None else time_limit_s,
     }
     return _Run(problem, options).solution(start)
@@ -204,7 +210,15 @@ class _Run:
         values = np.array(self._highs.getSolution().col_value, dtype=np.float64)
         objective = float(self._problem.gain @ values)
         bound = self._bound() if self._is_mixed or status != "optimal" else objective
-        return Solution(values=values, objective=objective, bound=max(bound, objective), status=status)
+        is_priced = status == "optimal" and not self._is_mixed
+        prices = np.array(self._highs.getSolution().row_dual) if is_priced else None
+        return Solution(
+            values=values,
+            objective=objective,
+            bound=max(bound, objective),
+            status=status,
+            row_prices=prices,
+        )
 
     def _without_plan(self) -> Solution:
         return Solution(values=None, objective=-np.inf, bound=self._bound(), status="none")
