@@ -8,6 +8,7 @@ import contextlib
 import io
 import re
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -249,6 +250,19 @@ class TestSeeds:
         ).tolist()
         joined = np.concatenate([clear for _, clear in pieces], axis=1)
         assert (joined == model.sample(START, step_s=HOUR_S, steps=20_000, seed=3)).all()
+
+    def test_a_sky_lasts_over_the_seams_of_pieces(self) -> None:
+        model = SkyModel(many(300, 0.5), ALONE)
+        pieces = [clear for _, clear in model.blocks(START, step_s=HOUR_S, steps=40_000, seed=4)][:-1]
+        changed = np.mean([a[:, -1] != b[:, 0] for a, b in pairwise(pieces)], axis=0)
+        assert len(pieces) > 8
+        assert standard_errors(changed, (1 - np.exp(-1 / 12)) / 2) < 4
+        again = np.mean([a[:, :3000] == b[:, :3000] for a, b in pairwise(pieces)], axis=(0, 2))
+        assert standard_errors(again, 0.5) < 4
+
+    def test_a_site_alone_draws_by_its_name(self) -> None:
+        graz, vienna = (sampled(sky_of({name: (47.0, 15.0, 0.5)})) for name in ("graz", "vienna"))
+        assert 0.3 < (graz != vienna).mean() < 0.7
 
     def test_no_sites_are_refused(self) -> None:
         with pytest.raises(ConfigError, match="expected a site, got none"):
