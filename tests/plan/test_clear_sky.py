@@ -18,7 +18,7 @@ from satqkd.errors import ConfigError, DataFormatError
 from satqkd.mission import presets
 from satqkd.mission.course import site_of
 from satqkd.plan.clear_sky import ClearSky, clear_sky
-from satqkd.plan.clear_sky_table import COLUMNS, MONTHS, Place, parse_table, read_table, shipped_table
+from satqkd.plan.clear_sky_table import COLUMNS, MONTHS, Climate, parse_table, read_table, shipped_table
 from satqkd.sky import Site
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def one_site(months: list[float]) -> ClearSky:
 class TestTable:
     def test_a_row_is_read_in_si_units(self) -> None:
         (place,) = parse_table(f"# mine\n\n{HEADER}\n{ROOF}\n", "mine.csv")
-        assert place == Place(
+        assert place == Climate(
             name="roof",
             latitude_rad=np.radians(48.1),
             longitude_rad=np.radians(11.5),

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from satqkd.config.weather import Weather
 from satqkd.errors import ConfigError
-from satqkd.plan.clear_sky_table import Place, read_table, shipped_table
+from satqkd.plan.clear_sky_table import Climate, read_table, shipped_table
 from satqkd.sky import Site
 
 Column = NDArray[np.float64]
@@ -31,7 +31,7 @@ class ClearSky(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     longitude_rad: Column
     monthly: NDArray[np.float64]
     """Means of calendar months, January first, shape (n, 12)."""
-    rows: tuple[Place | None, ...]
+    rows: tuple[Climate | None, ...]
     """What each site's probabilities were taken from; None: `default_clear`."""
 
     def __post_init__(self) -> None:
@@ -105,7 +105,7 @@ def distances_m(latitude_rad: ArrayLike, longitude_rad: ArrayLike) -> NDArray[np
     return np.asarray(2 * EARTH_MEAN_RADIUS_M * np.arcsin(np.minimum(chord / 2, 1.0)))
 
 
-def _row(name: str, site: Site, weather: Weather, own: Sequence[Place]) -> Place | None:
+def _row(name: str, site: Site, weather: Weather, own: Sequence[Climate]) -> Climate | None:
     named = next((place for place in own if place.name == name), None)
     if named is not None:
         away_m = _away_m(site, [named])[0]
@@ -130,7 +130,7 @@ def _row(name: str, site: Site, weather: Weather, own: Sequence[Place]) -> Place
     )
 
 
-def _away_m(site: Site, places: Sequence[Place]) -> Column:
+def _away_m(site: Site, places: Sequence[Climate]) -> Column:
     latitude = [site.latitude_rad, *(place.latitude_rad for place in places)]
     longitude = [site.longitude_rad, *(place.longitude_rad for place in places)]
     return distances_m(latitude, longitude)[0, 1:]

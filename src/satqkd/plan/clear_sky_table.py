@@ -25,8 +25,8 @@ SHIPPED: Final = "clear_sky.csv"
 _MARKS: Final = typing.get_args(Mark)
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of a table."""
+class Climate(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a table: a place and how often its sky is clear, month by month."""
 
     name: str
     latitude_rad: float
@@ -40,12 +40,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @cache
-def shipped_table() -> tuple[Place, ...]:
+def shipped_table() -> tuple[Climate, ...]:
     """The table that comes with the software, `clear_sky.csv`: example numbers."""
     return parse_table(files("satqkd.plan").joinpath(SHIPPED).read_text(encoding="utf-8"), SHIPPED)
 
 
-def read_table(path: Path) -> tuple[Place, ...]:
+def read_table(path: Path) -> tuple[Climate, ...]:
     """The places of a CSV file, in its order.
 
     Raises DataFormatError naming line and column for what is not as `docs/weather.md` says.
@@ -65,12 +65,12 @@ def read_table(path: Path) -> tuple[Place, ...]:
     return parse_table(text, str(path))
 
 
-def parse_table(text: str, where: str) -> tuple[Place, ...]:
+def parse_table(text: str, where: str) -> tuple[Climate, ...]:
     """`read_table` of a text; `where` names its file in messages."""
     lines = _lines(text, where)
     _, header = next(lines, (0, []))
     _check_header(header, where)
-    places: dict[str, Place] = {}
+    places: dict[str, Climate] = {}
     for number, cells in lines:
         place = _Row(f"{where}, line {number}", header, cells).place()
         if place.name in places:
@@ -118,14 +118,14 @@ class _Row:
             )
         self.where, self.cells = where, dict(zip(header, cells, strict=True))
 
-    def place(self) -> Place:
+    def place(self) -> Climate:
         """Checked, in SI units."""
         for name in ("name", "source"):
             if not self.cells[name]:
                 raise self._error(name, "text")
         if self.cells["evidence"] not in _MARKS:
             raise self._error("evidence", f"one of {', '.join(_MARKS)}")
-        return Place(
+        return Climate(
             name=self.cells["name"],
             latitude_rad=float(np.radians(self._number("latitude_deg", -90, 90, "degrees"))),
             longitude_rad=float(np.radians(self._number("longitude_deg", -180, 180, "degrees"))),
