@@ -44,6 +44,8 @@ DIMENSIONLESS = {
     "window_factor",
     # of attackers and monitors: probabilities, a largest transmittance; a reading's unit is its monitor's
     "brightest", "detector_share_tolerance", "false_alarm", "limit", "most_gain", "reading",
+    # of skies
+    "any_clear", "availability", "clear", "default_clear",
     # what an optimiser weighs and how far it goes; a channel's shares of light and noise
     "basis_spread", "brightness", "clear_sky", "intensity_range", "least_probability", "lost",
     "missing_factor", "noise", "noise_per_photon", "optical_error", "reach", "start", "step", "tolerance",
