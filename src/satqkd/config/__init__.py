@@ -30,6 +30,7 @@ from satqkd.config.station import (
     Turbulence,
 )
 from satqkd.config.traffic import Traffic
+from satqkd.config.weather import Weather
 
 __all__ = [
     "DETECTORS",
@@ -71,6 +72,7 @@ __all__ = [
     "Turbulence",
     "User",
     "Waypoint",
+    "Weather",
     "config_id",
     "load",
     "read_toml",

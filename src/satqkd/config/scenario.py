@@ -10,6 +10,7 @@ from msgspec import Meta
 from satqkd.config.base import Identifier, Positive, Settings
 from satqkd.config.orbit import Inclination
 from satqkd.config.protocol import Protocol
+from satqkd.config.weather import Weather
 from satqkd.errors import ConfigError
 
 Latitude = Annotated[float, Meta(ge=-1.5707963267948966, le=1.5707963267948966)]
@@ -176,4 +177,6 @@ class Scenario(Settings, frozen=True, kw_only=True):
     user: tuple[User, ...] = ()
     pair: tuple[PairDemand, ...] = ()
     service: Service = Service()
+    weather: Weather | None = None
+    """None: the sky is always clear."""
     protocol: Protocol = Protocol()

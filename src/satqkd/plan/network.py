@@ -20,12 +20,15 @@ from satqkd.config import (
     Service,
     Station,
     StationGroup,
+    Weather,
     load,
     read_toml,
 )
 from satqkd.config.scenario import Waypoint
 from satqkd.errors import ConfigError, nearest
 from satqkd.mission import presets
+from satqkd.mission.course import site_of
+from satqkd.plan.clear_sky import ClearSky, clear_sky
 from satqkd.plan.places import Place, read_places
 from satqkd.sky import parse_utc, read_elements
 
@@ -59,6 +62,9 @@ class Network(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     pairs: tuple[Pair, ...]
     service: Service
     protocol: Protocol
+    weather: Weather | None
+    sky: ClearSky | None
+    """Of all stations, a ship's where its track begins; None: always clear."""
 
 
 def read_scenario(path: Path) -> Network:
@@ -76,6 +82,7 @@ def network_of(scenario: Scenario, folder: Path = Path()) -> Network:
     stations = [each for group in scenario.station for each in _stations(group, folder)]
     _require_single("satellite", [each.name for each in satellites])
     _require_single("station or user", [s.name for s, _ in stations] + [u.name for u in scenario.user])
+    sites = {station.name: site_of(station) for station, _ in stations}
     places = _index(scenario, [station.name for station, _ in stations])
     return Network(
         name=scenario.name,
@@ -88,6 +95,8 @@ def network_of(scenario: Scenario, folder: Path = Path()) -> Network:
         pairs=tuple(_pair(each, places) for each in scenario.pair),
         service=scenario.service,
         protocol=scenario.protocol,
+        weather=scenario.weather,
+        sky=None if scenario.weather is None else clear_sky(sites, scenario.weather, folder=folder),
     )
 
 

@@ -56,22 +56,26 @@ class Program:
         total: float = 0.0,
         least_worst: float = 0.0,
         flown: NDArray[np.bool_] | None = None,
+        only_flown: bool = False,
     ) -> Problem:
         """The program with gains for the worst pair and the total.
 
-        least_worst: the worst pair gets no less; flown: passes that are, shape (passes,).
+        least_worst: the worst pair gets no less; flown: passes that are, shape (passes,), and no others where
+        only_flown.
         """
         problem = self.builder.build()
-        gain, lower = np.zeros_like(problem.gain), problem.lower.copy()
+        gain, lower, upper = np.zeros_like(problem.gain), problem.lower.copy(), problem.upper.copy()
         gain[self.worst], lower[self.worst] = worst, least_worst
         if flown is not None:
             lower[self.fly] = flown
+        if flown is not None and only_flown:
+            upper[self.fly] = flown
         if total and self.network.pairs:
             by_priority = self.network.objective == "priority"
             gain[self.pair] = [pair.wish.priority if by_priority else 1.0 for pair in self.network.pairs]
         elif total:
             gain[self.fly] = self.value
-        return msgspec.structs.replace(problem, gain=gain, lower=lower)
+        return msgspec.structs.replace(problem, gain=gain, lower=lower, upper=upper)
 
     def flown(self, found: Solution) -> NDArray[np.bool_]:
         """Which passes a solution flies."""

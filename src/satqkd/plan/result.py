@@ -53,7 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bound: float
     """No plan of this model is worth more."""
     gap: float
-    """(bound - objective) / bound; 0 where both are 0."""
+    """(bound - objective) / objective."""
     method: str
     status: str
     start_utc: str
@@ -65,8 +65,3 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """That could have been chosen."""
     seconds: float
     """Of computing."""
-
-
-def gap_of(objective: float, bound: float) -> float:
-    """Relative distance to a bound above."""
-    return max(0.0, (bound - objective) / bound) if bound > 0 else 0.0

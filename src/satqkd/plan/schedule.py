@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.errors import ConfigError
 from satqkd.plan.flow import Transfer
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
@@ -85,6 +86,25 @@ def upper_bound(network: Network, passes: Opportunities, value_bits: Floats) -> 
     by_worst = network.objective in WORST_FIRST and bool(network.pairs)
     found = solve(program.problem(worst=1.0) if by_worst else program.problem(total=1.0))
     return found.bound * _unit(network)
+
+
+def serve(network: Network, passes: Opportunities, value_bits: Floats, flown: Flown) -> Choice:
+    """The best that pairs get of passes that are chosen already, whoever chose them; its bound is of them.
+
+    Raises ConfigError where two of them exclude each other or a revolution has too many.
+    """
+    program, search = Program(network, passes, value_bits), Search(gap=1e-9)
+    worst_first = network.objective in WORST_FIRST and bool(network.pairs)
+    least = 0.0
+    if worst_first:
+        first = search.run(program.problem(worst=1.0, flown=flown, only_flown=True))
+        least = _KEPT * first.objective if first.values is not None else 0.0
+    found = search.run(program.problem(total=1.0, least_worst=least, flown=flown, only_flown=True))
+    if found.values is None:
+        raise ConfigError("plan: these passes cannot all be flown: some exclude each other; leave some out")
+    unit = _unit(network)
+    worth = float(found.values[program.worst]) if worst_first else found.objective
+    return _choice(program, found, worth * unit, worth * unit, "optimal")
 
 
 def _worst_first(program: Program, value_bits: Floats, search: Search) -> Choice:
