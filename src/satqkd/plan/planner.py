@@ -21,6 +21,7 @@ from satqkd.plan.flow import periods_of
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities, find_opportunities
 from satqkd.plan.result import PairKey, Plan, PlannedContact, PlannedRelay
+from satqkd.plan.rolling import roll
 from satqkd.plan.schedule import Choice, Search, choose, serve, upper_bound
 from satqkd.plan.solver import relative_gap
 from satqkd.plan.yields import exact_yields, fast_yields
@@ -28,6 +29,8 @@ from satqkd.sky import format_utc
 
 Floats = NDArray[np.float64]
 Method = Literal["exact", "greedy", "longest-path"]
+MOST_AT_ONCE: Final = 6000
+"""Passes among which the solver looks by itself."""
 METHODS: Final = ("exact", "greedy", "longest-path")
 Yields = Callable[[Network, Opportunities], Floats]
 
@@ -72,25 +75,35 @@ def make_plan(
     *,
     method: Method = "exact",
     search: Search | None = None,
+    window_s: float | None = None,
     exact_key: bool = False,
 ) -> Plan:
     """The best plan that the method finds, with a bound that holds for every plan.
 
-    exact_key: ask the full link budget for each pass in the place of the surrogate. Raises ConfigError for a
-    scenario in which nothing can be planned, in words.
+    window_s: the exact method keeps so much of a rolling horizon at a time; None: the whole at once, up to
+    `MOST_AT_ONCE` passes exactly, else by relaxing and fixing. exact_key: ask the full link budget for each
+    pass in the place of the surrogate. Raises ConfigError for a scenario in which nothing can be planned.
     """
     began_s = time.perf_counter()
     offer = offer_of(network, yields=exact_yields if exact_key else fast_yields)
     _require_something(network, offer)
     passes, value = offer.passes, offer.value_bits
     if method == "exact":
-        choice = choose(network, passes, value, search or Search())
+        choice = _exact(network, passes, value, search or Search(), window_s)
         bound = choice.bound
     else:
         flown = np.zeros(len(passes), dtype=np.bool_)
         flown[_baseline(network, passes, value, method)] = True
         choice, bound = serve(network, passes, value, flown), upper_bound(network, passes, value)
     return _told(network, offer, choice, method, bound, time.perf_counter() - began_s)
+
+
+def _exact(
+    network: Network, passes: Opportunities, value: Floats, search: Search, window_s: float | None
+) -> Choice:
+    if window_s is not None and window_s < network.duration_s:
+        return roll(network, passes, value, search, window_s=window_s)
+    return choose(network, passes, value, search, fixing=len(passes) > MOST_AT_ONCE)
 
 
 def _baseline(network: Network, passes: Opportunities, value: Floats, method: Method) -> NDArray[np.intp]:

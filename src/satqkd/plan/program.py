@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satqkd.plan.builder import ProblemBuilder
-from satqkd.plan.flow import FlowGraph, Transfer, periods_of
+from satqkd.plan.flow import FlowGraph, State, Transfer, periods_of
 from satqkd.plan.intervals import Index, cliques
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
@@ -23,19 +23,27 @@ from satqkd.sky import orbit_of, parse_utc
 Floats = NDArray[np.float64]
 
 UNIT_BITS: Final = 1e6
+_NOTHING: Final = State()
 
 
 class Program:
     """The program of a network, its passes and what each is worth, in bits.
 
-    relaxed: a pass may be flown in part; then the objective is a bound of every plan.
+    state: what was before; relaxed: a pass may be flown in part, and the objective is a bound of every plan.
     """
 
     def __init__(
-        self, network: Network, passes: Opportunities, value_bits: Floats, *, relaxed: bool = False
+        self,
+        network: Network,
+        passes: Opportunities,
+        value_bits: Floats,
+        *,
+        state: State = _NOTHING,
+        relaxed: bool = False,
     ) -> None:
         self.network, self.passes, self.value = network, passes, value_bits / UNIT_BITS
-        self.graph = FlowGraph(network, passes, periods_of(network))
+        self.graph = FlowGraph(network, passes, periods_of(network), state.carried)
+        self.served = np.array(state.served_bits or np.zeros(len(network.pairs))) / UNIT_BITS
         self.builder = ProblemBuilder()
         add, pairs = self.builder.add_columns, np.zeros(len(network.pairs))
         self.fly = add(np.zeros(len(passes)), upper=1.0, integer=not relaxed)
@@ -92,9 +100,7 @@ class Program:
         most_s = self.network.service.contact_s_per_revolution
         if most_s is None:
             return
-        period_s = np.array([orbit_of(each.orbit).period_s for each in self.network.satellites])
-        revolution = (self.passes.culmination_s // period_s[self.passes.satellite]).astype(np.int64)
-        of_satellite = np.stack([self.passes.satellite, revolution], axis=1)
+        of_satellite = np.stack([self.passes.satellite, revolutions(self.network, self.passes)], axis=1)
         _, row = np.unique(of_satellite, axis=0, return_inverse=True)
         self.builder.add_rows(self.fly, self.passes.duration_s, row.ravel(), upper=most_s)
 
@@ -104,16 +110,18 @@ class Program:
         if not graph.arcs:
             return
         count = graph.periods.count
-        link, came, relayed = np.array(graph.arcs).T
+        link, came, relayed, source = np.array(graph.arcs).T
         links = zip(passes.satellite.tolist(), passes.station.tolist(), strict=True)
         of_pass = np.array([graph.index.get(each, -1) for each in links])
         known = np.flatnonzero(of_pass >= 0)
         brought = of_pass[known] * count + graph.period_of[known]
-        self._rows(
-            np.concatenate([link * count + came, brought]),
+        carried = np.zeros(len(graph.links) * count + len(graph.carried))
+        carried[len(graph.links) * count :] = [each.bits / UNIT_BITS for each in graph.carried]
+        self.builder.add_rows(
             np.concatenate([self.arc, self.fly[known]]),
             np.concatenate([np.ones(len(link)), -self.value[known]]),
-            upper=0.0,
+            np.concatenate([source, brought]),
+            upper=carried,
         )
         satellite, pair, period = np.array(graph.transfers).T
         stations = np.array([(each.a, each.b) for each in self.network.pairs])[pair]
@@ -151,7 +159,8 @@ class Program:
         every = np.arange(len(network.pairs))
         aim, wanted = self._aim()
         worst = np.full(len(every), self.worst)
-        return self.builder.add_rows([worst, aim], [wanted, -np.ones(len(every))], every, upper=0.0)
+        shares = [wanted, -np.ones(len(every))]
+        return self.builder.add_rows([worst, aim], shares, every, upper=self.served)
 
     def _key(self, key: Index, counted: NDArray[np.bool_]) -> None:
         r"""Key over m satellites each: :math:`m K \le \sum_s u_s`, :math:`u_s \le K`, :math:`u_s \le y_s`."""
@@ -203,6 +212,15 @@ class Program:
         """Rows by any number; equal numbers are one row."""
         _, packed = np.unique(row, return_inverse=True)
         self.builder.add_rows(column, value, packed, upper=upper)
+
+
+def revolutions(network: Network, passes: Opportunities) -> Index:
+    """In which revolution of its satellite each pass culminates, counted from the epoch of its elements."""
+    orbits = [orbit_of(each.orbit) for each in network.satellites]
+    period_s = np.array([each.period_s for each in orbits])
+    since_s = np.array([(network.start - each.epoch).total_seconds() for each in orbits])
+    of = passes.satellite
+    return np.asarray((passes.culmination_s + since_s[of]) // period_s[of], dtype=np.intp)
 
 
 def pair_bits(network: Network, transfers: Iterable[tuple[Transfer, float]]) -> Floats:
