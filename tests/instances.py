@@ -1,7 +1,7 @@
 """Small public instances, their best plans by trying all, and a checker of plans that knows no planner."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -61,24 +61,32 @@ def worth(flown: Document, task: Document) -> float:
     return float(task["priority"] * (1 + key))
 
 
-def best_worth(made: Document) -> float:
-    """Of the best plan, by trying every choice of a task or none for each pass."""
+def best_worth(made: Document, only: Collection[tuple[int, int]] | None = None) -> float:
+    """Of the best plan, by trying every choice of a task or none for each pass.
+
+    only: contacts to choose from, as ids of pass and task; None for all.
+    """
     passes = sorted(made["satellite_passes"], key=lambda each: str(each["startTime"]))
-    return max(_worths(passes, made["service_targets"], None))
+    return max(_worths(passes, made["service_targets"], START, only))
 
 
-def _worths(passes: list[Document], tasks: list[Document], free_from: datetime | None) -> Iterator[float]:
+def _worths(
+    passes: list[Document],
+    tasks: list[Document],
+    free_from: datetime,
+    only: Collection[tuple[int, int]] | None,
+) -> Iterator[float]:
     if not passes:
         yield 0.0
         return
     flown, *later = passes
-    yield from _worths(later, tasks, free_from)
-    if free_from is not None and datetime.fromisoformat(flown["startTime"]) < free_from:
+    yield from _worths(later, tasks, free_from, only)
+    if datetime.fromisoformat(flown["startTime"]) < free_from:
         return
     next_from = datetime.fromisoformat(flown["endTime"]) + timedelta(seconds=60)
     for place, task in enumerate(tasks):
-        if _fits(flown, task):
-            for rest in _worths(later, tasks[:place] + tasks[place + 1 :], next_from):
+        if _fits(flown, task) and (only is None or (flown["id"], task["id"]) in only):
+            for rest in _worths(later, tasks[:place] + tasks[place + 1 :], next_from, only):
                 yield worth(flown, task) + rest
 
 

@@ -105,12 +105,44 @@ def test_a_pass_without_key_serves_no_qkd() -> None:
     assert (nothing["contacts"], nothing["objective"], nothing["status"]) == ([], 0.0, "optimal")
 
 
-def test_priorities_of_any_size_are_weighed() -> None:
-    """A solver that takes gains of 1e-9 for nothing would fly neither."""
-    passes = [(0, 0, 300, 5.0), (1, 100, 400, 6.0)]
-    for unit in (1e-12, 1e-6, 1e6):
-        plan = plan_of(document(passes, [(0, unit, "QKD"), (1, unit, "QKD")]))
-        assert [each["node_id"] for each in plan["contacts"]] == [1] and plan["objective"] == 7 * unit
+@pytest.mark.parametrize("unit", [1e-300, 1e-9, 1.0, 1e6])
+def test_priorities_of_any_size_are_weighed(unit: float) -> None:
+    """Gains of 1e-9 are nothing to a solver. Greedy takes the 7 between 5 and 6; the longest path takes both
+    passes of terminal 0, which has one task. So neither stands in for it."""
+    passes = [
+        *((0, 0, 100, 9.0), (0, 500, 600, 9.0), (1, 500, 600, 5.0)),
+        *((2, 2000, 2300, 4.0), (3, 2200, 2500, 6.0), (4, 2400, 2700, 5.0)),
+    ]
+    plan = plan_of(document(passes, [(node, unit, "QKD") for node in range(5)]))
+    shares = {name: value / unit for name, value in plan["baselines"].items()}
+    assert shares == pytest.approx({"greedy": 23, "greedy-per-second": 23, "longest-path": 21})
+    assert plan["objective"] == pytest.approx(27 * unit) and plan["status"] == "optimal"
+
+
+@quick
+@given(small_instances)
+def test_contacts_without_column_are_missed_by_no_best_plan(made: Document) -> None:
+    instance = msgspec.convert(made, Instance)
+    needed = contacts_of(instance).only(contacts_of(instance).is_needed)
+    pairs = {
+        (instance.passes[pass_].id, instance.targets[target].id)
+        for pass_, target in zip(needed.pass_.tolist(), needed.target.tolist(), strict=True)
+    }
+    assert best_worth(made, pairs) == pytest.approx(best_worth(made), rel=1e-12)
+
+
+def test_an_optical_task_keeps_its_column_where_it_may_be_worth_more() -> None:
+    """Of two passes with key one has the good task; for the other, 0.1 x 3 is less than an optical 0.5."""
+    passes = [(0, 0, 100, 2.0), (0, 1000, 1100, 2.0)]
+    optical = [(0, 0.5, "OPTICAL_ONLY")]
+    for more in ([], [(0, 0.1, "QKD")]):
+        made = document(passes, [(0, 1.0, "QKD"), *more, *optical])
+        columns = contacts_of(msgspec.convert(made, Instance))
+        assert columns.value[columns.is_needed & (columns.value == 0.5)].size == 2
+        assert plan_of(made)["objective"] == pytest.approx(3.5)
+    made = document(passes, [(0, 1.0, "QKD"), (0, 0.2, "QKD"), *optical])
+    columns = contacts_of(msgspec.convert(made, Instance))
+    assert columns.is_needed.sum() == 3 and plan_of(made)["objective"] == pytest.approx(3.6)
 
 
 def test_contacts_that_cannot_matter_have_no_column() -> None:
