@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from instances import Document, best_worth, broken_rules, document, written
+from instance_cases import Document, best_worth, broken_rules, document, written
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from instances import Document, document, written
+from instance_cases import Document, document, written
 from satqkd.errors import DataFormatError
 from satqkd.plan.instance import Instance, read_instance, utc
 
@@ -47,6 +47,11 @@ def _set(path: str, value: Any) -> Callable[[Document], None]:
     return change
 
 
+def _move_tasks(made: Document) -> None:
+    for task in made["service_targets"]:
+        task["nodeId"] += 7
+
+
 def _forget(made: Document) -> None:
     del made["service_targets"][1]["priority"]
 
@@ -62,7 +67,7 @@ WRONG: dict[str, tuple[Callable[[Document], None], tuple[str, ...]]] = {
     "coverage that ends first": (_set("coverage_end", "2024-03-04T00:00:00"), ("coverage_end",)),
     "a pass of another day": (_set("coverage_end", "2024-03-05T00:05:30"), ("id 107", "within coverage")),
     "tasks at unknown nodes": (
-        lambda made: [_set(f"service_targets.{k}.nodeId", 8)(made) for k in (0, 1)] and None,
+        _move_tasks,
         ("service_targets", "nodeId", "got none"),
     ),
     "a node beyond the number": (_set("number_ground_terminals", 1), ("id 107", "nodeId of 0 to 0", "got 1")),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instances import Document, Plan, best_worth, broken_rules, document
+from instance_cases import Document, Plan, best_worth, broken_rules, document
 from satqkd.errors import ConfigError
 from satqkd.plan.instance import Instance, read_instance
 from satqkd.plan.instance_columns import contacts_of
