@@ -338,3 +338,9 @@ def test_a_station_that_no_pass_gives_key_is_named() -> None:
 def test_the_same_scenario_gives_the_same_plan() -> None:
     one, other = (make_plan(real()) for _ in range(2))
     assert msgspec.structs.replace(one, seconds=0.0) == msgspec.structs.replace(other, seconds=0.0)
+
+
+def test_contacts_that_nobody_needs_are_not_flown() -> None:
+    rows = [(0, 0, 0, 100), (0, 0, 1000, 1100), (0, 1, 2000, 2100), (0, 2, 3000, 3100)]
+    assert chosen(rows, [2, 9, 8, 7]).flown.tolist() == [False, True, True, False]
+    assert chosen(rows, [2, 9, 10, 7]).flown.tolist() == [True, True, True, False]

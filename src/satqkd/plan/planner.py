@@ -9,7 +9,7 @@ it took.
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -28,7 +28,6 @@ from satqkd.plan.yields import exact_yields, fast_yields
 from satqkd.sky import format_utc
 
 Floats = NDArray[np.float64]
-Method = Literal["exact", "greedy", "longest-path"]
 MOST_AT_ONCE: Final = 6000
 """Passes among which the solver looks by itself."""
 METHODS: Final = ("exact", "greedy", "longest-path")
@@ -73,7 +72,7 @@ def clear_probability(network: Network, passes: Opportunities) -> Floats:
 def make_plan(
     network: Network,
     *,
-    method: Method = "exact",
+    method: str = "exact",
     search: Search | None = None,
     window_s: float | None = None,
     exact_key: bool = False,
@@ -85,6 +84,8 @@ def make_plan(
     pass in the place of the surrogate. Raises ConfigError for a scenario in which nothing can be planned.
     """
     began_s = time.perf_counter()
+    if method not in METHODS:
+        raise ConfigError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     offer = offer_of(network, yields=exact_yields if exact_key else fast_yields)
     _require_something(network, offer)
     passes, value = offer.passes, offer.value_bits
@@ -106,7 +107,7 @@ def _exact(
     return choose(network, passes, value, search, fixing=len(passes) > MOST_AT_ONCE)
 
 
-def _baseline(network: Network, passes: Opportunities, value: Floats, method: Method) -> NDArray[np.intp]:
+def _baseline(network: Network, passes: Opportunities, value: Floats, method: str) -> NDArray[np.intp]:
     if network.service.contact_s_per_revolution is not None:
         raise ConfigError(
             f"plan, method {method}: expected no contact_s_per_revolution, which only the exact method "
@@ -148,9 +149,7 @@ def _require_something(network: Network, offer: Offer) -> None:
             )
 
 
-def _told(
-    network: Network, offer: Offer, choice: Choice, method: Method, bound: float, seconds: float
-) -> Plan:
+def _told(network: Network, offer: Offer, choice: Choice, method: str, bound: float, seconds: float) -> Plan:
     periods, satellites = periods_of(network), [each.name for each in network.satellites]
     return Plan(
         name=network.name,

@@ -5,6 +5,7 @@ of passes that exclude each other at a satellite or a station, time of sending i
 of the flow. In units of a megabit.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
@@ -23,6 +24,8 @@ from satqkd.sky import orbit_of, parse_utc
 Floats = NDArray[np.float64]
 
 UNIT_BITS: Final = 1e6
+_LEAST: Final = 1e-6
+"""One bit: less is the solver's rounding."""
 _NOTHING: Final = State()
 
 
@@ -51,6 +54,8 @@ class Program:
         self.transfer = add(np.zeros(len(self.graph.transfers)))
         self.pair, self.dated = add(pairs), add(pairs)
         self.worst = add(0.0, upper=1.0 if network.objective == "demand" else np.inf)
+        self.source_of_pass = np.full(len(passes), -1, dtype=np.intp)
+        """Where each brings its key, by the numbers of the arcs' sources; -1 where nobody wants it."""
         self._conflicts()
         self._revolutions()
         self._books()
@@ -90,6 +95,34 @@ class Program:
         assert found.values is not None
         return np.asarray(found.values[self.fly] > 0.5)
 
+    def needed(self, found: Solution) -> NDArray[np.bool_]:
+        """Those of them without which less could be relayed: of each link and period the largest."""
+        flown = self.flown(found)
+        if not self.network.pairs:
+            return flown
+        wanted, kept = self._wanted(found), np.zeros_like(flown)
+        for row in sorted(np.flatnonzero(flown).tolist(), key=lambda row: -self.value[row]):
+            source = int(self.source_of_pass[row])
+            if wanted[source] > _LEAST:
+                kept[row] = True
+                wanted[source] -= self.value[row]
+        return kept
+
+    def _wanted(self, found: Solution) -> defaultdict[int, float]:
+        """What of each source is relayed; arcs may carry more than that."""
+        assert found.values is not None
+        out: defaultdict[tuple[int, int], float] = defaultdict(float)
+        for transfer, mbit in zip(self.graph.transfers, found.values[self.transfer].tolist(), strict=True):
+            pair = self.network.pairs[transfer.pair]
+            for station in (pair.a, pair.b):
+                out[self.graph.index[transfer.satellite, station], transfer.period] += mbit
+        wanted: defaultdict[int, float] = defaultdict(float)
+        for arc, mbit in zip(self.graph.arcs, found.values[self.arc].tolist(), strict=True):
+            taken = min(mbit, out[arc.link, arc.relayed])
+            out[arc.link, arc.relayed] -= taken
+            wanted[arc.source] += taken
+        return wanted
+
     def _conflicts(self) -> None:
         passes, setup_s = self.passes, self.network.service.setup_s
         for terminal in (passes.satellite, passes.station):
@@ -115,6 +148,7 @@ class Program:
         of_pass = np.array([graph.index.get(each, -1) for each in links])
         known = np.flatnonzero(of_pass >= 0)
         brought = of_pass[known] * count + graph.period_of[known]
+        self.source_of_pass[known] = brought
         carried = np.zeros(len(graph.links) * count + len(graph.carried))
         carried[len(graph.links) * count :] = [each.bits / UNIT_BITS for each in graph.carried]
         self.builder.add_rows(

@@ -215,7 +215,7 @@ def _choice(program: Program, found: Solution, objective: float, bound: float, s
     transfers = [each for each in zip(program.graph.transfers, bits, strict=True) if each[1] > _LEAST_BITS]
     in_time = [each for each in transfers if each[0].period < program.date(each[0].pair)]
     return Choice(
-        flown=program.flown(found),
+        flown=program.needed(found),
         transfers=tuple(transfers),
         pair_bits=pair_bits(program.network, transfers),
         by_date_bits=pair_bits(program.network, in_time),
