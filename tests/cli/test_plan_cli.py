@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from command import Command
 
 from instance_cases import Document, best_worth, broken_rules, document, written
+from plan_checker import faults
+from satqkd.plan.network import read_scenario
+from satqkd.plan.result import Plan
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_another_method_gives_its_own_plan(satqkd: Command, tmp_path: Path, made
 @pytest.mark.parametrize(
     ("name", "words", "part"),
     [
-        ("made.toml", (), "scenarios are not planned yet"),
+        ("made.toml", (), "expected TOML"),
         ("made.csv", (), ".json.gz"),
         ("made.json", ("--method", "best"), "exact, greedy, longest-path"),
         ("made.json", ("--gap", "-1"), "gap"),
@@ -68,3 +72,53 @@ def test_a_contradiction_is_told(satqkd: Command, tmp_path: Path, made: Document
     made["satellite_passes"][1]["endTime"] = made["satellite_passes"][1]["startTime"]
     assert "id 107" in satqkd.refusal(2, "plan", str(written(tmp_path, made)))
     assert "no such file" in satqkd.refusal(2, "plan", str(tmp_path / "nowhere.json"))
+
+
+# --- scenarios
+
+EXAMPLES = sorted(Path(__file__).parents[2].glob("examples/scenarios/*.toml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_scenario_is_planned_without_a_fault(satqkd: Command, path: Path) -> None:
+    code, out, err = satqkd("plan", str(path), "--json")
+    assert (code, err) == (0, "")
+    plan = msgspec.json.decode(out, type=Plan)
+    assert plan.contacts and plan.objective > 0
+    assert faults(read_scenario(path), plan) == []
+    assert plan.gap <= 0.011
+
+
+def test_a_scenario_is_told_in_tables(satqkd: Command) -> None:
+    path = next(each for each in EXAMPLES if each.stem == "jinan-1-cities")
+    code, out, err = satqkd("plan", str(path))
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["objective", "max-min"] in lines and ["status", "optimal"] in lines
+    assert any(line[:1] == ["wuhan-nanshan"] for line in lines)
+    assert any(line[2:4] == ["jinan-1", "stellenbosch"] for line in lines)
+
+
+def test_options_of_a_scenario(satqkd: Command) -> None:
+    path = str(next(each for each in EXAMPLES if each.stem == "china-south-africa"))
+    whole, rolled, rough, exact = (
+        json.loads(satqkd("plan", path, "--json", *words)[1])
+        for words in ((), ("--window-days", "5"), ("--method", "greedy"), ("--exact-key",))
+    )
+    assert whole["objective"] >= rolled["objective"] > 0.8 * whole["objective"]
+    assert rough["method"] == "greedy" and rough["objective"] <= whole["objective"]
+    assert (
+        abs(exact["objective"] / whole["objective"] - 1) < 0.005 and exact["objective"] != whole["objective"]
+    )
+
+
+def test_a_scenario_in_which_nothing_can_be_planned_is_told(satqkd: Command, tmp_path: Path) -> None:
+    text = "name = 'x'\nstart_utc = '2024-10-03T12:00:00Z'\nduration_days = 1\n"
+    text += "[[satellite]]\npreset = 'jinan-1'\n"
+    path = tmp_path / "s.toml"
+    path.write_text(text + "[[station]]\npresets = ['xinglong']\n")
+    assert "no satellite gives key to any station" in satqkd.refusal(2, "plan", str(path))
+    path.write_text(text + "[[station]]\npresets = ['nowhere']\n")
+    assert "nowhere" in satqkd.refusal(2, "plan", str(path))
+    path.write_text(text.replace("preset =", "prset =") + "[[station]]\npresets = ['graz']\n")
+    assert "did you mean preset" in satqkd.refusal(2, "plan", str(path))

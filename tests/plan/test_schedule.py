@@ -203,7 +203,7 @@ def test_a_revolution_has_so_much_power() -> None:
     pairs = [two("beijing", "stellenbosch"), two("graz", "nanshan")]
     rows = [(0, k, 300.0 * k, 300.0 * k + 100) for k in range(4)]
     assert chosen(rows, [5, 5, 5, 5], pairs).objective == about(5 * MBIT)
-    tables: dict[str, Any] = {"objective": "total", "service": {"contact_s_per_revolution": 250}}
+    tables: dict[str, Any] = {"objective": "total", "service": {"contact_per_revolution_s": 250}}
     limited = chosen(rows, [5, 5, 5, 5], pairs, **tables)
     assert (limited.flown.sum(), limited.objective) == (2, about(5 * MBIT))
 
@@ -266,7 +266,7 @@ def real(**tables: Any) -> Network:
         {},
         {"objective": "total"},
         {"objective": "priority"},
-        {"service": {"store_bits": 3e5, "key_life_days": 2, "contact_s_per_revolution": 500}},
+        {"service": {"store_bits": 3e5, "key_life_days": 2, "contact_per_revolution_s": 500}},
         {"weather": {"default_clear": 0.5}},
     ],
 )
@@ -286,7 +286,7 @@ def test_baselines_break_no_rule_and_are_worth_no_more(method: Any) -> None:
     assert plan.bound >= best.objective * (1 - 1e-6)
 
 
-@pytest.mark.parametrize("service", [{}, {"key_life_days": 2, "contact_s_per_revolution": 600}])
+@pytest.mark.parametrize("service", [{}, {"key_life_days": 2, "contact_per_revolution_s": 600}])
 def test_a_rolling_plan_breaks_no_rule_and_tells_its_gap(service: dict[str, Any]) -> None:
     found = real(service=service)
     plan, best = make_plan(found, window_s=86_400.0), make_plan(found)
@@ -296,7 +296,7 @@ def test_a_rolling_plan_breaks_no_rule_and_tells_its_gap(service: dict[str, Any]
 
 
 def test_the_checker_finds_what_it_is_for() -> None:
-    found = real(service={"key_life_days": 2, "contact_s_per_revolution": 600})
+    found = real(service={"key_life_days": 2, "contact_per_revolution_s": 600})
     plan = make_plan(found)
     assert faults(found, plan) == []
     first = plan.contacts[0]
@@ -306,7 +306,7 @@ def test_the_checker_finds_what_it_is_for() -> None:
     moved = msgspec.structs.replace(first, station=elsewhere)
     wrong = msgspec.structs.replace(plan, contacts=(moved, *plan.contacts[1:]))
     assert any("is not over" in each for each in faults(found, wrong))
-    more = msgspec.structs.replace(plan.relays[0], bits=plan.relays[0].bits * 2 + 1e6)
+    more = msgspec.structs.replace(plan.relays[0], key_bits=plan.relays[0].key_bits * 2 + 1e6)
     wrong = msgspec.structs.replace(plan, relays=(more, *plan.relays[1:]))
     assert any("not there" in each for each in faults(found, wrong))
     wrong = msgspec.structs.replace(plan, objective=plan.objective * 1.1)
@@ -337,7 +337,7 @@ def test_a_station_that_no_pass_gives_key_is_named() -> None:
 
 def test_the_same_scenario_gives_the_same_plan() -> None:
     one, other = (make_plan(real()) for _ in range(2))
-    assert msgspec.structs.replace(one, seconds=0.0) == msgspec.structs.replace(other, seconds=0.0)
+    assert msgspec.structs.replace(one, time_s=0.0) == msgspec.structs.replace(other, time_s=0.0)
 
 
 def test_contacts_that_nobody_needs_are_not_flown() -> None:

@@ -1,5 +1,6 @@
 """`satqkd plan`: which passes are flown, and for what; of a scenario's network, or of a public instance."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,15 +84,17 @@ def _tell_scenario(made: "Plan") -> None:
     unit = "" if made.objective_name == "demand" else " (bits)"
     flown = len(made.contacts)
     rows = {
+        "objective": made.objective_name,
+        "method": made.method,
+        "status": made.status,
         "passes that give key": f"{made.passes:,}",
         "contacts": f"{flown:,}",
-        f"objective{unit}": f"{made.objective:,.4g}" if not unit else f"{made.objective:,.0f}",
+        f"worth{unit}": f"{made.objective:,.4g}" if not unit else f"{made.objective:,.0f}",
         f"bound{unit}": f"{made.bound:,.4g}" if not unit else f"{made.bound:,.0f}",
         "gap": f"{100 * made.gap:.2f} %",
-        "time (s)": f"{made.seconds:.1f}",
+        "time (s)": f"{made.time_s:.1f}",
     }
-    title = f"{made.name}: {made.objective_name}, {made.method} plan, {made.status}"
-    print_table(title, ("figure", "value"), rows.items())
+    print_table(f"plan of {made.name}", ("figure", "value"), rows.items())
     print_table(
         "key of pairs, expected",
         ("pair", "key (bits)", "by its date (bits)", "demand (bits)", "satellites"),
@@ -101,7 +104,7 @@ def _tell_scenario(made: "Plan") -> None:
                 f"{each.key_bits:,.0f}",
                 f"{each.by_date_bits:,.0f}",
                 None if each.demand_bits is None else f"{each.demand_bits:,.0f}",
-                str(len(each.satellites)),
+                str(len(each.relayed_bits)),
             )
             for each in made.pairs
         ],
@@ -115,7 +118,7 @@ def _tell_scenario(made: "Plan") -> None:
                 each.end_utc,
                 each.satellite,
                 each.station,
-                f"{each.max_elevation_deg:.1f}",
+                f"{math.degrees(each.max_elevation_rad):.1f}",
                 f"{each.key_bits:,.0f}",
                 f"{100 * each.clear_probability:.0f} %",
             )

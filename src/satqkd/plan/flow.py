@@ -62,7 +62,7 @@ class Carried(msgspec.Struct, frozen=True):
 
     satellite: int
     station: int
-    bits: float
+    key_bits: float
     life: int
     """It can still be relayed at the end of this period."""
 

@@ -108,9 +108,9 @@ def _exact(
 
 
 def _baseline(network: Network, passes: Opportunities, value: Floats, method: str) -> NDArray[np.intp]:
-    if network.service.contact_s_per_revolution is not None:
+    if network.service.contact_per_revolution_s is not None:
         raise ConfigError(
-            f"plan, method {method}: expected no contact_s_per_revolution, which only the exact method "
+            f"plan, method {method}: expected no contact_per_revolution_s, which only the exact method "
             "heeds; take it out, or plan exactly"
         )
     rule = {"greedy": greedy, "longest-path": longest_path}[method]
@@ -149,7 +149,7 @@ def _require_something(network: Network, offer: Offer) -> None:
             )
 
 
-def _told(network: Network, offer: Offer, choice: Choice, method: str, bound: float, seconds: float) -> Plan:
+def _told(network: Network, offer: Offer, choice: Choice, method: str, bound: float, time_s: float) -> Plan:
     periods, satellites = periods_of(network), [each.name for each in network.satellites]
     return Plan(
         name=network.name,
@@ -167,13 +167,13 @@ def _told(network: Network, offer: Offer, choice: Choice, method: str, bound: fl
                 satellite=satellites[each.satellite],
                 pair=network.pairs[each.pair].name,
                 period=each.period,
-                bits=bits,
+                key_bits=bits,
             )
             for each, bits in choice.transfers
         ),
         pairs=_pairs(network, choice),
         passes=len(offer.passes),
-        seconds=seconds,
+        time_s=time_s,
     )
 
 
@@ -192,7 +192,7 @@ def _contacts(
             station=network.stations[passes.station[row]].name,
             start_utc=utc(float(passes.start_s[row])),
             end_utc=utc(float(passes.end_s[row])),
-            max_elevation_deg=float(np.degrees(passes.max_elevation_rad[row])),
+            max_elevation_rad=float(passes.max_elevation_rad[row]),
             key_bits=float(offer.key_bits[row]),
             clear_probability=float(offer.clear[row]),
             period=int(period[row]),
@@ -213,7 +213,7 @@ def _pairs(network: Network, choice: Choice) -> tuple[PairKey, ...]:
             key_bits=float(choice.pair_bits[k]),
             by_date_bits=float(choice.by_date_bits[k]),
             demand_bits=pair.wish.demand_bits,
-            satellites=by_satellite[k],
+            relayed_bits=by_satellite[k],
         )
         for k, pair in enumerate(network.pairs)
     )

@@ -130,7 +130,7 @@ class Program:
             self.builder.add_rows(self.fly[found.interval], 1.0, found.row, upper=1.0)
 
     def _revolutions(self) -> None:
-        most_s = self.network.service.contact_s_per_revolution
+        most_s = self.network.service.contact_per_revolution_s
         if most_s is None:
             return
         of_satellite = np.stack([self.passes.satellite, revolutions(self.network, self.passes)], axis=1)
@@ -150,7 +150,7 @@ class Program:
         brought = of_pass[known] * count + graph.period_of[known]
         self.source_of_pass[known] = brought
         carried = np.zeros(len(graph.links) * count + len(graph.carried))
-        carried[len(graph.links) * count :] = [each.bits / UNIT_BITS for each in graph.carried]
+        carried[len(graph.links) * count :] = [each.key_bits / UNIT_BITS for each in graph.carried]
         self.builder.add_rows(
             np.concatenate([self.arc, self.fly[known]]),
             np.concatenate([np.ones(len(link)), -self.value[known]]),
@@ -267,12 +267,12 @@ def pair_bits(network: Network, transfers: Iterable[tuple[Transfer, float]]) -> 
     )
 
 
-def shared_key(bits: Floats, satellites: int) -> float:
+def shared_key(key_bits: Floats, satellites: int) -> float:
     r"""The most key of which every bit is the exclusive or of bits over so many different satellites.
 
     .. math:: K = \min_{0 \le j < m} \frac{1}{m - j} \sum_{i > j} k_{(i)}
 
-    with the largest first. bits: over each satellite.
+    with the largest first. key_bits: over each satellite.
     """
-    largest_first = np.sort(bits)[::-1]
+    largest_first = np.sort(key_bits)[::-1]
     return float(min(largest_first[j:].sum() / (satellites - j) for j in range(satellites)))

@@ -108,7 +108,7 @@ Stock = dict[Link, list[tuple[int, float]]]
 def _came(part: Part, choice: Choice, periods: Periods, state: State) -> Stock:
     stock: Stock = defaultdict(list)
     for each in state.carried:
-        stock[each.satellite, each.station].append((each.life, each.bits))
+        stock[each.satellite, each.station].append((each.life, each.key_bits))
     ages = part.network.service.key_life_s is not None
     period = periods.of(part.passes.end_s)
     for row in np.flatnonzero(choice.flown).tolist():
@@ -134,7 +134,7 @@ def _excluded(
 ) -> Flown:
     """Passes too near to a flown one from before, or in a revolution that it has begun to use up."""
     excluded, setup_s = np.zeros(len(passes), dtype=np.bool_), network.service.setup_s
-    counted = network.service.contact_s_per_revolution is not None
+    counted = network.service.contact_per_revolution_s is not None
     revolution = revolutions(network, passes) if counted else np.zeros(len(passes), dtype=np.intp)
     for row in np.flatnonzero(flown & (passes.end_s <= from_s) & (passes.end_s > from_s - DAY_S)).tolist():
         same_satellite = passes.satellite == passes.satellite[row]

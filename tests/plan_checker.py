@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from satqkd.mission.course import site_of
 from satqkd.plan.network import Network
+from satqkd.plan.opportunities import station_at
 from satqkd.plan.result import Plan
 from satqkd.sky import find_passes, orbit_of, parse_utc
 
@@ -47,11 +48,12 @@ def _exclusions(network: Network, plan: Plan) -> list[str]:
 
 def _no_passes(network: Network, plan: Plan) -> list[str]:
     satellites = {each.name: each for each in network.satellites}
-    stations = {each.name: each for each in network.stations}
+    stations = {each.name: k for k, each in enumerate(network.stations)}
     found = []
     for contact in plan.contacts[:20]:
         begin, end = _span(contact)
-        ground = stations[contact.station]
+        middle = begin + (end - begin) / 2
+        ground = station_at(network, stations[contact.station], (middle - network.start).total_seconds())
         mask_rad = max(ground.minimum_elevation_rad, network.service.minimum_elevation_rad or 0.0)
         passes = find_passes(
             orbit_of(satellites[contact.satellite].orbit),
@@ -66,7 +68,7 @@ def _no_passes(network: Network, plan: Plan) -> list[str]:
 
 
 def _power(network: Network, plan: Plan) -> list[str]:
-    most_s = network.service.contact_s_per_revolution
+    most_s = network.service.contact_per_revolution_s
     if most_s is None:
         return []
     used: dict[tuple[str, int], float] = defaultdict(float)
@@ -93,7 +95,7 @@ def _stores(network: Network, plan: Plan) -> list[str]:
         for relay in plan.relays:
             if relay.period == period:
                 for station in ends[relay.pair]:
-                    wanted[relay.satellite, station] += relay.bits
+                    wanted[relay.satellite, station] += relay.key_bits
         for link, bits in wanted.items():
             for piece in stock[link]:
                 age_s = (period + 1 - piece[0]) * plan.period_s
@@ -112,7 +114,7 @@ def _sums(network: Network, plan: Plan) -> list[str]:
         by_satellite: dict[str, float] = defaultdict(float)
         for relay in plan.relays:
             if relay.pair == pair.name:
-                by_satellite[relay.satellite] += relay.bits
+                by_satellite[relay.satellite] += relay.key_bits
         m = pair.wish.satellites
         key = sum(by_satellite.values()) / m
         while m > 1 and sum(min(bits, key) for bits in by_satellite.values()) < m * key - 1e-6:
