@@ -140,8 +140,8 @@ def _worst_first(program: Program, value_bits: Floats, search: Search, state: St
             return served
     first = _first_stage(program, search)
     served = _second_stage(program, first, program.flown(first), search)
-    assert served is not None  # what the first stage flew will do
-    return served
+    unit = _unit(program.network)
+    return served or _choice(program, first, first.objective * unit, first.bound * unit, first.status)
 
 
 def _fixed(program: Program, search: Search) -> Choice:
@@ -196,9 +196,10 @@ def _second_stage(program: Program, first: Solution, flown: Flown, search: Searc
     as much."""
     assert first.values is not None
     problem = program.problem(total=1.0, least_worst=_KEPT * first.objective, flown=flown)
-    found = search.run(problem)
-    if found.values is None:
+    found = _relaxed_and_fixed(program, problem, search)
+    if found is None:
         return None
+    assert found.values is not None
     unit = _unit(program.network)
     worst = float(found.values[program.worst])
     return _choice(program, found, worst * unit, first.bound * unit, first.status)
