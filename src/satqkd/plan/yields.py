@@ -1,8 +1,8 @@
 """What each pass is expected to give, by the key-length function that both ends call.
 
 `exact_yields` asks `mission.expected_key` pass by pass. `fast_yields` is its surrogate: the same link budget
-at a few Gauss-Legendre instants of each pass, on either side of the edge of the Earth's shadow where a pass
-has one, all passes of one satellite over one station in one call, and the form of the bound that the optimiser
+at a few Gauss-Legendre instants of each pass, on either side of the edge of the Earth's shadow where it has
+one, all passes of one satellite over one station in one call, and the form of the bound that the optimiser
 searches with, which gives no more key for the same counts.
 `surrogate_error` compares the two on a sample. Clear sky, mean losses, one block a pass; no dice.
 """
