@@ -87,7 +87,7 @@ def rows(*, quick: bool) -> Iterator[dict[str, Any]]:
         "passes": len(passes),
         "find_s": find_s,
         "yields_s": yield_s,
-        **msgspec.structs.asdict(error),
+        "surrogate": msgspec.structs.asdict(error),
     }
     many = scenario(10 if quick else 100, 50, 3 if quick else 30)
     passes, find_s = timed(lambda: find_opportunities(many))

@@ -33,7 +33,8 @@ Flags = NDArray[np.bool_]
 
 NODES: Final = 16
 """Instants of a pass at which the surrogate asks the budget."""
-_BISECTIONS: Final = 16
+_BISECTIONS: Final = 12
+"""To a tenth of a second of a pass."""
 _PASSES_AT_ONCE: Final = 4096
 
 
@@ -158,9 +159,14 @@ class _Link:
         """Windows cut where the satellite comes out of the Earth's shadow or goes in; once at most."""
         cut_s = end_s
         if self.craft.sunlit_magnitude is not None:
-            begins_lit, ends_lit = self._sunlit(start_s), self._sunlit(end_s)
-            found_s = _change_s(lambda t_s: self._sunlit(t_s) == begins_lit, start_s, end_s)
-            cut_s = np.where(begins_lit != ends_lit, found_s, end_s)
+            both_lit = self._sunlit(np.concatenate([start_s, end_s])).reshape(2, -1)
+            rows = np.flatnonzero(both_lit[0] != both_lit[1])
+            if rows.size:
+                begins_lit = both_lit[0, rows]
+                cut_s = end_s.copy()
+                cut_s[rows] = _change_s(
+                    lambda t_s: self._sunlit(t_s) == begins_lit, start_s[rows], end_s[rows]
+                )
         rows, is_cut = np.arange(len(start_s)), cut_s < end_s
         order = np.argsort(np.concatenate([start_s, cut_s[is_cut]]), kind="stable")
         return _Pieces(
