@@ -19,7 +19,7 @@ from satqkd.errors import LinkError, ResourceError
 _REACH_S: Final = 30
 """For a scheduler to answer, and for its first worker."""
 _AHEAD: Final = 2
-"""Tasks for each worker, so that none waits for the next."""
+"""Tasks for each thread of a cluster, so that none waits for the next."""
 
 
 class Crew(Protocol):
@@ -69,7 +69,7 @@ class LocalPool:
     """Processes of this machine, begun anew (spawn) and ended with this one, however it ends."""
 
     def __init__(self, workers: int) -> None:
-        self._workers, self.at_once = workers, _AHEAD * workers
+        self._workers, self.at_once = workers, workers + 1  # so that none waits for the next
         self._lifeline, self._held = multiprocessing.Pipe(duplex=False)
         self._pool = self._begin(workers)
 

@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from contextlib import ExitStack
 from typing import Final
 
 import msgspec
@@ -123,7 +124,7 @@ class _Run:
         return submit(perform, TASKS[campaign.task], network, inputs, campaign.search)
 
     def _settle(self) -> None:
-        """Take what has ended; when a worker was killed, find out alone which run it was."""
+        """Take what has ended; when a worker was killed, find out which run it was."""
         ended, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
         for future in ended:
             point = self._under_way.pop(future)
@@ -133,16 +134,20 @@ class _Run:
                 self._suspects.append(point)
         if self._suspects and not self._under_way:
             self._crew.renew()
-            while self._suspects:
-                self._try_alone(self._suspects.pop())
+        while self._suspects and not self._under_way:
+            some, self._suspects = self._suspects[: self._crew.at_once], self._suspects[self._crew.at_once :]
+            self._try_alone(some)
 
-    def _try_alone(self, point: Point) -> None:
-        with self._crew.alone() as executor:
-            try:
-                ended = self._result(self._submitted(executor.submit, point))
-            except BrokenExecutor:
-                ended = Ended(None, 0.0, KILLED)
-        self._keep(point, ended)
+    def _try_alone(self, points: list[Point]) -> None:
+        """Each on a worker of its own."""
+        with ExitStack() as stack:
+            alone = [(point, stack.enter_context(self._crew.alone())) for point in points]
+            begun = [(point, self._submitted(executor.submit, point)) for point, executor in alone]
+            for point, future in begun:
+                try:
+                    self._keep(point, self._result(future))
+                except BrokenExecutor:
+                    self._keep(point, Ended(None, 0.0, KILLED))
 
     def _result(self, future: "Future[Ended]") -> Ended:
         """Raises BrokenExecutor, and LinkError when the scheduler is gone."""
