@@ -1,6 +1,8 @@
 """A campaign run: nothing is done twice, what fails holds up nothing, all workers say the same."""
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,14 @@ def names(folder: Path) -> set[str]:
 
 def tables(folder: Path, found: Grid, form: Any = "csv") -> list[bytes]:
     return [path.read_bytes() for path in CampaignFolder(folder).write_tables(found, form)]
+
+
+def _runs(process: int) -> bool:
+    """A process is there and not just waiting to be buried."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
 
 
 class TestResume:
@@ -249,6 +259,19 @@ class TestWorkers:
                 assert run_campaign(found, CampaignFolder(folder), crew) == State(20, 20, 0, 20)
             made.append([*tables(folder, found, "csv"), *tables(folder, found, "parquet")])
         assert made[0] == made[1] == made[2] and len(made[0]) == 4
+
+    def test_processes_end_when_they_are_left_whatever_they_are_at(self) -> None:
+        class LeftError(Exception):
+            pass
+
+        began_s = time.monotonic()
+        with pytest.raises(LeftError), local_crew(1) as crew:
+            worker = crew.submit(os.getpid).result()
+            crew.submit(time.sleep, 600)
+            raise LeftError
+        while time.monotonic() < began_s + 20 and _runs(worker):
+            time.sleep(0.05)
+        assert not _runs(worker)
 
     def test_a_cluster_makes_the_same_bytes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         distributed = pytest.importorskip("distributed")

@@ -87,12 +87,12 @@ class CampaignFolder:
             if (self._failed / f"{each}.json").is_file() and read_done(self._done / f"{each}.json") is None
         }
 
-    def keep_done(self, name: str, data: bytes, seconds: float) -> None:
+    def keep_done(self, name: str, data: bytes, took_s: float) -> None:
         """The answer of a run, as `perform` gave it."""
         self._write(self._done / f"{name}.json", data)
         (self._failed / f"{name}.json").unlink(missing_ok=True)
         with (self.path / "seconds.jsonl").open("ab") as log:
-            log.write(msgspec.json.encode({"id": name, "seconds": round(seconds, 3)}) + b"\n")
+            log.write(msgspec.json.encode({"id": name, "seconds": round(took_s, 3)}) + b"\n")
 
     def keep_failed(self, failed: Failed) -> None:
         """A run without an answer."""

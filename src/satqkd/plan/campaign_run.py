@@ -33,7 +33,7 @@ class Ended(msgspec.Struct, frozen=True):
 
     data: bytes | None
     """Of `done/ID.json`; None: it failed."""
-    seconds: float
+    took_s: float
     error: str = ""
     traceback: str = ""
 
@@ -164,7 +164,7 @@ class _Run:
 
     def _keep(self, point: Point, ended: Ended) -> None:
         if ended.data is not None:
-            self._folder.keep_done(point.id, ended.data, ended.seconds)
+            self._folder.keep_done(point.id, ended.data, ended.took_s)
         else:
             self._folder.keep_failed(self._failure(point, ended))
         again, state = point.id in self._failed_before, self._state
