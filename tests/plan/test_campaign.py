@@ -101,16 +101,16 @@ class TestIds:
         assert (point.scenario.service.setup_s, point.scenario.satellite[0].altitude_m) == (99, 600e3)
 
     def test_files_count_by_what_is_in_them_and_not_by_their_names(self, tmp_path: Path) -> None:
-        def id_with(name: str, clear: float) -> str:
+        def id_with(name: str, clear: float, source: str = "made up") -> str:
             months = "jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec"
-            row = f"beijing,40.5,117,{','.join(12 * [str(clear)])},assumed,made up"
+            row = f"beijing,40.5,117,{','.join(12 * [str(clear)])},assumed,{source}"
             text = f"name,latitude_deg,longitude_deg,{months},evidence,source\n{row}\n"
             (tmp_path / name).write_text(text)
             wide = with_("weather", {"table": name, "nearest_km": 2000})
             return only(grid(tmp_path, scenario=wide))
 
         first = id_with("a.csv", 0.25)
-        assert id_with("b.csv", 0.25) == first
+        assert id_with("b.csv", 0.25) == id_with("a.csv", 0.25, "a dream") == first
         assert id_with("a.csv", 0.26) != first
 
     def test_a_preset_in_a_file_of_its_own_is_the_same(self, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from satqkd.plan.campaign_tasks import TASKS, Answer, Task, plan_task, yields_ta
 from satqkd.plan.network import Network, network_of
 from satqkd.plan.opportunities import find_opportunities
 from satqkd.plan.planner import clear_probability, make_plan
+from satqkd.plan.result import Plan
 from satqkd.plan.schedule import Search
 from satqkd.plan.yields import fast_yields
 from satqkd.sky import parse_utc
@@ -260,6 +262,13 @@ class TestWorkers:
             made.append([*tables(folder, found, "csv"), *tables(folder, found, "parquet")])
         assert made[0] == made[1] == made[2] and len(made[0]) == 4
 
+    def test_a_pool_that_broke_is_renewed(self) -> None:
+        with local_crew(1) as crew:
+            with pytest.raises(BrokenExecutor):
+                crew.submit(os._exit, 9).result()
+            crew.renew()
+            assert crew.submit(int, "7").result() == 7
+
     def test_processes_end_when_they_are_left_whatever_they_are_at(self) -> None:
         class LeftError(Exception):
             pass
@@ -307,15 +316,17 @@ class TestWorkers:
 class TestTables:
     def test_rows_are_in_order_of_ids_with_the_axes_beside(self, tmp_path: Path, register: Register) -> None:
         register(toy)
-        found = grid(seeds=2, axis=[SETUPS, HEIGHTS])
+        more = [{"key": key, "values": [key.count("i")]} for key in ("service.period_days", "pair.0.weight")]
+        found = grid(seeds=2, axis=[SETUPS, HEIGHTS, *more])
         run(found, tmp_path)
         whole, parts = (each.decode().splitlines() for each in tables(tmp_path, found))
-        assert whole[0] == "id,task,seed,axis.satellite.0.altitude_km,axis.setup,value,setup_s"
-        assert parts[0] == "id,task,seed,axis.satellite.0.altitude_km,axis.setup,pair,third"
+        axes = "axis.pair.0.weight,axis.satellite.0.altitude_km,axis.service.period_days,axis.setup"
+        assert whole[0] == f"id,task,seed,{axes},value,setup_s"
+        assert parts[0] == f"id,task,seed,{axes},pair,third"
         ids = [line.split(",")[0] for line in whole[1:]]
         assert ids == sorted(ids) and len(set(ids)) == 8
         for line in whole[1:]:
-            _, task, seed, height_km, setup, value, setup_s = line.split(",")
+            _, task, seed, _, height_km, _, setup, value, setup_s = line.split(",")
             assert float(value) == 1e3 * float(height_km) / (7 + int(seed))
             assert (task, float(setup_s)) == ("toy", 99.0 if setup == "slow" else 60.0)
 
@@ -347,6 +358,18 @@ class TestTables:
 
 class TestTasks:
     """Against what the functions below them say."""
+
+    def test_the_settings_of_the_search_are_the_planners(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[dict[str, Any]] = []
+
+        def told(network: Network, **options: Any) -> Plan:
+            asked.append(options)
+            return make_plan(network, **options)
+
+        monkeypatch.setattr("satqkd.plan.campaign_tasks.make_plan", told)
+        found = network_of(load(SCENARIO, Scenario, "tests").value)
+        plan_task(found, 1, CampaignSearch(method="longest-path", gap=0.02, time_limit_s=7))
+        assert asked == [{"method": "longest-path", "search": Search(gap=0.02, time_limit_s=7)}]
 
     def test_yields_are_those_of_the_surrogate_by_link(self) -> None:
         found = network_of(load(SCENARIO, Scenario, "tests").value)

@@ -88,8 +88,6 @@ class LocalPool:
 
     def close(self, *, cut: bool) -> None:
         """End the workers; cut: without waiting for what they are at."""
-        if cut:
-            self._held.close()
         self._pool.shutdown(wait=not cut, cancel_futures=True)
         self._held.close()
         self._lifeline.close()
