@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +301,23 @@ class TestWorkers:
         assert state == run(found, tmp_path / "here") == State(10, 8, 2, 10)
         assert names(tmp_path / "cluster" / "failed") == names(tmp_path / "here" / "failed")
         assert tables(tmp_path / "cluster", found) == tables(tmp_path / "here", found)
+
+    def test_a_scheduler_that_goes_away_fails_no_run(self, tmp_path: Path, register: Register) -> None:
+        register(toy)
+
+        class Going(InProcess):
+            def submit(self, function: Any, /, *arguments: Any, **named: Any) -> "Future[Any]":
+                if arguments[2][2] == 2:  # the seed
+                    gone: Future[Any] = Future()
+                    gone.cancel()
+                    gone.set_running_or_notify_cancel()
+                    return gone
+                return super().submit(function, *arguments, **named)
+
+        with pytest.raises(LinkError, match="run again to go on"):
+            run_campaign(grid(seeds=4), CampaignFolder(tmp_path), Going())
+        assert names(tmp_path / "failed") == set()
+        assert run(grid(seeds=4), tmp_path).done == 4
 
     def test_without_a_scheduler_the_address_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("satqkd.plan.campaign_crew._REACH_S", 0.2)
