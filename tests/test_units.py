@@ -66,6 +66,9 @@ DIMENSIONLESS = {
     "sunlit",
     # the name is the unit
     "days", "jd",
+    # of planning: what is maximised, in whatever it is told; coefficients and gaps of its problems
+    "baselines", "coefficients", "objective", "relative_gap", "total", "worst", "least_worst", "priority",
+    "clear_probability", "transfers", "effort", "lowest", "median", "highest",
     # pairs of seconds, said so where they are
     "outages",
     # numbers fixed before counts are seen: guesses, weights, slopes

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from satqkd.mission.planning import link_budget
     from satqkd.mission.presets import satellite, station
     from satqkd.mission.run_pass import run_pass
+    from satqkd.plan.network import read_scenario
+    from satqkd.plan.planner import make_plan
     from satqkd.security import key_length
     from satqkd.sky import find_passes
 else:
@@ -35,7 +37,9 @@ else:
             "find_passes": "sky",
             "key_length": "security",
             "link_budget": "mission.planning",
+            "make_plan": "plan.planner",
             "optimise_source": "mission.optimise",
+            "read_scenario": "plan.network",
             "run_pass": "mission.run_pass",
             "satellite": "mission.presets",
             "station": "mission.presets",
@@ -50,7 +54,9 @@ __all__ = [
     "find_passes",
     "key_length",
     "link_budget",
+    "make_plan",
     "optimise_source",
+    "read_scenario",
     "run_pass",
     "satellite",
     "station",

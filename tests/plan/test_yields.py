@@ -7,9 +7,11 @@ import pytest
 from planning import network
 
 import satqkd
+from satqkd.mission.course import site_of
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import find_opportunities
 from satqkd.plan.yields import exact_yields, fast_yields, surrogate_error
+from satqkd.sky import look, orbit_of, surroundings
 
 
 def both(found: Network) -> tuple[Any, Any]:
@@ -56,6 +58,23 @@ def test_the_surrogate_is_near_the_exact_yield(satellite: str, station: str, tab
     strong = exact > 20_000
     assert np.abs(fast[strong] / exact[strong] - 1).max() < 0.02
     assert np.abs(fast - exact)[~strong].max(initial=0.0) < 3000
+
+
+def test_the_surrogate_sees_where_the_satellite_comes_out_of_the_shadow() -> None:
+    """Sunlit, it is a star of its own in the field of view: the error rate jumps within the pass."""
+    found = network(
+        start_utc="2025-06-20T12:00:00Z", duration_days=12, station=[{"presets": ["graz"]}], pair=[]
+    )
+    passes = find_opportunities(found)
+    [ground], [craft] = found.stations, found.satellites
+    seen = [
+        surroundings(look(orbit_of(craft.orbit), site_of(ground), found.start, [begin, end])).sunlit
+        for begin, end in zip(passes.start_s, passes.end_s, strict=True)
+    ]
+    crossing = np.array([first != last for first, last in seen])
+    exact, fast = exact_yields(found, passes), fast_yields(found, passes)
+    assert (crossing & (exact > 50_000)).sum() >= 3
+    assert np.abs(fast[exact > 50_000] / exact[exact > 50_000] - 1).max() < 0.02
 
 
 def test_a_ships_yields_are_exact_where_it_is() -> None:

@@ -26,6 +26,7 @@ import satqkd.cli.keys_push as keys_push
 import satqkd.cli.optimise as optimise
 import satqkd.cli.passes as passes
 import satqkd.cli.pki as pki
+import satqkd.cli.plan as plan
 import satqkd.cli.presets as presets
 import satqkd.cli.processes as processes
 import satqkd.cli.record as record
@@ -56,6 +57,7 @@ app.command("campaign")(campaign.campaign)
 app.command("budget")(budget.budget)
 app.command("keylength")(keylength.keylength)
 app.command("optimise")(optimise.optimise)
+app.command("plan")(plan.plan)
 for _name, _function in (
     *keys_network.COMMANDS.items(),
     *keys_push.COMMANDS.items(),

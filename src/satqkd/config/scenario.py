@@ -152,7 +152,7 @@ class Service(Settings, frozen=True, kw_only=True):
     """Contacts above it, where it is higher than the station's own."""
     maximum_sun_elevation_rad: Annotated[float, Meta(ge=-1.5, le=1.5)] = -0.20943951023931953
     """Contacts with the Sun no higher over the station at culmination; -12 degrees."""
-    contact_s_per_revolution: Positive | None = None
+    contact_per_revolution_s: Positive | None = None
     """Power: so long at most does a satellite send in one revolution."""
     store_bits: Positive | None = None
     """Link key on board with one station at most."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from satqkd.errors import ConfigError
-from satqkd.plan.intervals import Column, Index, following
+from satqkd.plan.intervals import Column, Index, Labels, following
 
 By = Literal["value", "value per second"]
 _BY: Final = ("value", "value per second")
@@ -23,11 +23,11 @@ def greedy(
     begin_s: ArrayLike,
     end_s: ArrayLike,
     value: ArrayLike,
-    resources: Sequence[ArrayLike],
+    resources: Sequence[Labels],
     *,
     setup_s: float = 0.0,
     by: By = "value",
-    once: Sequence[ArrayLike] = (),
+    once: Sequence[Labels] = (),
 ) -> Index:
     """Contacts of the largest value first, each kept that conflicts with none that is kept.
 
@@ -56,7 +56,7 @@ def longest_path(
     begin_s: ArrayLike,
     end_s: ArrayLike,
     value: ArrayLike,
-    resources: Sequence[ArrayLike],
+    resources: Sequence[Labels],
     *,
     setup_s: float = 0.0,
 ) -> Index:
@@ -85,7 +85,7 @@ def longest_path(
 class _Taken:
     """Who is occupied when, on all kinds of resources, by contacts without conflict."""
 
-    def __init__(self, begin_s: Column, release_s: Column, resources: Sequence[ArrayLike]) -> None:
+    def __init__(self, begin_s: Column, release_s: Column, resources: Sequence[Labels]) -> None:
         self._spans = list(zip(begin_s.tolist(), release_s.tolist(), strict=True))
         self._owners = _rows(resources, begin_s.size)
         self._calendars: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
@@ -145,7 +145,7 @@ def _columns(begin_s: ArrayLike, end_s: ArrayLike, value: ArrayLike) -> tuple[Co
     return begin, end, worth
 
 
-def _rows(labels: Sequence[ArrayLike], n: int) -> list[tuple[int, ...]]:
+def _rows(labels: Sequence[Labels], n: int) -> list[tuple[int, ...]]:
     """For each of n contacts its numbers in all arrays."""
     columns = [np.asarray(each) for each in labels]
     if any(each.shape != (n,) for each in columns):

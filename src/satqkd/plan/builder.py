@@ -12,6 +12,9 @@ from satqkd.plan.intervals import Index
 from satqkd.plan.solver import Problem
 
 Block = tuple[NDArray[Any], ...]
+Indices = ArrayLike
+Flags = ArrayLike
+"""Whole numbers, and true or false; whatever numpy makes an array of."""
 
 
 class ProblemBuilder:
@@ -32,7 +35,7 @@ class ProblemBuilder:
         *,
         lower: ArrayLike = 0.0,
         upper: ArrayLike = np.inf,
-        integer: ArrayLike = False,
+        integer: Flags = False,
     ) -> Index:
         """As many columns as there are gains; the other arrays are of that shape, or one value for all.
 
@@ -47,9 +50,9 @@ class ProblemBuilder:
 
     def add_rows(
         self,
-        columns: ArrayLike,
+        columns: Indices,
         coefficients: ArrayLike,
-        rows: ArrayLike,
+        rows: Indices,
         *,
         lower: ArrayLike = -np.inf,
         upper: ArrayLike = np.inf,

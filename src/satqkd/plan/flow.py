@@ -5,8 +5,8 @@ of key allows it. All that comes in a period is taken to lie in the store throug
 case. Bits of relay tags (256 of each link a relay) are left out. Knows no program that is solved.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Link = tuple[int, int]
 """Satellite and station."""
+FOREVER: Final = 1 << 30
+"""A life in periods that no horizon reaches."""
 
 
 class Periods(msgspec.Struct, frozen=True):
@@ -49,18 +51,39 @@ def periods_of(network: Network) -> Periods:
         )
     dated = any(pair.wish.by_utc is not None for pair in network.pairs)
     if service.key_life_s is None and service.store_bits is None and not dated:
-        return Periods(network.duration_s, 1, 0)
+        return Periods(network.duration_s, 1, FOREVER)
     count = int(np.ceil(network.duration_s / length_s))
-    life = count - 1 if service.key_life_s is None else int(service.key_life_s // length_s) - 1
-    return Periods(length_s, count, min(life, count - 1))
+    life = FOREVER if service.key_life_s is None else int(service.key_life_s // length_s) - 1
+    return Periods(length_s, count, life)
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """Link key that lies on board when the horizon begins."""
+
+    satellite: int
+    station: int
+    key_bits: float
+    life: int
+    """It can still be relayed at the end of this period."""
+
+
+class State(msgspec.Struct, frozen=True):
+    """What was before the horizon."""
+
+    carried: tuple[Carried, ...] = ()
+    served_bits: tuple[float, ...] = ()
+    """Key that each pair has got; empty: none has."""
 
 
 class Arc(NamedTuple):
-    """Key of a link from the period in which it came to that in which it is relayed."""
+    """Key of a link from where it came to the period at whose end it is relayed."""
 
     link: int
     came: int
+    """The period; 0 for what was carried."""
     relayed: int
+    source: int
+    """A number for the key of one link and period, or for one that was carried."""
 
 
 class Transfer(NamedTuple):
@@ -74,8 +97,10 @@ class Transfer(NamedTuple):
 class FlowGraph:
     """Which links, arcs and transfers there are, for passes that could bring key."""
 
-    def __init__(self, network: Network, passes: Opportunities, periods: Periods) -> None:
-        self.periods = periods
+    def __init__(
+        self, network: Network, passes: Opportunities, periods: Periods, carried: Sequence[Carried] = ()
+    ) -> None:
+        self.periods, self.carried = periods, carried
         self.period_of = periods.of(passes.end_s)
         wanted = {station for pair in network.pairs for station in (pair.a, pair.b)}
         first: dict[Link, int] = {}
@@ -85,6 +110,9 @@ class FlowGraph:
             if station in wanted:
                 link = (satellite, station)
                 first[link] = min(period, first.get(link, period))
+        for each in carried:
+            if each.station in wanted:
+                first[each.satellite, each.station] = 0
         self.links: list[Link] = sorted(first)
         self.index = {link: k for k, link in enumerate(self.links)}
         self.transfers = list(self._transfers(network.pairs, first))
@@ -110,4 +138,15 @@ class FlowGraph:
                 continue
             for came in range(first[link], self.periods.count):
                 last = min(came + self.periods.life, self.periods.count - 1)
-                yield from (Arc(self.index[link], came, relayed) for relayed in range(came, last + 1))
+                source = self.source_of(self.index[link], came)
+                yield from (Arc(self.index[link], came, k, source) for k in range(came, last + 1))
+        for number, each in enumerate(self.carried):
+            if (each.satellite, each.station) in useful:
+                link_number = self.index[each.satellite, each.station]
+                source = len(self.links) * self.periods.count + number
+                last = min(each.life, self.periods.count - 1)
+                yield from (Arc(link_number, 0, k, source) for k in range(last + 1))
+
+    def source_of(self, link: int, period: int) -> int:
+        """Of the key that passes of a period bring to a link; behind these stand those that were carried."""
+        return link * self.periods.count + period

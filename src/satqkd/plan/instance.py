@@ -22,6 +22,9 @@ Operation = Literal["QKD", "OPTICAL_ONLY"]
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
 Priority = Annotated[float, Meta(ge=0, le=1e9)]
 
+Unused = float | str | None
+"""How the file was made; no rule depends on it."""
+
 _GZIP: Final = b"\x1f\x8b"
 
 
@@ -56,14 +59,12 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     coverage_end: datetime
     passes: tuple[InstancePass, ...] = msgspec.field(name="satellite_passes")
     targets: tuple[Target, ...] = msgspec.field(name="service_targets")
-    problem_instance_id: str = ""
-    min_elevation_angle: float | None = None
-    """Degrees, as the file's maker searched passes."""
-    step_duration: float | None = None
-    """Seconds, of that search."""
+    problem_instance_id: Unused = None
+    min_elevation_angle: Unused = None
+    step_duration: Unused = None
     number_ground_terminals: int | None = None
     """Where given, terminals are numbered from 0 below it."""
-    number_application_contexts_per_node: int | None = None
+    number_application_contexts_per_node: Unused = None
     number_satellite_passes: int | None = None
     number_service_targets: int | None = None
 

@@ -9,7 +9,7 @@ One satellite flies all contacts: each pass and each task at most once, 60 s bet
 That each pass is flown once is in the cliques. Which contacts can matter: `instance_columns`.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -24,7 +24,6 @@ from satqkd.plan.intervals import Index, cliques
 from satqkd.plan.solver import Status, relative_gap, solve
 from satqkd.sky.time import format_utc
 
-Method = Literal["exact", "greedy", "longest-path"]
 METHODS: Final = ("exact", "greedy", "longest-path")
 
 SETUP_S: Final = 60.0
@@ -50,7 +49,8 @@ class InstanceContact(msgspec.Struct, frozen=True, kw_only=True):
 class InstancePlan(msgspec.Struct, frozen=True, kw_only=True):
     """A plan, what it is worth, and what is proved about it."""
 
-    method: Method
+    method: str
+    """One of `METHODS`."""
     status: Status
     """optimal: proved within the gap asked for; feasible: a plan, of which that is not proved."""
     objective: float
@@ -66,7 +66,7 @@ class InstancePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_instance(
-    instance: Instance, *, method: Method = "exact", gap: float = GAP, time_limit_s: float | None = None
+    instance: Instance, *, method: str = "exact", gap: float = GAP, time_limit_s: float | None = None
 ) -> InstancePlan:
     """The plan of a method; of `exact` the best there is, proved within the relative `gap`.
 

@@ -21,6 +21,8 @@ from satqkd.errors import ConfigError
 
 Column = NDArray[np.float64]
 Index = NDArray[np.intp]
+Labels = ArrayLike
+"""Whole numbers that name resources or what is alike; whatever numpy makes an array of."""
 
 
 class Cliques(NamedTuple):
@@ -43,7 +45,7 @@ class Chain(NamedTuple):
     comes later: of the same resource, else where the next resource begins, at the end n; shape (n,)."""
 
 
-def cliques(begin_s: ArrayLike, end_s: ArrayLike, resource: ArrayLike, *, setup_s: float = 0.0) -> Cliques:
+def cliques(begin_s: ArrayLike, end_s: ArrayLike, resource: Labels, *, setup_s: float = 0.0) -> Cliques:
     """The maximal cliques of conflicts, each once; an interval without conflict is a clique of its own.
 
     begin_s, end_s: shape (n,); resource: a whole number for each interval. Takes n log n and the number of
@@ -59,7 +61,7 @@ def cliques(begin_s: ArrayLike, end_s: ArrayLike, resource: ArrayLike, *, setup_
     return Cliques(np.repeat(first, counts) + within, interval, int(is_last.sum()))
 
 
-def following(begin_s: ArrayLike, end_s: ArrayLike, resource: ArrayLike, *, setup_s: float = 0.0) -> Chain:
+def following(begin_s: ArrayLike, end_s: ArrayLike, resource: Labels, *, setup_s: float = 0.0) -> Chain:
     """Who can follow whom: with the step to the next place, the graph whose paths are conflict-free plans.
 
     Arguments and errors as of `cliques`.
@@ -70,7 +72,7 @@ def following(begin_s: ArrayLike, end_s: ArrayLike, resource: ArrayLike, *, setu
     return Chain(order, opened[sweep.end_at[order]])
 
 
-def conflict_free(begin_s: ArrayLike, end_s: ArrayLike, resource: ArrayLike, *, setup_s: float = 0.0) -> bool:
+def conflict_free(begin_s: ArrayLike, end_s: ArrayLike, resource: Labels, *, setup_s: float = 0.0) -> bool:
     """Whether no two of the intervals conflict. Arguments and errors as of `cliques`."""
     begin, release, label = _checked(begin_s, end_s, resource, setup_s)
     order = np.lexsort((begin, label))
@@ -81,7 +83,7 @@ def conflict_free(begin_s: ArrayLike, end_s: ArrayLike, resource: ArrayLike, *, 
 class _Sweep:
     """Beginnings and releases in order of resource and time; of one instant, releases before beginnings."""
 
-    def __init__(self, begin_s: ArrayLike, end_s: ArrayLike, resource: ArrayLike, setup_s: float) -> None:
+    def __init__(self, begin_s: ArrayLike, end_s: ArrayLike, resource: Labels, setup_s: float) -> None:
         begin, release, label = _checked(begin_s, end_s, resource, setup_s)
         n = begin.size
         is_begin = np.arange(2 * n) < n
@@ -93,7 +95,7 @@ class _Sweep:
 
 
 def _checked(
-    begin_s: ArrayLike, end_s: ArrayLike, resource: ArrayLike, setup_s: float
+    begin_s: ArrayLike, end_s: ArrayLike, resource: Labels, setup_s: float
 ) -> tuple[Column, Column, NDArray[np.generic]]:
     """Beginning, release (end and setup) and resource of each interval."""
     begin, end = np.asarray(begin_s, dtype=np.float64), np.asarray(end_s, dtype=np.float64)

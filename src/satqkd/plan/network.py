@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -32,7 +33,7 @@ from satqkd.plan.clear_sky import ClearSky, clear_sky
 from satqkd.plan.places import Place, read_places
 from satqkd.sky import parse_utc, read_elements
 
-DAY_S = 86_400.0
+DAY_S: Final = 86_400.0
 
 
 class Pair(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ it took.
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -21,13 +21,15 @@ from satqkd.plan.flow import periods_of
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities, find_opportunities
 from satqkd.plan.result import PairKey, Plan, PlannedContact, PlannedRelay
+from satqkd.plan.rolling import roll
 from satqkd.plan.schedule import Choice, Search, choose, serve, upper_bound
 from satqkd.plan.solver import relative_gap
 from satqkd.plan.yields import exact_yields, fast_yields
 from satqkd.sky import format_utc
 
 Floats = NDArray[np.float64]
-Method = Literal["exact", "greedy", "longest-path"]
+MOST_AT_ONCE: Final = 6000
+"""Passes among which the solver looks by itself."""
 METHODS: Final = ("exact", "greedy", "longest-path")
 Yields = Callable[[Network, Opportunities], Floats]
 
@@ -70,21 +72,25 @@ def clear_probability(network: Network, passes: Opportunities) -> Floats:
 def make_plan(
     network: Network,
     *,
-    method: Method = "exact",
+    method: str = "exact",
     search: Search | None = None,
+    window_s: float | None = None,
     exact_key: bool = False,
 ) -> Plan:
     """The best plan that the method finds, with a bound that holds for every plan.
 
-    exact_key: ask the full link budget for each pass in the place of the surrogate. Raises ConfigError for a
-    scenario in which nothing can be planned, in words.
+    window_s: the exact method keeps so much of a rolling horizon at a time; None: the whole at once, up to
+    `MOST_AT_ONCE` passes exactly, else by relaxing and fixing. exact_key: ask the full link budget for each
+    pass in the place of the surrogate. Raises ConfigError for a scenario in which nothing can be planned.
     """
     began_s = time.perf_counter()
+    if method not in METHODS:
+        raise ConfigError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     offer = offer_of(network, yields=exact_yields if exact_key else fast_yields)
     _require_something(network, offer)
     passes, value = offer.passes, offer.value_bits
     if method == "exact":
-        choice = choose(network, passes, value, search or Search())
+        choice = _exact(network, passes, value, search or Search(), window_s)
         bound = choice.bound
     else:
         flown = np.zeros(len(passes), dtype=np.bool_)
@@ -93,10 +99,18 @@ def make_plan(
     return _told(network, offer, choice, method, bound, time.perf_counter() - began_s)
 
 
-def _baseline(network: Network, passes: Opportunities, value: Floats, method: Method) -> NDArray[np.intp]:
-    if network.service.contact_s_per_revolution is not None:
+def _exact(
+    network: Network, passes: Opportunities, value: Floats, search: Search, window_s: float | None
+) -> Choice:
+    if window_s is not None and window_s < network.duration_s:
+        return roll(network, passes, value, search, window_s=window_s)
+    return choose(network, passes, value, search, fixing=len(passes) > MOST_AT_ONCE)
+
+
+def _baseline(network: Network, passes: Opportunities, value: Floats, method: str) -> NDArray[np.intp]:
+    if network.service.contact_per_revolution_s is not None:
         raise ConfigError(
-            f"plan, method {method}: expected no contact_s_per_revolution, which only the exact method "
+            f"plan, method {method}: expected no contact_per_revolution_s, which only the exact method "
             "heeds; take it out, or plan exactly"
         )
     rule = {"greedy": greedy, "longest-path": longest_path}[method]
@@ -135,9 +149,7 @@ def _require_something(network: Network, offer: Offer) -> None:
             )
 
 
-def _told(
-    network: Network, offer: Offer, choice: Choice, method: Method, bound: float, seconds: float
-) -> Plan:
+def _told(network: Network, offer: Offer, choice: Choice, method: str, bound: float, time_s: float) -> Plan:
     periods, satellites = periods_of(network), [each.name for each in network.satellites]
     return Plan(
         name=network.name,
@@ -155,13 +167,13 @@ def _told(
                 satellite=satellites[each.satellite],
                 pair=network.pairs[each.pair].name,
                 period=each.period,
-                bits=bits,
+                key_bits=bits,
             )
             for each, bits in choice.transfers
         ),
         pairs=_pairs(network, choice),
         passes=len(offer.passes),
-        seconds=seconds,
+        time_s=time_s,
     )
 
 
@@ -180,7 +192,7 @@ def _contacts(
             station=network.stations[passes.station[row]].name,
             start_utc=utc(float(passes.start_s[row])),
             end_utc=utc(float(passes.end_s[row])),
-            max_elevation_deg=float(np.degrees(passes.max_elevation_rad[row])),
+            max_elevation_rad=float(passes.max_elevation_rad[row]),
             key_bits=float(offer.key_bits[row]),
             clear_probability=float(offer.clear[row]),
             period=int(period[row]),
@@ -201,7 +213,7 @@ def _pairs(network: Network, choice: Choice) -> tuple[PairKey, ...]:
             key_bits=float(choice.pair_bits[k]),
             by_date_bits=float(choice.by_date_bits[k]),
             demand_bits=pair.wish.demand_bits,
-            satellites=by_satellite[k],
+            relayed_bits=by_satellite[k],
         )
         for k, pair in enumerate(network.pairs)
     )

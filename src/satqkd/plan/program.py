@@ -5,6 +5,7 @@ of passes that exclude each other at a satellite or a station, time of sending i
 of the flow. In units of a megabit.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satqkd.plan.builder import ProblemBuilder
-from satqkd.plan.flow import FlowGraph, Transfer, periods_of
+from satqkd.plan.flow import FlowGraph, State, Transfer, periods_of
 from satqkd.plan.intervals import Index, cliques
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
@@ -23,19 +24,29 @@ from satqkd.sky import orbit_of, parse_utc
 Floats = NDArray[np.float64]
 
 UNIT_BITS: Final = 1e6
+_LEAST: Final = 1e-6
+"""One bit: less is the solver's rounding."""
+_NOTHING: Final = State()
 
 
 class Program:
     """The program of a network, its passes and what each is worth, in bits.
 
-    relaxed: a pass may be flown in part; then the objective is a bound of every plan.
+    state: what was before; relaxed: a pass may be flown in part, and the objective is a bound of every plan.
     """
 
     def __init__(
-        self, network: Network, passes: Opportunities, value_bits: Floats, *, relaxed: bool = False
+        self,
+        network: Network,
+        passes: Opportunities,
+        value_bits: Floats,
+        *,
+        state: State = _NOTHING,
+        relaxed: bool = False,
     ) -> None:
         self.network, self.passes, self.value = network, passes, value_bits / UNIT_BITS
-        self.graph = FlowGraph(network, passes, periods_of(network))
+        self.graph = FlowGraph(network, passes, periods_of(network), state.carried)
+        self.served = np.array(state.served_bits or np.zeros(len(network.pairs))) / UNIT_BITS
         self.builder = ProblemBuilder()
         add, pairs = self.builder.add_columns, np.zeros(len(network.pairs))
         self.fly = add(np.zeros(len(passes)), upper=1.0, integer=not relaxed)
@@ -43,6 +54,8 @@ class Program:
         self.transfer = add(np.zeros(len(self.graph.transfers)))
         self.pair, self.dated = add(pairs), add(pairs)
         self.worst = add(0.0, upper=1.0 if network.objective == "demand" else np.inf)
+        self.source_of_pass = np.full(len(passes), -1, dtype=np.intp)
+        """Where each brings its key, by the numbers of the arcs' sources; -1 where nobody wants it."""
         self._conflicts()
         self._revolutions()
         self._books()
@@ -82,6 +95,34 @@ class Program:
         assert found.values is not None
         return np.asarray(found.values[self.fly] > 0.5)
 
+    def needed(self, found: Solution) -> NDArray[np.bool_]:
+        """Those of them without which less could be relayed: of each link and period the largest."""
+        flown = self.flown(found)
+        if not self.network.pairs:
+            return flown
+        wanted, kept = self._wanted(found), np.zeros_like(flown)
+        for row in sorted(np.flatnonzero(flown).tolist(), key=lambda row: -self.value[row]):
+            source = int(self.source_of_pass[row])
+            if wanted[source] > _LEAST:
+                kept[row] = True
+                wanted[source] -= self.value[row]
+        return kept
+
+    def _wanted(self, found: Solution) -> defaultdict[int, float]:
+        """What of each source is relayed; arcs may carry more than that."""
+        assert found.values is not None
+        out: defaultdict[tuple[int, int], float] = defaultdict(float)
+        for transfer, mbit in zip(self.graph.transfers, found.values[self.transfer].tolist(), strict=True):
+            pair = self.network.pairs[transfer.pair]
+            for station in (pair.a, pair.b):
+                out[self.graph.index[transfer.satellite, station], transfer.period] += mbit
+        wanted: defaultdict[int, float] = defaultdict(float)
+        for arc, mbit in zip(self.graph.arcs, found.values[self.arc].tolist(), strict=True):
+            taken = min(mbit, out[arc.link, arc.relayed])
+            out[arc.link, arc.relayed] -= taken
+            wanted[arc.source] += taken
+        return wanted
+
     def _conflicts(self) -> None:
         passes, setup_s = self.passes, self.network.service.setup_s
         for terminal in (passes.satellite, passes.station):
@@ -89,12 +130,10 @@ class Program:
             self.builder.add_rows(self.fly[found.interval], 1.0, found.row, upper=1.0)
 
     def _revolutions(self) -> None:
-        most_s = self.network.service.contact_s_per_revolution
+        most_s = self.network.service.contact_per_revolution_s
         if most_s is None:
             return
-        period_s = np.array([orbit_of(each.orbit).period_s for each in self.network.satellites])
-        revolution = (self.passes.culmination_s // period_s[self.passes.satellite]).astype(np.int64)
-        of_satellite = np.stack([self.passes.satellite, revolution], axis=1)
+        of_satellite = np.stack([self.passes.satellite, revolutions(self.network, self.passes)], axis=1)
         _, row = np.unique(of_satellite, axis=0, return_inverse=True)
         self.builder.add_rows(self.fly, self.passes.duration_s, row.ravel(), upper=most_s)
 
@@ -104,16 +143,19 @@ class Program:
         if not graph.arcs:
             return
         count = graph.periods.count
-        link, came, relayed = np.array(graph.arcs).T
+        link, came, relayed, source = np.array(graph.arcs).T
         links = zip(passes.satellite.tolist(), passes.station.tolist(), strict=True)
         of_pass = np.array([graph.index.get(each, -1) for each in links])
         known = np.flatnonzero(of_pass >= 0)
         brought = of_pass[known] * count + graph.period_of[known]
-        self._rows(
-            np.concatenate([link * count + came, brought]),
+        self.source_of_pass[known] = brought
+        carried = np.zeros(len(graph.links) * count + len(graph.carried))
+        carried[len(graph.links) * count :] = [each.key_bits / UNIT_BITS for each in graph.carried]
+        self.builder.add_rows(
             np.concatenate([self.arc, self.fly[known]]),
             np.concatenate([np.ones(len(link)), -self.value[known]]),
-            upper=0.0,
+            np.concatenate([source, brought]),
+            upper=carried,
         )
         satellite, pair, period = np.array(graph.transfers).T
         stations = np.array([(each.a, each.b) for each in self.network.pairs])[pair]
@@ -151,7 +193,8 @@ class Program:
         every = np.arange(len(network.pairs))
         aim, wanted = self._aim()
         worst = np.full(len(every), self.worst)
-        return self.builder.add_rows([worst, aim], [wanted, -np.ones(len(every))], every, upper=0.0)
+        shares = [wanted, -np.ones(len(every))]
+        return self.builder.add_rows([worst, aim], shares, every, upper=self.served)
 
     def _key(self, key: Index, counted: NDArray[np.bool_]) -> None:
         r"""Key over m satellites each: :math:`m K \le \sum_s u_s`, :math:`u_s \le K`, :math:`u_s \le y_s`."""
@@ -205,6 +248,15 @@ class Program:
         self.builder.add_rows(column, value, packed, upper=upper)
 
 
+def revolutions(network: Network, passes: Opportunities) -> Index:
+    """In which revolution of its satellite each pass culminates, counted from the epoch of its elements."""
+    orbits = [orbit_of(each.orbit) for each in network.satellites]
+    period_s = np.array([each.period_s for each in orbits])
+    since_s = np.array([(network.start - each.epoch).total_seconds() for each in orbits])
+    of = passes.satellite
+    return np.asarray((passes.culmination_s + since_s[of]) // period_s[of], dtype=np.intp)
+
+
 def pair_bits(network: Network, transfers: Iterable[tuple[Transfer, float]]) -> Floats:
     """Key of each pair from what each satellite relayed for it."""
     relayed = np.zeros((len(network.pairs), len(network.satellites)))
@@ -215,12 +267,12 @@ def pair_bits(network: Network, transfers: Iterable[tuple[Transfer, float]]) -> 
     )
 
 
-def shared_key(bits: Floats, satellites: int) -> float:
+def shared_key(key_bits: Floats, satellites: int) -> float:
     r"""The most key of which every bit is the exclusive or of bits over so many different satellites.
 
     .. math:: K = \min_{0 \le j < m} \frac{1}{m - j} \sum_{i > j} k_{(i)}
 
-    with the largest first. bits: over each satellite.
+    with the largest first. key_bits: over each satellite.
     """
-    largest_first = np.sort(bits)[::-1]
+    largest_first = np.sort(key_bits)[::-1]
     return float(min(largest_first[j:].sum() / (satellites - j) for j in range(satellites)))

@@ -13,7 +13,7 @@ class PlannedContact(msgspec.Struct, frozen=True, kw_only=True):
     station: str
     start_utc: str
     end_utc: str
-    max_elevation_deg: float
+    max_elevation_rad: float
     key_bits: float
     """Expected of this pass with a clear sky."""
     clear_probability: float
@@ -28,7 +28,7 @@ class PlannedRelay(msgspec.Struct, frozen=True, kw_only=True):
     pair: str
     period: int
     """At whose end it is relayed."""
-    bits: float
+    key_bits: float
 
 
 class PairKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +40,8 @@ class PairKey(msgspec.Struct, frozen=True, kw_only=True):
     by_date_bits: float
     """Until the date of its demand; all of it where there is none."""
     demand_bits: float | None = None
-    satellites: dict[str, float]
-    """Relayed by each, bits."""
+    relayed_bits: dict[str, float]
+    """By satellite."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,5 +63,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pairs: tuple[PairKey, ...]
     passes: int
     """That could have been chosen."""
-    seconds: float
+    time_s: float
     """Of computing."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.errors import ConfigError
-from satqkd.plan.flow import Transfer
+from satqkd.plan.flow import State, Transfer
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
 from satqkd.plan.program import UNIT_BITS, Program, pair_bits
@@ -21,6 +21,7 @@ from satqkd.plan.solver import Problem, Solution, solve
 Floats = NDArray[np.float64]
 Flown = NDArray[np.bool_]
 
+NOTHING: Final = State()
 WORST_FIRST: Final = ("max-min", "demand")
 """Objectives of two stages."""
 _KEPT: Final = 1 - 1e-6
@@ -28,6 +29,8 @@ _KEPT: Final = 1 - 1e-6
 _EFFORT: Final = 0.3
 """Share of a search that looks for plans rather than bounds: what makes the worst pair's program end."""
 _LEAST_PRICE: Final = 1e-9
+_WHOLE: Final = 1e-6
+"""Nearer than this to flown or not, a pass of the relaxation is."""
 _LEAST_BITS: Final = 1e-3
 """Less is rounding of the solver."""
 
@@ -67,14 +70,27 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def choose(network: Network, passes: Opportunities, value_bits: Floats, search: Search) -> Choice:
-    """Maximise the network's objective. value_bits: of each pass, shape (n,).
+def choose(
+    network: Network,
+    passes: Opportunities,
+    value_bits: Floats,
+    search: Search,
+    state: State = NOTHING,
+    *,
+    fixing: bool = False,
+) -> Choice:
+    """Maximise the network's objective. value_bits: of each pass, shape (n,). state: what was before.
+
+    fixing: passes that the linear relaxation flies whole or not at all are left so, and only the others are
+    chosen; for programs that take too long else. The bound is then that of the relaxation.
 
     Raises what `solver.solve` raises.
     """
-    program = Program(network, passes, value_bits)
+    program = Program(network, passes, value_bits, state=state)
+    if fixing:
+        return _fixed(program, search)
     if network.objective in WORST_FIRST and network.pairs:
-        return _worst_first(program, value_bits, search)
+        return _worst_first(program, value_bits, search, state)
     problem = program.problem(total=1.0)
     found = search.run(problem, np.zeros_like(problem.gain))
     return _choice(program, found, found.objective * UNIT_BITS, found.bound * UNIT_BITS, found.status)
@@ -88,12 +104,14 @@ def upper_bound(network: Network, passes: Opportunities, value_bits: Floats) -> 
     return found.bound * _unit(network)
 
 
-def serve(network: Network, passes: Opportunities, value_bits: Floats, flown: Flown) -> Choice:
+def serve(
+    network: Network, passes: Opportunities, value_bits: Floats, flown: Flown, state: State = NOTHING
+) -> Choice:
     """The best that pairs get of passes that are chosen already, whoever chose them; its bound is of them.
 
     Raises ConfigError where two of them exclude each other or a revolution has too many.
     """
-    program, search = Program(network, passes, value_bits), Search(gap=1e-9)
+    program, search = Program(network, passes, value_bits, state=state), Search(gap=1e-9)
     worst_first = network.objective in WORST_FIRST and bool(network.pairs)
     least = 0.0
     if worst_first:
@@ -107,13 +125,14 @@ def serve(network: Network, passes: Opportunities, value_bits: Floats, flown: Fl
     return _choice(program, found, worth * unit, worth * unit, "optimal")
 
 
-def _worst_first(program: Program, value_bits: Floats, search: Search) -> Choice:
-    short = _short_pairs(program, value_bits)
+def _worst_first(program: Program, value_bits: Floats, search: Search, state: State) -> Choice:
+    short = _short_pairs(program, value_bits, state)
     if len(short) < len(program.network.pairs):
         few = Program(
             msgspec.structs.replace(program.network, pairs=tuple(program.network.pairs[k] for k in short)),
             program.passes,
             value_bits,
+            state=_of_pairs(state, short),
         )
         first = _first_stage(few, search)
         served = _second_stage(program, first, few.flown(first), search)
@@ -121,13 +140,47 @@ def _worst_first(program: Program, value_bits: Floats, search: Search) -> Choice
             return served
     first = _first_stage(program, search)
     served = _second_stage(program, first, program.flown(first), search)
-    assert served is not None  # what the first stage flew will do
-    return served
+    unit = _unit(program.network)
+    return served or _choice(program, first, first.objective * unit, first.bound * unit, first.status)
 
 
-def _short_pairs(program: Program, value_bits: Floats) -> list[int]:
+def _fixed(program: Program, search: Search) -> Choice:
+    network, unit = program.network, _unit(program.network)
+    if network.objective not in WORST_FIRST or not network.pairs:
+        found = _relaxed_and_fixed(program, program.problem(total=1.0), search)
+        assert found is not None  # flying nothing will do
+        return _choice(program, found, found.objective * unit, found.bound * unit, found.status)
+    first = _relaxed_and_fixed(program, program.problem(worst=1.0), search)
+    assert first is not None
+    flown = program.flown(first)
+    problem = program.problem(total=1.0, least_worst=_KEPT * first.objective, flown=flown)
+    found = _relaxed_and_fixed(program, problem, search) or first
+    assert found.values is not None
+    worst = float(found.values[program.worst])
+    return _choice(program, found, worst * unit, first.bound * unit, "feasible")
+
+
+def _relaxed_and_fixed(program: Program, problem: Problem, search: Search) -> Solution | None:
+    relaxed = solve(msgspec.structs.replace(problem, integer=np.zeros_like(problem.integer)))
+    if relaxed.values is None:
+        return None
+    lower, upper, share = problem.lower.copy(), problem.upper.copy(), relaxed.values[program.fly]
+    lower[program.fly] = np.maximum(lower[program.fly], np.where(share > 1 - _WHOLE, 1.0, 0.0))
+    upper[program.fly] = np.minimum(upper[program.fly], np.where(share < _WHOLE, lower[program.fly], 1.0))
+    found = search.run(msgspec.structs.replace(problem, lower=lower, upper=upper))
+    if found.values is None:
+        return None
+    return msgspec.structs.replace(found, bound=relaxed.bound, status="feasible")
+
+
+def _of_pairs(state: State, chosen: list[int]) -> State:
+    served = tuple(state.served_bits[k] for k in chosen) if state.served_bits else ()
+    return State(state.carried, served)
+
+
+def _short_pairs(program: Program, value_bits: Floats, state: State) -> list[int]:
     """Those whose lack keeps the relaxed worst pair from more."""
-    relaxed = Program(program.network, program.passes, value_bits, relaxed=True)
+    relaxed = Program(program.network, program.passes, value_bits, state=state, relaxed=True)
     prices = solve(relaxed.problem(worst=1.0)).row_prices
     assert prices is not None
     return np.flatnonzero(np.abs(prices[relaxed.worst_rows]) > _LEAST_PRICE).tolist()
@@ -143,9 +196,10 @@ def _second_stage(program: Program, first: Solution, flown: Flown, search: Searc
     as much."""
     assert first.values is not None
     problem = program.problem(total=1.0, least_worst=_KEPT * first.objective, flown=flown)
-    found = search.run(problem)
-    if found.values is None:
+    found = _relaxed_and_fixed(program, problem, search)
+    if found is None:
         return None
+    assert found.values is not None
     unit = _unit(program.network)
     worst = float(found.values[program.worst])
     return _choice(program, found, worst * unit, first.bound * unit, first.status)
@@ -162,7 +216,7 @@ def _choice(program: Program, found: Solution, objective: float, bound: float, s
     transfers = [each for each in zip(program.graph.transfers, bits, strict=True) if each[1] > _LEAST_BITS]
     in_time = [each for each in transfers if each[0].period < program.date(each[0].pair)]
     return Choice(
-        flown=program.flown(found),
+        flown=program.needed(found),
         transfers=tuple(transfers),
         pair_bits=pair_bits(program.network, transfers),
         by_date_bits=pair_bits(program.network, in_time),
