@@ -71,9 +71,10 @@ class TestIds:
             only(grid(search={"gap": 0.1})),
             only(grid(search={"method": "greedy"})),
             only(grid(search={"time_limit_s": 1})),
+            only(grid(search={"window_days": 1})),
         ]
         monkeypatch.setattr(campaigns, "RESULT_FORM", 2)
-        assert len({*ids, only(grid())}) == 7
+        assert len({*ids, only(grid())}) == 8
 
     def test_words_and_units_do_not(self) -> None:
         metres = with_("satellite.0.altitude_m", 500_000)

@@ -385,8 +385,10 @@ class TestTasks:
 
         monkeypatch.setattr("satqkd.plan.campaign_tasks.make_plan", told)
         found = network_of(load(SCENARIO, Scenario, "tests").value)
-        plan_task(found, 1, CampaignSearch(method="longest-path", gap=0.02, time_limit_s=7))
-        assert asked == [{"method": "longest-path", "search": Search(gap=0.02, time_limit_s=7)}]
+        plan_task(found, 1, CampaignSearch(method="longest-path", gap=0.02, time_limit_s=7, window_s=9e9))
+        assert asked == [
+            {"method": "longest-path", "search": Search(gap=0.02, time_limit_s=7), "window_s": 9e9}
+        ]
 
     def test_yields_are_those_of_the_surrogate_by_link(self) -> None:
         found = network_of(load(SCENARIO, Scenario, "tests").value)

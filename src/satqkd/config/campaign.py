@@ -66,6 +66,8 @@ class CampaignSearch(Settings, frozen=True, kw_only=True):
     """Relative; the search ends there."""
     time_limit_s: Positive | None = None
     """Of each stage of the search; with a limit results may depend on the machine."""
+    window_s: Positive | None = None
+    """A rolling horizon, so much kept at a time; none: the whole at once."""
 
 
 class Campaign(Settings, frozen=True, kw_only=True):

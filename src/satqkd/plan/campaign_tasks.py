@@ -13,7 +13,7 @@ import numpy as np
 from satqkd.config.campaign import CampaignSearch
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import find_opportunities
-from satqkd.plan.planner import Method, clear_probability, make_plan
+from satqkd.plan.planner import clear_probability, make_plan
 from satqkd.plan.result import Plan
 from satqkd.plan.schedule import Search
 from satqkd.plan.tables import link_rows
@@ -75,8 +75,12 @@ def yields_task(network: Network, seed: int, search: CampaignSearch) -> Answer:
 
 def plan_task(network: Network, seed: int, search: CampaignSearch) -> Answer:
     """The best plan that the search finds. The seed has no part in it. Raises as `make_plan` does."""
-    method: Method = search.method  # type: ignore[assignment]  # checked when the grid is laid out
-    plan = make_plan(network, method=method, search=Search(gap=search.gap, time_limit_s=search.time_limit_s))
+    plan = make_plan(
+        network,
+        method=search.method,
+        search=Search(gap=search.gap, time_limit_s=search.time_limit_s),
+        window_s=search.window_s,
+    )
     return Answer(
         row={
             "scenario": network.name,
@@ -101,7 +105,7 @@ def plan_task(network: Network, seed: int, search: CampaignSearch) -> Answer:
                 "key_bits": pair.key_bits,
                 "by_date_bits": pair.by_date_bits,
                 "demand_bits": pair.demand_bits,
-                "satellites": int(np.count_nonzero(list(pair.satellites.values()))),
+                "satellites": int(np.count_nonzero(list(pair.relayed_bits.values()))),
             }
             for pair in plan.pairs
         ],
