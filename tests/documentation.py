@@ -107,7 +107,9 @@ def _range(hint: Any) -> str:
         return f"{len(parts)} x {parts[0]}" if alike else f"[{'; '.join(parts)}]"
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return f"table {hint.__name__}"
-    return {str: "text", float: "number", bool: "true, false", int: "whole number"}[hint]
+    if origin is dict:
+        return "table"
+    return {Any: "anything", str: "text", float: "number", bool: "true, false", int: "whole number"}[hint]
 
 
 def _limits(meta: Meta) -> str:
@@ -120,7 +122,7 @@ def _limits(meta: Meta) -> str:
 
 def _default(field: Any) -> str:
     if field.default is msgspec.NODEFAULT:
-        return "required"
+        return "required" if field.default_factory is msgspec.NODEFAULT else "none"
     if isinstance(field.default, msgspec.Struct):
         return "all defaults"
     if isinstance(field.default, tuple):

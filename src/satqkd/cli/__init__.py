@@ -12,6 +12,7 @@ from typing import Final
 import typer
 
 import satqkd.cli.budget as budget
+import satqkd.cli.campaign as campaign
 import satqkd.cli.demo as demo
 import satqkd.cli.distill as distill
 import satqkd.cli.encryption as encryption
@@ -35,6 +36,7 @@ import satqkd.cli.serve as serve
 import satqkd.cli.status as status
 import satqkd.cli.stores as stores
 import satqkd.cli.validate as validate
+import satqkd.cli.yields as yields
 from satqkd.errors import Error
 
 app = typer.Typer(
@@ -50,6 +52,8 @@ app.command("pass")(fly.fly_pass)
 app.command("record")(record.record)
 app.command("distill")(distill.distill)
 app.command("passes")(passes.passes)
+app.command("yields")(yields.yields)
+app.command("campaign")(campaign.campaign)
 app.command("budget")(budget.budget)
 app.command("keylength")(keylength.keylength)
 app.command("optimise")(optimise.optimise)

@@ -133,7 +133,7 @@ def _without_alternatives(below: Table, above: Table, struct: type) -> Table:
     given = every & above.keys()
     still_open = [group for group in groups if given <= set(group)]
     gone = every - {name for group in still_open for name in group} if still_open else set()
-    nested = {field: _struct_of(hint) for field, hint in typing.get_type_hints(struct).items()}
+    nested = {field: struct_of(hint) for field, hint in typing.get_type_hints(struct).items()}
     lower: Table = {}
     for name, value in below.items():
         inner = nested.get(name)
@@ -154,12 +154,12 @@ def _leaves(table: Table, path: str = "") -> Iterator[str]:
 
 
 def _to_si(table: Table, struct: type, where: str, path: str, evidence: list[Evidence]) -> Table:
-    names = _accepted_names(struct)
+    names = accepted_names(struct)
     hints = typing.get_type_hints(struct)
     si_table: Table = {}
     for key, raw in table.items():
         if key not in names:
-            raise ConfigError(f"{where}: unknown key {path}{key}{_hint(key, names)}")
+            raise ConfigError(f"{where}: unknown key {path}{key}{near_names(key, names)}")
         field, scale = names[key]
         if field in si_table:
             raise ConfigError(f"{where}: {path}{field} is given twice, in two units; keep one")
@@ -169,7 +169,7 @@ def _to_si(table: Table, struct: type, where: str, path: str, evidence: list[Evi
         _refuse_infinite(value, where, path + field)
         if value == _NONE and types.NoneType in typing.get_args(hints[field]):
             value = None
-        nested = _struct_of(hints[field])
+        nested = struct_of(hints[field])
         if nested is not None and isinstance(value, dict):
             value = _to_si(value, nested, where, f"{path}{field}.", evidence)
         elif nested is not None and isinstance(value, list):
@@ -205,7 +205,7 @@ def _take_evidence(raw: Table, where: str, path: str, field: str, evidence: list
     return raw["value"]
 
 
-def _accepted_names(struct: type) -> dict[str, tuple[str, float]]:
+def accepted_names(struct: type) -> dict[str, tuple[str, float]]:
     """TOML key -> (field, factor to SI)."""
     names: dict[str, tuple[str, float]] = {}
     for field in msgspec.structs.fields(struct):
@@ -218,12 +218,13 @@ def _accepted_names(struct: type) -> dict[str, tuple[str, float]]:
     return names
 
 
-def _hint(key: str, names: Iterable[str]) -> str:
+def near_names(key: str, names: Iterable[str]) -> str:
+    """The end of a message about an unknown key: the nearest known one, or all that are allowed."""
     near = nearest(key, names)
     return f"; {near}" if near else f"; allowed: {', '.join(sorted(names))}"
 
 
-def _struct_of(hint: Any) -> type | None:
+def struct_of(hint: Any) -> type | None:
     """The struct type inside `X`, `X | None` or `tuple[X, ...]`."""
     is_nested = isinstance(hint, types.UnionType) or typing.get_origin(hint) is tuple
     options = typing.get_args(hint) if is_nested else (hint,)
