@@ -60,6 +60,10 @@ class Books:
         for part, more in zip(self._parts[pair], (first, bits - first), strict=True):
             part[satellite] = part.get(satellite, 0) + more
 
+    def waiting(self, pair: int) -> dict[int, int]:
+        first, second = self._parts[pair]
+        return {satellite: bits + second[satellite] for satellite, bits in first.items()}
+
     def combine(self, pair: int, *, now_s: int) -> Combined:
         made = spent = 0
         for part in self._parts[pair]:

@@ -4,7 +4,7 @@ Both do the same to the bit, so what is decided does not depend on which it is. 
 the network's start, bits multiples of 8. Decides nothing: who asks has looked that there is enough.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -67,6 +67,9 @@ class Ledger(Protocol):
 
     def relay(self, satellite: int, pair: int, bits: int, *, now_s: int) -> None:
         """Key of two links into key of a pair; takes `TAG_BITS` more of each."""
+
+    def waiting(self, pair: int) -> Mapping[int, int]:
+        """Key of a pair that is relayed and not combined, by satellite."""
 
     def combine(self, pair: int, *, now_s: int) -> Combined:
         """For a pair that wants several satellites: all that `relaying.wrapped` finds, at either end."""

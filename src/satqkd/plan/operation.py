@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from satqkd.errors import ConfigError
 from satqkd.plan.books import Books
 from satqkd.plan.flow import FOREVER, Carried, State, periods_of
-from satqkd.plan.ledger import TAG_BITS, Ledger
+from satqkd.plan.ledger import Bits, Ledger
 from satqkd.plan.network import DAY_S, Network
 from satqkd.plan.operation_result import Operation, SatelliteService
 from satqkd.plan.planner import METHODS, MOST_AT_ONCE, Offer, baseline, offer_of, require_something
@@ -44,6 +44,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     gap: float = 0.02
     time_limit_s: float | None = None
     """Of each stage of a search; with a limit the answer may depend on the machine."""
+    stock_s: float = 14 * DAY_S
+    """Relays to a pair end where its store holds its demand of so long; the rest is kept on board for whom it
+    will be needed by. A pair without demand gets all."""
     low_bits: float | None = None
     """A pair's store with less is an alarm; None: less than its demand in `low_s`."""
     low_s: float = DAY_S
@@ -108,7 +111,9 @@ class _Run:
         self.flown = np.zeros(len(offer.passes), dtype=np.bool_)
         self.key_bits = (offer.key_bits // 8 * 8).astype(np.int64)
         self.ends = np.array([(pair.a, pair.b) for pair in network.pairs], dtype=np.intp).reshape(-1, 2)
-        self.need = np.array([need_of(network, k) for k in range(len(network.pairs))])
+        wishes = [pair.wish for pair in network.pairs]
+        self.demand_bit_s = np.array([each.demand_bit_s for each in wishes], dtype=np.float64)
+        self.need = np.array([need_of(network, k) for k in range(len(wishes))], dtype=np.float64)
 
     def all(self) -> Operation:
         """Window by window, period by period."""
@@ -187,14 +192,27 @@ class _Run:
         yield from rows[np.argsort(end_s[rows], kind="stable")].tolist()
 
     def _relay(self, now_s: int) -> None:
-        """Satellite after satellite, by how much each pair has got so far."""
+        """Satellite after satellite, by the key that each pair has and what waits of this satellite's."""
         if not self.network.pairs:
             return
+        waiting = self._waiting()
+        stock_bits = np.where(self.demand_bit_s > 0, self.policy.stock_s * self.demand_bit_s, np.inf)
         for satellite, live_bits in enumerate(self.ledger.link_bits()):
-            bits = share_out(live_bits, self.ends, self.tally.given / self.need, self.need)
+            level = (self.tally.key + waiting[:, satellite]) / self.need
+            most_bits = stock_bits - (self.tally.usable + waiting[:, satellite]).astype(np.float64)
+            bits = share_out(live_bits, self.ends, level, self.need, most_bits)
             for pair in np.flatnonzero(bits).tolist():
                 self.ledger.relay(satellite, pair, int(bits[pair]), now_s=now_s)
                 self.tally.relay(satellite, pair, int(bits[pair]))
+
+    def _waiting(self) -> Bits:
+        """Key relayed by each satellite that waits for others', shape (pairs, satellites)."""
+        bits = np.zeros((len(self.network.pairs), len(self.network.satellites)), dtype=np.int64)
+        for k, pair in enumerate(self.network.pairs):
+            if pair.wish.satellites > 1:
+                for satellite, waits in self.ledger.waiting(k).items():
+                    bits[k, satellite] = waits
+        return bits
 
     def _use(self, period: int, now_s: int) -> None:
         before_s = self.tally.ends_s[period - 1] if period else 0
@@ -239,7 +257,7 @@ class _Run:
 
 
 def need_of(network: Network, number: int) -> float:
-    """How much relayed key is as good for a pair as one bit for a pair of weight 1 over one satellite."""
+    """How much key is as good for a pair as one bit for a pair of need 1, by the network's objective."""
     wish = network.pairs[number].wish
     by = {"demand": wish.demand_bits or 1.0, "priority": wish.priority}
-    return wish.satellites * by.get(network.objective, wish.weight)
+    return by.get(network.objective, wish.weight)

@@ -4,6 +4,7 @@ Knows numbers alone: no store, no time.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,34 +17,35 @@ Index = NDArray[np.intp]
 
 LEAST_BITS: Final = TAG_BITS
 """A relay or a combination of less costs more key for its tags than it gives."""
+_ROUNDING: Final = 1e-6
+"""Of bits, in sums of floats."""
 
 
-def share_out(live_bits: Bits, ends: Index, level: Floats, need: Floats) -> Bits:
+def share_out(live_bits: Bits, ends: Index, level: Floats, need: Floats, most_bits: Floats) -> Bits:
     r"""What one satellite relays for each pair of the link key that it has, shape (pairs,).
 
     live_bits: of each station; ends: stations of each pair, (pairs, 2); level: key that each has got over its
-    need. The pair with the lowest level is served first, until it meets the next; then they rise together,
-    each by its need, and a pair stops where a link of it is empty. All that can be relayed is. For links
-    without tags and rounding this is the max-min fair allocation: no pair's level can be raised but at the
-    cost of one that is no higher. Source: Bertsekas and Gallager, Data Networks, section 6.5.2.
+    need; most_bits: what each may get. The pair with the lowest level is served first, until it meets the
+    next; then they rise together, each by its need, and a pair stops where a link of it is empty or it has
+    its most. But for tags and rounding this is the max-min fair allocation: no pair's level can be raised but
+    at the cost of one that is no higher. Source: Bertsekas and Gallager, Data Networks, section 6.5.2.
     """
-    served = np.flatnonzero((live_bits[ends] >= TAG_BITS + LEAST_BITS).all(axis=1))
+    has_key = (live_bits[ends] >= TAG_BITS + LEAST_BITS).all(axis=1)
+    served = np.flatnonzero(has_key & (most_bits >= LEAST_BITS))
     bits = np.zeros(len(ends), dtype=np.int64)
     while served.size:
-        free = live_bits - TAG_BITS * _count(ends[served], len(live_bits))
-        if (crowded := np.flatnonzero(free < 0)).size:
+        count = np.bincount(ends[served].ravel(), minlength=len(live_bits))
+        free = live_bits - TAG_BITS * count
+        if (crowded := np.flatnonzero((free < LEAST_BITS) & (count > 0))).size:
             served = _without_highest(served, ends, level, int(crowded[0]))
             continue
-        filled = (_filled(free, ends[served], level[served], need[served]) // 8 * 8).astype(np.int64)
+        water = _filled(free, ends[served], level[served], need[served], most_bits[served])
+        filled = (np.floor(water + _ROUNDING) // 8 * 8).astype(np.int64)
         if (filled >= LEAST_BITS).all():
             bits[served] = filled
             break
-        served = served[filled >= LEAST_BITS]
+        served = _without_short(served, level, filled)
     return bits
-
-
-def _count(ends: Index, stations: int) -> Index:
-    return np.bincount(ends.ravel(), minlength=stations)
 
 
 def _without_highest(served: Index, ends: Index, level: Floats, station: int) -> Index:
@@ -51,8 +53,16 @@ def _without_highest(served: Index, ends: Index, level: Floats, station: int) ->
     return np.delete(served, here[np.argmax(level[served[here]])])
 
 
-def _filled(free_bits: Bits, ends: Index, level: Floats, need: Floats) -> Floats:
-    """Water rises from the lowest level; where a link runs dry its pairs stop."""
+def _without_short(served: Index, level: Floats, filled: Bits) -> Index:
+    """Without those that got nothing, else without the highest of those that got too little."""
+    if not filled.all():
+        return served[filled > 0]
+    short = np.flatnonzero(filled < LEAST_BITS)
+    return np.delete(served, short[np.argmax(level[served[short]])])
+
+
+def _filled(free_bits: Bits, ends: Index, level: Floats, need: Floats, most_bits: Floats) -> Floats:
+    """Water rises from the lowest level; where a link runs dry its pairs stop, and a pair that is full."""
     left, got = free_bits.astype(np.float64), np.zeros(len(ends))
     rising, height = np.ones(len(ends), dtype=np.bool_), float(level.min())
     while rising.any():
@@ -66,14 +76,16 @@ def _filled(free_bits: Bits, ends: Index, level: Floats, need: Floats) -> Floats
         dry = rising & ~wet
         until = np.full(len(left), np.inf)
         np.divide(left, load, out=until, where=load > 0)
-        step = min(float(until.min()), float(level[dry].min()) - height if dry.any() else np.inf)
+        full = np.where(wet, (most_bits - got) / need, np.inf)
+        next_level = float(level[dry].min()) - height if dry.any() else np.inf
+        step = min(float(until.min()), float(full.min()), next_level)
         got[wet] += step * need[wet]
         left -= step * load
         height += step
         empty = (load > 0) & (until <= step)
         left[empty] = 0.0
-        rising &= ~empty[ends].any(axis=1)
-    return np.floor(got + 1e-6)
+        rising &= ~empty[ends].any(axis=1) & (full > step)
+    return got
 
 
 class Segment(NamedTuple):
@@ -99,7 +111,7 @@ def wrapped(live_bits: Mapping[int, int], apart: int) -> Iterator[Segment]:
         laid.append((at, end, source))
         at = end
     cuts = sorted({0, length, *(end % length for _, end, _ in laid if length)})
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         rows = (begin + row * length for row in range(apart))
         sources = tuple(sorted(next(s for low, high, s in laid if low <= at < high) for at in rows))
         if end - begin >= TAG_BITS + LEAST_BITS:

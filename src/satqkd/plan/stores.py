@@ -37,7 +37,9 @@ class Stores:
         _require_apart(network)
         self._network, self._seed, self._count = network, seed, Counter[str]()
         folder.mkdir(parents=True, exist_ok=True)
-        satellites, stations = ([each.name for each in nodes] for nodes in (network.satellites, network.stations))
+        satellites, stations = (
+            [each.name for each in nodes] for nodes in (network.satellites, network.stations)
+        )
         self._index = {name: k for names in (satellites, stations) for k, name in enumerate(names)}
         with ExitStack() as opening:
             self.nodes = {
@@ -104,17 +106,22 @@ class Stores:
                 yield Piece(satellite, self._index[row.peer], round(came_s), row.live_bits)
 
     def relay(self, satellite: int, pair: int, bits: int, *, now_s: int) -> None:
-        above, ends, utc = self._above[satellite], self._ends(pair), self._utc(now_s)
+        above, (first, second), utc = self._above[satellite], self._ends(pair), self._utc(now_s)
         record = make_relay(
             above,
-            *(end.node_id for end in ends),
+            first.node_id,
+            second.node_id,
             bits,
             relay_id=f"relay-{self._number('relay')}",
             now_utc=utc,
             demo=True,
         )
-        for end in ends:
+        for end in (first, second):
             accept_relay(end, record.data, now_utc=utc, demo=True)
+
+    def waiting(self, pair: int) -> Counter[int]:
+        first, second = self._ends(pair)
+        return Counter(self._waiting(first, second)) + Counter(self._waiting(second, first))
 
     def combine(self, pair: int, *, now_s: int) -> Combined:
         made = spent = 0
@@ -135,7 +142,9 @@ class Stores:
                 self._use(own, other, taken, Use("operation", reference, self._utc(now_s)), several=several)
             left -= taken
         if left:
-            raise LocalProtocolError(f"pair {first.node_id}-{second.node_id}: {left} bits used that are not there")
+            raise LocalProtocolError(
+                f"pair {first.node_id}-{second.node_id}: {left} bits used that are not there"
+            )
 
     def accounts(self) -> tuple[Account, ...]:
         bits: Counter[tuple[str, str, str, str]] = Counter()
@@ -144,7 +153,9 @@ class Stores:
                 for state in ("live", "spent", "wiped"):
                     bits[name, row.peer, row.kind, state] += getattr(row, f"{state}_bits")
         keys = sorted({key[:3] for key in bits})
-        return tuple(Account(*key, *(bits[*key, state] for state in ("live", "spent", "wiped"))) for key in keys)
+        return tuple(
+            Account(*key, *(bits[*key, state] for state in ("live", "spent", "wiped"))) for key in keys
+        )
 
     def _combine(self, own: KeyStore, other: KeyStore, bits: int, chosen: tuple[int, ...], utc: str) -> None:
         record = combine_pairs(
