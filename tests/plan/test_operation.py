@@ -151,6 +151,24 @@ def test_demand_that_finds_no_key_is_unmet_and_not_caught_up() -> None:
     assert found.share == found.worst_share == pair.share
 
 
+@pytest.mark.parametrize(
+    ("objective", "one", "two"),
+    [
+        ("max-min", {"weight": 3.0}, {}),
+        ("total", {"weight": 3.0, "priority": 9.0}, {}),
+        ("priority", {"priority": 3.0, "weight": 9.0}, {}),
+        ("demand", {"demand_bits": 3e5}, {"demand_bits": 1e5}),
+    ],
+)
+def test_who_needs_more_gets_more_of_a_link_that_two_pairs_share(
+    objective: str, one: dict[str, Any], two: dict[str, Any]
+) -> None:
+    pairs = [AB | one, {"ends": ["a", "c"]} | two]
+    rows = [Made(0, 0, 0.5, 80_000.0 + 2 * TAG_BITS), Made(0, 1, 0.6, 2e5), Made(0, 2, 0.7, 2e5)]
+    found = run(made_network(pairs, objective=objective), rows)
+    assert [pair.key_bits for pair in found.pairs] == [60_000, 20_000]
+
+
 def test_relays_stop_at_the_stock_and_the_rest_stays_on_board() -> None:
     network = made_network([AB | {"demand_bit_s": 0.1}])
     policy = msgspec.structs.replace(ALL, stock_s=3 * DAY_S)

@@ -185,10 +185,9 @@ class _Run:
 
     def _contacts(self, period: int) -> Iterator[int]:
         """Rows that are flown under a clear sky."""
-        end_s, last = self.offer.passes.end_s, period == len(self.tally.ends_s) - 1
-        begin_s = period * self.period_s
-        until_s = self.network.duration_s if last else begin_s + self.period_s
-        rows = np.flatnonzero(self.flown & self.clear & (end_s > begin_s) & (end_s <= until_s))
+        end_s, begin_s = self.offer.passes.end_s, period * self.period_s
+        ends_here = (end_s > begin_s) & (end_s <= begin_s + self.period_s)
+        rows = np.flatnonzero(self.flown & self.clear & ends_here)
         yield from rows[np.argsort(end_s[rows], kind="stable")].tolist()
 
     def _relay(self, now_s: int) -> None:

@@ -21,11 +21,11 @@ _ROUNDING: Final = 1e-6
 """Of bits, in sums of floats."""
 
 
-def share_out(live_bits: Bits, ends: Index, level: Floats, need: Floats, most_bits: Floats) -> Bits:
+def share_out(live_bits: Bits, ends: Index, level_bits: Floats, need: Floats, most_bits: Floats) -> Bits:
     r"""What one satellite relays for each pair of the link key that it has, shape (pairs,).
 
-    live_bits: of each station; ends: stations of each pair, (pairs, 2); level: key that each has got over its
-    need; most_bits: what each may get. The pair with the lowest level is served first, until it meets the
+    live_bits: of each station; ends: stations of each pair, (pairs, 2); level_bits: key that each has, over
+    its need; most_bits: what each may get. The pair with the lowest level is served first, until it meets the
     next; then they rise together, each by its need, and a pair stops where a link of it is empty or it has
     its most. But for tags and rounding this is the max-min fair allocation: no pair's level can be raised but
     at the cost of one that is no higher. Source: Bertsekas and Gallager, Data Networks, section 6.5.2.
@@ -37,38 +37,38 @@ def share_out(live_bits: Bits, ends: Index, level: Floats, need: Floats, most_bi
         count = np.bincount(ends[served].ravel(), minlength=len(live_bits))
         free = live_bits - TAG_BITS * count
         if (crowded := np.flatnonzero((free < LEAST_BITS) & (count > 0))).size:
-            served = _without_highest(served, ends, level, int(crowded[0]))
+            served = _without_highest(served, ends, level_bits, int(crowded[0]))
             continue
-        water = _filled(free, ends[served], level[served], need[served], most_bits[served])
+        water = _filled(free, ends[served], level_bits[served], need[served], most_bits[served])
         filled = (np.floor(water + _ROUNDING) // 8 * 8).astype(np.int64)
         if (filled >= LEAST_BITS).all():
             bits[served] = filled
             break
-        served = _without_short(served, level, filled)
+        served = _without_short(served, level_bits, filled)
     return bits
 
 
-def _without_highest(served: Index, ends: Index, level: Floats, station: int) -> Index:
+def _without_highest(served: Index, ends: Index, level_bits: Floats, station: int) -> Index:
     here = np.flatnonzero((ends[served] == station).any(axis=1))
-    return np.delete(served, here[np.argmax(level[served[here]])])
+    return np.delete(served, here[np.argmax(level_bits[served[here]])])
 
 
-def _without_short(served: Index, level: Floats, filled: Bits) -> Index:
+def _without_short(served: Index, level_bits: Floats, filled: Bits) -> Index:
     """Without those that got nothing, else without the highest of those that got too little."""
     if not filled.all():
         return served[filled > 0]
     short = np.flatnonzero(filled < LEAST_BITS)
-    return np.delete(served, short[np.argmax(level[served[short]])])
+    return np.delete(served, short[np.argmax(level_bits[served[short]])])
 
 
-def _filled(free_bits: Bits, ends: Index, level: Floats, need: Floats, most_bits: Floats) -> Floats:
+def _filled(free_bits: Bits, ends: Index, level_bits: Floats, need: Floats, most_bits: Floats) -> Floats:
     """Water rises from the lowest level; where a link runs dry its pairs stop, and a pair that is full."""
     left, got = free_bits.astype(np.float64), np.zeros(len(ends))
-    rising, height = np.ones(len(ends), dtype=np.bool_), float(level.min())
+    rising, height = np.ones(len(ends), dtype=np.bool_), float(level_bits.min())
     while rising.any():
-        wet = rising & (level <= height)
+        wet = rising & (level_bits <= height)
         if not wet.any():
-            height = float(level[rising].min())
+            height = float(level_bits[rising].min())
             continue
         load = np.zeros(len(left))
         for column in ends.T:
@@ -77,7 +77,7 @@ def _filled(free_bits: Bits, ends: Index, level: Floats, need: Floats, most_bits
         until = np.full(len(left), np.inf)
         np.divide(left, load, out=until, where=load > 0)
         full = np.where(wet, (most_bits - got) / need, np.inf)
-        next_level = float(level[dry].min()) - height if dry.any() else np.inf
+        next_level = float(level_bits[dry].min()) - height if dry.any() else np.inf
         step = min(float(until.min()), float(full.min()), next_level)
         got[wet] += step * need[wet]
         left -= step * load

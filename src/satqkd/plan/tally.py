@@ -123,8 +123,8 @@ class Tally:
             left_bits=int(self.usable[k]),
         )
 
-    def alarms(self, marks: tuple[float, ...]) -> tuple[Alarm, ...]:
-        """Of each pair that fell below its mark; bits."""
+    def alarms(self, marks_bits: tuple[float, ...]) -> tuple[Alarm, ...]:
+        """Of each pair that fell below its mark."""
         return tuple(
             Alarm(
                 pair=pair.name,
@@ -133,7 +133,7 @@ class Tally:
                 lowest_bits=int(self.levels[k, first:after].min()),
             )
             for k, pair in enumerate(self.network.pairs)
-            for first, after in runs(self.levels[k] < marks[k])
+            for first, after in runs(self.levels[k] < marks_bits[k])
         )
 
     def _utc(self, period: int) -> str:
