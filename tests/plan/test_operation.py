@@ -16,7 +16,8 @@ from satqkd.plan.books import Books
 from satqkd.plan.comparison import Case, compare
 from satqkd.plan.ledger import TAG_BITS, Account, Bits
 from satqkd.plan.network import DAY_S, Network
-from satqkd.plan.operation import Policy, flown_sky, operate
+from satqkd.plan.operation import flown_sky, operate
+from satqkd.plan.operation_policy import Policy
 from satqkd.plan.operation_result import Operation
 from satqkd.plan.planner import Offer
 from satqkd.results import to_json
@@ -373,3 +374,17 @@ def test_a_comparison_is_of_operations_one_by_one() -> None:
 def test_a_policy_that_makes_no_sense_is_refused_in_words(policy: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         run(made_network([AB]), both_ends(0.5), policy=Policy(**policy))
+
+
+def test_a_network_without_pairs_flies_and_keeps_its_key_on_board() -> None:
+    network = made_network([], service={"setup_s": 0, "key_life_days": 3})
+    found = run(network, both_ends(0.5), policy=Policy(window_s=2 * DAY_S))
+    assert (found.pairs, found.alarms, found.levels, found.share, found.worst_share) == ((), (), (), 1.0, 1.0)
+    assert [(link.key_bits, link.expired_bits) for link in found.links] == [(80_000, 80_000)] * 2
+
+
+def test_a_last_period_that_is_cut_uses_its_part_of_the_demand() -> None:
+    network = made_network([AB | {"demand_bit_s": 0.1}], duration_days=2.25)
+    found = run(network, both_ends(0.5))
+    assert found.pairs[0].wanted_bits == 8 * int(0.1 * 2.25 * DAY_S // 8)
+    assert len(found.levels[0]) == 3 and found.pairs[0].share == 1.0

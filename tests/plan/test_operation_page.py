@@ -11,7 +11,7 @@ import pytest
 
 from documentation import REPOSITORY, missing, page, section
 from satqkd.plan.comparison import ComparedOperation
-from satqkd.plan.operation import Policy
+from satqkd.plan.operation_policy import Policy
 from satqkd.plan.operation_result import Alarm, LinkService, Operation, PairService, SatelliteService
 
 PAGE = "operation.md"

@@ -13,7 +13,8 @@ from satqkd.keys import KeyStore
 from satqkd.plan.books import Books
 from satqkd.plan.ledger import TAG_BITS, Account
 from satqkd.plan.network import DAY_S, Network
-from satqkd.plan.operation import Policy, operate
+from satqkd.plan.operation import operate
+from satqkd.plan.operation_policy import Policy
 from satqkd.plan.operation_result import Operation
 from satqkd.plan.planner import Offer
 from satqkd.plan.stores import Stores

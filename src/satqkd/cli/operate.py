@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from satqkd.plan.comparison import ComparedOperation
     from satqkd.plan.ledger import Ledger
     from satqkd.plan.network import Network
-    from satqkd.plan.operation import Policy
+    from satqkd.plan.operation_policy import Policy
     from satqkd.plan.operation_result import Operation
 
 DAY_S = 86_400.0
@@ -52,8 +52,8 @@ def operate(
     """Operate a scenario: schedule, sampled sky, relays on board, demand; who was served, what was lost."""
     from satqkd.plan.comparison import compared
     from satqkd.plan.network import read_scenario
-    from satqkd.plan.operation import Policy
     from satqkd.plan.operation import operate as run
+    from satqkd.plan.operation_policy import Policy
     from satqkd.plan.planner import offer_of
 
     policy = Policy(

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from satqkd.plan.network import Network
-from satqkd.plan.operation import USUAL, Policy, operate
+from satqkd.plan.operation import operate
+from satqkd.plan.operation_policy import USUAL, Policy
 from satqkd.plan.operation_result import Operation
 from satqkd.plan.planner import Offer, offer_of
 

@@ -37,9 +37,8 @@ class Stores:
         _require_apart(network)
         self._network, self._seed, self._count = network, seed, Counter[str]()
         folder.mkdir(parents=True, exist_ok=True)
-        satellites, stations = (
-            [each.name for each in nodes] for nodes in (network.satellites, network.stations)
-        )
+        satellites = [each.name for each in network.satellites]
+        stations = [each.name for each in network.stations]
         self._index = {name: k for names in (satellites, stations) for k, name in enumerate(names)}
         with ExitStack() as opening:
             self.nodes = {
