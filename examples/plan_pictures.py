@@ -25,7 +25,7 @@ from satqkd.show.plan_view import PlanView, view_of_plan
 from satqkd.sky import Constellation, orbit_of
 
 SCENARIO = Path(__file__).parent / "scenarios" / "six-satellites.toml"
-ROW_DEG, COLUMN_DEG = 15.0, 20.0
+ROW_DEG, COLUMN_DEG = 15.0, 30.0
 TRACK_STEP_S = 60.0
 
 

@@ -27,8 +27,11 @@ MOST_TRACKS: Final = 1
 MOST_CIRCLES: Final = 12
 _ARC_PT: Final = (0.7, 5.0)
 """Widths of arcs: of a pair without key, and of the pair with the most."""
+_DRAWINGS: Final = 3
+"""After so many the layout of axes of a fixed shape stays where it is."""
 _SHAPE: Final = 2.0
 """Width over height of a map."""
+_COASTS: Final = "coasts to 2 degrees"
 _LEAST_DEG: Final = 24.0
 _WORTH_WHILE_DEG: Final = 180.0
 """A part of the map is drawn by itself when it is no wider than this."""
@@ -85,10 +88,12 @@ def draw_map(figure: "Figure", view: PlanView, extent: Extent = WORLD) -> None:
     )
     if not view.stations:
         say(axes, "the plan has no station")
-    figure.draw_without_rendering()
+    remark(axes, _COASTS)  # holds its place in the layout
+    for _ in range(_DRAWINGS):
+        figure.draw_without_rendering()
     unnamed = name_points(axes, points, [each.name for each in view.stations])
     left_out = f"no room for {len(unnamed)} of {len(view.stations)} names" if unnamed else ""
-    remark(axes, "; ".join(each for each in (left_out, tracks, circles) if each))
+    remark(axes, "; ".join(each for each in (left_out, tracks, circles, _COASTS) if each))
 
 
 def _frame(axes: "Axes", extent: Extent) -> None:
@@ -131,6 +136,9 @@ def _draw_ground(axes: "Axes", coverage: Coverage | None) -> None:
 
 
 def _draw_coverage(axes: "Axes", coverage: Coverage) -> None:
+    """Colours by the square root of key, so that the much of the poles leaves room for the rest."""
+    from matplotlib.colors import PowerNorm
+
     most_bits = float(np.nanmax(coverage.day_bits)) if np.isfinite(coverage.day_bits).any() else 0.0
     size, unit = bit_unit(most_bits)
     mesh = axes.pcolormesh(
@@ -138,8 +146,7 @@ def _draw_coverage(axes: "Axes", coverage: Coverage) -> None:
         np.clip(_edges(np.degrees(coverage.latitude_rad)), -90, 90),
         np.ma.masked_invalid(coverage.day_bits / size),
         cmap=scale(),
-        vmin=0.0,
-        vmax=most_bits / size or 1.0,
+        norm=PowerNorm(0.5, vmin=0.0, vmax=most_bits / size or 1.0),
         zorder=1.0,
     )
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.012, aspect=34, shrink=0.8)
@@ -163,7 +170,7 @@ def _draw_circles(axes: "Axes", view: PlanView) -> str:
         return ""
     for place in view.stations:
         _draw(axes, circle(place, reach_rad), MUTED, 0.7, "circle", style=(0, (2, 2)))
-    return "dotted: a satellite inside stands above the mask"
+    return "dotted: where satellites are above the mask"
 
 
 def _draw_pairs(axes: "Axes", view: PlanView) -> None:

@@ -31,9 +31,11 @@ MOST_ROWS: Final = 30
 LONGEST_S: Final = 14 * 3600.0
 """On one panel; what is longer is cut in halves of a day."""
 _ROWS_A_SHEET: Final = 40
+_LEAST_ROWS: Final = 4
+"""That a panel is as high as."""
 _ROW_PX: Final = 22
 _PANEL_PX: Final = 70
-_HEADING_PX: Final = 190
+_HEADING_PX: Final = 235
 _CLEAREST, _CLOUDIEST = 1.0, 0.12
 """Opacities of a contact under a sky that is surely clear, and surely not."""
 _MINUTES: Final = 1440
@@ -58,7 +60,7 @@ class Sheet(NamedTuple):
     @property
     def height_px(self) -> int:
         """So that rows can be read."""
-        return _HEADING_PX + len(self.panels) * (_PANEL_PX + _ROW_PX * max(4, len(self.stations)))
+        return _HEADING_PX + len(self.panels) * (_PANEL_PX + _ROW_PX * max(_LEAST_ROWS, len(self.stations)))
 
 
 def night_pictures(paths: Sequence[Path], view: PlanView) -> list[Path]:
@@ -78,7 +80,7 @@ def sheets(view: PlanView) -> list[Sheet]:
     together: list[Panel] = []
     for panel in _panels(view):
         wider = [*together, panel]
-        if together and len(wider) * len(_stations(view, wider)) > _ROWS_A_SHEET:
+        if together and len(wider) * max(_LEAST_ROWS, len(_stations(view, wider))) > _ROWS_A_SHEET:
             made += _parted(view, together)
             wider = [panel]
         together = wider

@@ -49,8 +49,7 @@ def scale() -> "Colormap":
     from matplotlib.colors import LinearSegmentedColormap
 
     made = LinearSegmentedColormap.from_list("key", list(SCALE))
-    made.set_bad(ABSENT)
-    return made
+    return made.with_extremes(bad=ABSENT)
 
 
 def bit_unit(most_bits: float) -> tuple[float, str]:
