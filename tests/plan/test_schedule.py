@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_checker import faults
 from planning import network
 from scipy.optimize import linprog
 
+from plan_checker import faults
 from satqkd.errors import ConfigError
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities

@@ -23,6 +23,7 @@ import satqkd.cli.keys as keys
 import satqkd.cli.keys_network as keys_network
 import satqkd.cli.keys_operate as keys_operate
 import satqkd.cli.keys_push as keys_push
+import satqkd.cli.operate as operate
 import satqkd.cli.optimise as optimise
 import satqkd.cli.passes as passes
 import satqkd.cli.pki as pki
@@ -58,6 +59,7 @@ app.command("budget")(budget.budget)
 app.command("keylength")(keylength.keylength)
 app.command("optimise")(optimise.optimise)
 app.command("plan")(plan.plan)
+app.command("operate")(operate.operate)
 for _name, _function in (
     *keys_network.COMMANDS.items(),
     *keys_push.COMMANDS.items(),

@@ -87,14 +87,14 @@ def make_plan(
     if method not in METHODS:
         raise ConfigError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     offer = offer_of(network, yields=exact_yields if exact_key else fast_yields)
-    _require_something(network, offer)
+    require_something(network, offer)
     passes, value = offer.passes, offer.value_bits
     if method == "exact":
         choice = _exact(network, passes, value, search or Search(), window_s)
         bound = choice.bound
     else:
         flown = np.zeros(len(passes), dtype=np.bool_)
-        flown[_baseline(network, passes, value, method)] = True
+        flown[baseline(network, passes, value, method)] = True
         choice, bound = serve(network, passes, value, flown), upper_bound(network, passes, value)
     return _told(network, offer, choice, method, bound, time.perf_counter() - began_s)
 
@@ -107,7 +107,7 @@ def _exact(
     return choose(network, passes, value, search, fixing=len(passes) > MOST_AT_ONCE)
 
 
-def _baseline(network: Network, passes: Opportunities, value: Floats, method: str) -> NDArray[np.intp]:
+def baseline(network: Network, passes: Opportunities, value: Floats, method: str) -> NDArray[np.intp]:
     if network.service.contact_per_revolution_s is not None:
         raise ConfigError(
             f"plan, method {method}: expected no contact_per_revolution_s, which only the exact method "
@@ -118,7 +118,7 @@ def _baseline(network: Network, passes: Opportunities, value: Floats, method: st
     return rule(passes.start_s, passes.end_s, value, terminals, setup_s=network.service.setup_s)
 
 
-def _require_something(network: Network, offer: Offer) -> None:
+def require_something(network: Network, offer: Offer) -> None:
     """Raises ConfigError where no plan can do anything for somebody who is to be served."""
     names = [each.name for each in network.stations]
     seen = set(offer.passes.station.tolist())
