@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from PIL import Image
 
 from satqkd.config import Station
 from satqkd.plan.network import DAY_S, Network, read_scenario
@@ -37,8 +38,9 @@ def main(paths: list[Path]) -> None:
     for pair in plan.pairs:
         print(f"{pair.pair:20s}  {pair.key_bits / 1e3:12.0f}")
     print(f"{len(plan.contacts)} of {plan.passes} passes are flown")
-    print(f"figure: {map_picture(paths[0], told)}")
-    night_pictures(paths[1:2], told)
+    for path in (map_picture(paths[0], told), *night_pictures(paths[1:2], told)):
+        make_small(path)
+        print(f"figure: {path}")
     for folder in paths[2:3]:
         print(f"report: {write_plan_report(folder, told)[-1]}")
 
@@ -120,6 +122,16 @@ def skies_of(network: Network) -> list[StationSky] | None:
         StationSky(station=name, clear=float(p), source="no row: the default" if row is None else row.name)
         for name, p, row in zip(network.sky.names, clear, network.sky.rows, strict=True)
     ]
+
+
+def make_small(path: Path) -> None:
+    """Fewer bytes, by a palette: the 128 commonest colours, and 128 that are near to all others."""
+    drawn = Image.open(path).convert("RGB")
+    common = sorted(drawn.getcolors(drawn.width * drawn.height), reverse=True)[:128]
+    others = drawn.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, color in common for part in color] + others.getpalette()[: 3 * 128])
+    drawn.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Contacts as bars: where and when they are, by satellite, paler under clouds, nights whole."""
 
+import importlib.util
 import itertools
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
+from PIL import Image
 from plan_cases import (
     DAY_S,
     HOUR_S,
@@ -32,6 +35,7 @@ from satqkd.show.plan_nights import (
 from satqkd.show.plan_style import OTHERS_COLOUR, PALETTE, colours_of
 from satqkd.show.plan_view import PlanView
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "plan_pictures.py"
 MINUTES = st.integers(0, 3 * 1440)
 
 
@@ -153,6 +157,21 @@ def test_a_plan_without_contacts_says_so(tmp_path) -> None:
     assert "the plan flies no contact" in words(figure)
     assert night_pictures([tmp_path / "a.png", tmp_path / "b.png"], empty_view()) == [tmp_path / "a.png"]
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_examples_smaller_picture_keeps_every_colour_apart(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("plan_pictures", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    crafts = [f"s-{k}" for k in range(6)]
+    flown = [contact("graz", craft, 3600.0 * k, clear=0.1 + 0.15 * k) for k, craft in enumerate(crafts)]
+    (path,) = night_pictures([tmp_path / "n.png"], view(satellites=tuple(crafts), contacts=flown))
+    before = np.asarray(Image.open(path).convert("RGB"), dtype=int)
+    bytes_before = path.stat().st_size
+    example.make_small(path)
+    after = np.asarray(Image.open(path).convert("RGB"), dtype=int)
+    assert np.abs(after - before).max() <= 10
+    assert path.stat().st_size < bytes_before / 2
 
 
 def test_a_plan_may_begin_at_any_time() -> None:

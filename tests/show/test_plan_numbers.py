@@ -68,6 +68,7 @@ def test_of_many_stores_the_emptiest_have_lines_and_a_band_the_rest() -> None:
     assert len(by_gid(figure, "p")) == MOST_LINES
     (band,) = by_gid(figure, "others")
     others = np.delete(held, chosen, axis=0) / 1e6
+    assert band.get_facecolor()[0, 3] == 1.0
     at_end = band.get_paths()[0].vertices[:, 1]
     assert at_end.max() == pytest.approx(others.max())
     assert f"grey: where the other {40 - MOST_LINES} are" in words(figure)

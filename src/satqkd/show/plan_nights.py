@@ -68,10 +68,7 @@ def night_pictures(paths: Sequence[Path], view: PlanView) -> list[Path]:
 
     A plan without contacts makes one sheet that says so.
     """
-    drawn = []
-    for path, sheet in zip(paths, sheets(view), strict=False):
-        drawn.append(_write(path, view, sheet))
-    return drawn
+    return [_write(path, view, sheet) for path, sheet in zip(paths, sheets(view), strict=False)]
 
 
 def sheets(view: PlanView) -> list[Sheet]:

@@ -41,11 +41,7 @@ def write_plan_report(folder: Path, told: PlanView) -> list[Path]:
         report.write_text(page(f"satqkd: plan {told.plan.name}", _sections(told, drawn)), encoding="utf-8")
         names = [*(path.name for path in drawn), REPORT_FILE]
         _require_files(folder, names)
-        for name in names:
-            (new / name).replace(folder / name)
-        for old in folder.iterdir():
-            if _OWN.fullmatch(old.name) and old.name not in names:
-                old.unlink()
+        _exchange(new, folder, names)
     return [folder / name for name in names]
 
 
@@ -64,6 +60,24 @@ def _beside(folder: Path) -> Iterator[Path]:
     finally:
         if made and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _exchange(new: Path, folder: Path, names: list[str]) -> None:
+    """Files of an earlier report go, those of `names` come; when one cannot, all is put back."""
+    away = new / "earlier"
+    away.mkdir()
+    earlier = [path.name for path in folder.iterdir() if path.name in names or _OWN.fullmatch(path.name)]
+    moves = [(folder / name, away / name) for name in earlier]
+    moves += [(new / name, folder / name) for name in names]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            source.replace(target)
+            done.append((source, target))
+    except BaseException:
+        for source, target in reversed(done):
+            target.replace(source)
+        raise
 
 
 def _require_files(folder: Path, names: list[str]) -> None:
