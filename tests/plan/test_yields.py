@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from planning import network
@@ -86,6 +87,17 @@ def test_a_ships_yields_are_exact_where_it_is() -> None:
     exact, fast = both(network(duration_days=3, station=ships, pair=[]))
     assert exact.max() > 0
     assert (exact == fast).all()
+
+
+def test_a_pass_that_hardly_comes_into_range_gives_nothing() -> None:
+    found = network(duration_days=4, station=[{"presets": ["stellenbosch"]}], pair=[])
+    nearest_m = float(find_opportunities(found).min_range_m.min())
+    [ground] = found.stations
+    short = msgspec.structs.replace(ground, maximum_range_m=nearest_m + 0.01)
+    found = msgspec.structs.replace(found, stations=(short,))
+    passes = find_opportunities(found)
+    assert len(passes) == 1
+    assert fast_yields(found, passes).tolist() == exact_yields(found, passes).tolist() == [0.0]
 
 
 def test_a_gate_too_long_for_the_pulses_gives_nothing() -> None:

@@ -35,6 +35,8 @@ NODES: Final = 16
 """Instants of a pass at which the surrogate asks the budget."""
 _BISECTIONS: Final = 12
 """To a tenth of a second of a pass."""
+_LEAST_WINDOW_S: Final = 1.0
+"""Nothing comes of a link that runs shorter."""
 _PASSES_AT_ONCE: Final = 4096
 
 
@@ -75,8 +77,11 @@ def fast_yields(network: Network, passes: Opportunities) -> Floats:
         link = _Link(network, craft, ground)
         for first in range(0, len(rows), _PASSES_AT_ONCE):
             part = rows[first : first + _PASSES_AT_ONCE]
-            counts = link.counts(*link.windows(passes, part))
-            found[part] = _key(craft, ground, network.protocol, *counts)
+            start_s, end_s = link.windows(passes, part)
+            lasting = end_s - start_s > _LEAST_WINDOW_S
+            if lasting.any():
+                counts = link.counts(start_s[lasting], end_s[lasting])
+                found[part[lasting]] = _key(craft, ground, network.protocol, *counts)
     return found
 
 
