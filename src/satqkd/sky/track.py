@@ -107,7 +107,9 @@ class Track:
 def fitting_step_s(orbit: OrbitModel, epoch: datetime) -> float:
     """A step at which a track meets SGP4 to 1 mm and 0.2 mm/s all over the revolution from `epoch` on.
 
-    A fortieth of a revolution at the speed of the perigee is enough for near-circular orbits.
+    A fortieth of a revolution at the speed of the perigee is enough for near-circular orbits. From a period
+    of 225 minutes on, SGP4's deep-space part is itself not smooth: whatever the step, a track misses it by
+    millimetres to centimetres there, and at its rare jumps by metres (35 m were seen).
     """
     e, period_s = orbit.eccentricity, orbit.period_s
     step_s = period_s / _STEPS_PER_REVOLUTION * float((1 - e**2) ** 1.5 / (1 + e) ** 2)
