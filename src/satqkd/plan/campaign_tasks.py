@@ -15,7 +15,7 @@ from satqkd.plan.network import Network
 from satqkd.plan.opportunities import find_opportunities
 from satqkd.plan.planner import clear_probability, make_plan
 from satqkd.plan.result import Plan
-from satqkd.plan.schedule import Search
+from satqkd.plan.search import Search
 from satqkd.plan.tables import link_rows
 from satqkd.plan.yields import fast_yields, surrogate_error
 from satqkd.sky import parse_utc
