@@ -147,14 +147,17 @@ class _Asked:
         return low, np.where(self.per_light <= 0, self.z, np.inf).min(axis=1)
 
     def interpolated(self, z: Floats) -> Floats:
-        """Key per light, (passes, m), by the polynomial through what is known; held beyond the ends."""
+        """Key per light, (passes, m), by the polynomial in one over the root of the light.
+
+        Costs of a block are in it to the second power, what chance takes from its counts to the first.
+        """
         known = self.per_light > 0  # without light all that is left are costs, which fit no polynomial
         known[:, len(_PLACES) :] |= ~np.isnan(self.per_light[:, len(_PLACES) :])
-        low = np.where(known, self.z, np.inf).min(axis=1)[:, None]
-        apart = np.where(known[:, :, None] & known[:, None, :], self.z[:, :, None] - self.z[:, None, :], 1.0)
+        node = np.where(known, self.light(np.where(known, self.z, 0.0)) ** -0.5, 0.0)
+        apart = np.where(known[:, :, None] & known[:, None, :], node[:, :, None] - node[:, None, :], 1.0)
         apart[:, range(apart.shape[1]), range(apart.shape[1])] = 1.0
         weight = np.where(known, 1 / apart.prod(axis=2), 0.0)[:, None, :]
-        distance = np.maximum(z, low)[:, :, None] - np.where(known, self.z, 0.0)[:, None, :]
+        distance = self.light(z)[:, :, None] ** -0.5 - node[:, None, :]
         share = weight / np.where(distance == 0, 1e-12, distance)
         value = np.where(known, self.per_light, 0.0)[:, None, :]
         return np.asarray((share * value).sum(axis=2) / share.sum(axis=2))
