@@ -2,12 +2,13 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
 from command import Command
 
-from documentation import REPOSITORY
+from documentation import REPOSITORY, page
 
 SCENARIO = str(REPOSITORY / "examples" / "campaign" / "two-continents.toml")
 
@@ -66,3 +67,15 @@ def test_what_the_command_says_of_losses_and_pools_holds_for_the_scenario(
     file_of_its_own.write_text(text)
     same = json.loads(satqkd("yields", str(file_of_its_own), "--sample", "0", "--json")[1])
     assert (same["links"], same["pools"]) == (found["links"], found["pools"])
+
+
+def test_the_examples_print_what_the_page_says(
+    satqkd: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"^```\n\$ satqkd (.*?)\n```\n+```\n(.*?)^```$", page("yields.md"), re.M | re.S)
+    assert len(shown) == 2
+    for line, printed in shown:
+        out = satqkd(*line.split()).out
+        assert [each.rstrip() for each in out.strip().splitlines()] == printed.strip().splitlines()
