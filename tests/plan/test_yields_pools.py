@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from planning import network
@@ -83,8 +84,21 @@ def test_a_pool_is_of_one_link_and_one_period_and_carries_no_more_than_a_block_m
         )
     alone = pools.detections > MAXIMUM_KEPT_DETECTIONS
     assert (alone & (pools.passes == 1)).any()
-    assert pools.detections[pools.passes > 1].max() < 2 * MAXIMUM_KEPT_DETECTIONS
     assert pools.closed.all()
+
+
+def test_a_pool_keeps_no_more_for_its_last_pass_than_a_block_may_take() -> None:
+    found = weekly(duration_days=12, yields={"pool_days": 12})
+    passes, pools = pooled(found)
+    singly = msgspec.structs.replace(found, yields=msgspec.structs.replace(found.yields, pool_s=60.0))
+    apart = pooled_yields(singly, passes, fast_yields(found, passes))
+    detections = apart.detections[apart.pool_of]
+    assert pools.passes.max() > 2
+    for pool in range(len(pools.passes)):
+        rows = np.flatnonzero(pools.pool_of == pool)
+        assert detections[rows].sum() == pytest.approx(pools.detections[pool])
+        kept = detections[rows[np.argsort(passes.start_s[rows])][:-1]].sum()
+        assert kept <= MAXIMUM_KEPT_DETECTIONS
 
 
 def test_pools_of_the_protocol_close_where_both_ends_close_them() -> None:
