@@ -154,6 +154,24 @@ def test_the_surrogate_with_a_spread_is_near_the_exact_mean() -> None:
     assert np.abs(fast.key_probability - exact.key_probability).max() < 0.02
 
 
+def test_where_key_ends_is_found_between_far_apart_losses() -> None:
+    """At 6 dB the surrogate's first losses lie 12 dB apart, and beyond the end only costs are left."""
+    found = scattered(
+        6.0, duration_days=12, satellite=[{"preset": "micius"}], station=[{"presets": ["xinglong"]}]
+    )
+    passes = find_opportunities(found)
+    passes = passes.taken(np.arange(0, len(passes), 4))
+    exact, fast = exact_spread(found, passes), fast_spread(found, passes)
+    assert len(passes) >= 3 and exact.key_probability.min() > 0.95
+    assert np.abs(fast.key_probability - exact.key_probability).max() < 0.007
+    assert np.abs(fast.key_bits / exact.key_bits - 1).max() < 0.01
+
+
+def test_detectors_blinded_by_too_much_light_do_not_take_the_key_away() -> None:
+    told = row_of(spread_of(lambda z: 0.0 if z < -4.5 else max(0.0, 1e6 * (1.0 - z))), 0)
+    assert told["key_probability"] == pytest.approx(ndtr(1.0), abs=5e-3)
+
+
 def test_light_is_weakened_and_noise_is_not() -> None:
     found = scattered(0.0, duration_days=2)
     passes = find_opportunities(found)

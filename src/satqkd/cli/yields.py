@@ -40,7 +40,7 @@ def yields(
     ] = None,
     loss_spread: Annotated[
         float | None,
-        typer.Option(min=0, max=8, help="Standard deviation of a pass's loss (dB), for the scenario's."),
+        typer.Option(min=0, max=6, help="Standard deviation of a pass's loss (dB), for the scenario's."),
     ] = None,
     pool_days: Annotated[
         float | None, typer.Option(min=0.001, help="Passes of a link in so many days as one block too.")

@@ -28,17 +28,19 @@ REACH: Final = 5.0
 """Standard deviations beyond which nothing is looked for."""
 TAIL_Z: Final = 1.2815515655446004
 """One pass in ten loses more, one in ten less."""
+_LUCKY: Final = (0.0, -1.0, -2.0, -3.5, -REACH)
+"""Where key is looked for; the last alone would miss it where so much light blinds the detectors."""
 _EXACT_NODES: Final = 16
 _BISECTIONS: Final = 10
 """To a hundredth of a standard deviation."""
 _PLACES: Final = (-3.0, -1.0, 1.0, 3.0)
 """Where the surrogate asks first, each only if there was key at the one before."""
-_REFINEMENTS: Final = 2
+_REFINEMENTS: Final = 3
 _FAST_NODES: Final = 24
 _LOOK: Final = 33
 """Places between key and none at which the interpolation is asked where it crosses 0."""
 _MARGIN: Final = 0.15
-"""Of a bracket: a refinement keeps so far from its ends."""
+"""Of a bracket: a guess so near to its ends gives way to its middle."""
 
 
 class KeySpread(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -76,9 +78,10 @@ def no_key(passes: int) -> KeySpread:
 
 def spread_of(bits: Callable[[float], float]) -> KeySpread:
     """One row, from a function of z that falls, is never below 0 and may be slow: some 30 calls at most."""
-    if bits(-REACH) <= 0:
+    lucky = next((z for z in _LUCKY if bits(z) > 0), None)
+    if lucky is None:
         return no_key(1)
-    top = _last_with_key(bits)
+    top = _last_with_key(bits, lucky)
     place, weight = _nodes(-REACH, top, _EXACT_NODES)
     expected = float(np.dot(weight, [bits(z) for z in place.tolist()]))
     return KeySpread(
@@ -90,7 +93,7 @@ def spread_of(bits: Callable[[float], float]) -> KeySpread:
 
 
 def fast_spread_of(bits: Bits, passes: int, *, deviation_db: float) -> KeySpread:
-    """All passes at once, some five calls of `bits` each: key per light is interpolated between them.
+    """All passes at once, some six calls of `bits` each: key per light is interpolated between them.
 
     It moves slowly with the loss, and is smooth down to the loss at which it is gone, which is looked for.
     """
@@ -117,9 +120,11 @@ class _Asked:
             rows = rows[self.per_light[rows, k] > 0]
         rows = np.flatnonzero(self.with_key & (self.per_light <= 0).any(axis=1))
         for k in range(len(_PLACES), self.z.shape[1]):
-            low, high = self.taken(rows).bracket()
+            part = self.taken(rows)
+            (low, high), guess = part.bracket(), part.root()
             margin = _MARGIN * (high - low)
-            self._put(bits, rows, k, np.clip(self.taken(rows).root(), low + margin, high - margin))
+            inside = (guess > low + margin) & (guess < high - margin)
+            self._put(bits, rows, k, np.where(inside, guess, (low + high) / 2))
 
     def _put(self, bits: Bits, rows: Rows, k: int, z: Floats) -> None:
         if rows.size:
@@ -152,7 +157,6 @@ class _Asked:
         Costs of a block are in it to the second power, what chance takes from its counts to the first.
         """
         known = self.per_light > 0  # without light all that is left are costs, which fit no polynomial
-        known[:, len(_PLACES) :] |= ~np.isnan(self.per_light[:, len(_PLACES) :])
         node = np.where(known, self.light(np.where(known, self.z, 0.0)) ** -0.5, 0.0)
         apart = np.where(known[:, :, None] & known[:, None, :], node[:, :, None] - node[:, None, :], 1.0)
         apart[:, range(apart.shape[1]), range(apart.shape[1])] = 1.0
@@ -194,8 +198,9 @@ class _Asked:
         return np.maximum(self.interpolated(np.minimum(z, top)), 0.0) * self.light(z)
 
 
-def _last_with_key(bits: Callable[[float], float]) -> float:
-    low, high = -REACH, REACH
+def _last_with_key(bits: Callable[[float], float], low: float) -> float:
+    """low: where there is some."""
+    high = REACH
     if bits(high) > 0:
         return high
     for _ in range(_BISECTIONS):
