@@ -95,15 +95,17 @@ class _OneContact:
         return detections, errors
 
 
-def keyed_counts(rules: Protocol | Policy, table: Floats) -> Floats:
-    """Of counts (n, 2, 3) those of keyed classes, by keyed basis: (n, keyed bases)."""
+def keyed_counts(rules: Protocol | Policy, detections: Floats) -> Floats:
+    """Of detections, or errors, (n, 2, 3) those of keyed classes, by keyed basis: (n, keyed bases)."""
     bases = [BASIS_NAMES.index(each) for each in rules.keyed_bases]
     classes = [CLASS_NAMES.index(each) for each in rules.keyed_classes]
-    return np.asarray(table[:, bases][:, :, classes].sum(axis=2))
+    return np.asarray(detections[:, bases][:, :, classes].sum(axis=2))
 
 
-def pool_bits(network: Network, link: LinkPasses, pool_of: Rows, sifted: Floats, *, exact: bool) -> Floats:
-    """Expected key of each pool of a link, shape (pools,). pool_of, sifted: of all passes, shape (n,)."""
+def pool_bits(
+    network: Network, link: LinkPasses, pool_of: Rows, sifted_bits: Floats, *, exact: bool
+) -> Floats:
+    """Expected key of each pool of a link, shape (pools,). pool_of, sifted_bits: of all passes, (n,)."""
     first = int(pool_of[link.rows].min())
     count = int(pool_of[link.rows].max()) - first + 1
     place = pool_of - first
@@ -111,9 +113,11 @@ def pool_bits(network: Network, link: LinkPasses, pool_of: Rows, sifted: Floats,
         return np.floor(_bits_at(network, link, place, count, None, exact=exact))
     drawn_db = _losses_db(network, link, len(pool_of))
     bits = np.array([_bits_at(network, link, place, count, each, exact=exact) for each in drawn_db])
-    light = [_light(link, place, count, sifted * 10 ** (-each / 10)) for each in drawn_db]
+    light = [_light(link, place, count, sifted_bits * 10 ** (-each / 10)) for each in drawn_db]
     tilt = (network.yields.loss_spread_db * math.log(10) / 10) ** 2 / 2
-    return np.floor(_corrected(bits, np.array(light), _light(link, place, count, sifted * math.exp(tilt))))
+    return np.floor(
+        _corrected(bits, np.array(light), _light(link, place, count, sifted_bits * math.exp(tilt)))
+    )
 
 
 def _light(link: LinkPasses, place: Rows, count: int, of_pass: Floats) -> Floats:
