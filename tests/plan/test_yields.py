@@ -12,6 +12,7 @@ from satqkd.mission.course import site_of
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import find_opportunities
 from satqkd.plan.yields import exact_yields, fast_yields, surrogate_error
+from satqkd.plan.yields_link import Link
 from satqkd.sky import look, orbit_of, surroundings
 
 
@@ -59,6 +60,21 @@ def test_the_surrogate_is_near_the_exact_yield(satellite: str, station: str, tab
     strong = exact > 20_000
     assert np.abs(fast[strong] / exact[strong] - 1).max() < 0.02
     assert np.abs(fast - exact)[~strong].max(initial=0.0) < 3000
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["as it begins", "as it ends"])
+def test_an_edge_of_the_shadow_at_an_end_of_a_pass_is_no_piece_of_it(
+    late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = network(duration_days=1, station=[{"presets": ["beijing"]}], pair=[])
+    passes = find_opportunities(found)
+    whole, rows = fast_yields(found, passes), np.arange(len(passes))
+    start_s, end_s = Link(found, found.satellites[0], found.stations[0]).windows(passes, rows)
+    ends_s = end_s if late else start_s
+    monkeypatch.setattr(Link, "_sunlit", lambda _self, t_s: np.isin(t_s, ends_s), raising=True)
+    bits = fast_yields(found, passes)
+    assert np.isfinite(bits).all() and (whole > 0).any()
+    assert bits == pytest.approx(whole, rel=0.1)
 
 
 def test_the_surrogate_sees_where_the_satellite_comes_out_of_the_shadow() -> None:

@@ -29,6 +29,8 @@ LEAST_WINDOW_S: Final = 1.0
 """Nothing comes of a link that runs shorter."""
 _BISECTIONS: Final = 12
 """To a tenth of a second of a pass."""
+_LEAST_PIECE_S: Final = 0.1
+"""An edge of the shadow nearer than this to an end of a pass is where the pass begins or ends."""
 
 
 def weakened(losses: LinkLosses, loss_db: ArrayLike) -> LinkLosses:
@@ -169,7 +171,8 @@ class Link:
                 cut_s[rows] = _change_s(
                     lambda t_s: self._sunlit(t_s) == begins_lit, start_s[rows], end_s[rows]
                 )
-        rows, is_cut = np.arange(len(start_s)), cut_s < end_s
+        is_cut = (cut_s - start_s > _LEAST_PIECE_S) & (end_s - cut_s > _LEAST_PIECE_S)
+        rows, cut_s = np.arange(len(start_s)), np.where(is_cut, cut_s, end_s)
         order = np.argsort(np.concatenate([start_s, cut_s[is_cut]]), kind="stable")
         return _Pieces(
             np.concatenate([rows, rows[is_cut]])[order],
