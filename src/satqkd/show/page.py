@@ -121,9 +121,9 @@ p, ul { max-width: 46rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; padding: .28rem .8rem .28rem .3rem; border-bottom: 1px solid var(--line);
-  vertical-align: top; overflow-wrap: anywhere; }
+  vertical-align: top; overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 600; }
-.n { text-align: right; }
+.n { text-align: right; } td.n { white-space: nowrap; }
 figure { margin: 1rem 0; }
 img { width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
 figcaption { color: var(--soft); font-size: .88rem; }

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.show.artists import remark, say
-from satqkd.show.plan_style import OTHERS, OTHERS_COLOUR, colours_of, headline, in_bits
+from satqkd.show.plan_style import OTHERS, OTHERS_COLOUR, colours_of, counted, headline, in_bits
 from satqkd.show.plan_view import DAY_S, PlanView, contact_times_s
 from satqkd.show.style import INK, write_png
 from satqkd.sky import parse_utc
@@ -68,7 +68,7 @@ def night_pictures(paths: Sequence[Path], view: PlanView) -> list[Path]:
 
     A plan without contacts makes one sheet that says so.
     """
-    return [_write(path, view, sheet) for path, sheet in zip(paths, sheets(view), strict=False)]
+    return [night_picture(path, view, sheet) for path, sheet in zip(paths, sheets(view), strict=False)]
 
 
 def sheets(view: PlanView) -> list[Sheet]:
@@ -157,7 +157,8 @@ def _stations(view: PlanView, panels: list[Panel]) -> list[str]:
     return [each.name for each in sorted(chosen, key=lambda each: (-each.longitude_rad, each.name))]
 
 
-def _write(path: Path, view: PlanView, sheet: Sheet) -> Path:
+def night_picture(path: Path, view: PlanView, sheet: Sheet) -> Path:
+    """Write one sheet as PNG. Returns the path; raises as `write_png` does."""
     return write_png(path, lambda figure: draw_nights(figure, view, sheet), height_px=sheet.height_px)
 
 
@@ -178,7 +179,9 @@ def _draw_panel(
     axes.grid(axis="y", visible=False)
     _label_hours(axes, parse_utc(view.plan.start_utc), panel)
     key_bits = sum(view.plan.contacts[k].key_bits * view.plan.contacts[k].clear_probability for k in shown)
-    remark(axes, f"{len(shown)} contacts, {in_bits(key_bits)} of link key expected with this weather")
+    remark(
+        axes, f"{counted(len(shown), 'contact')}, {in_bits(key_bits)} of link key expected with this weather"
+    )
 
 
 def _draw_contact(
@@ -241,7 +244,7 @@ def _draw_legend(figure: "Figure", colours: dict[str, str]) -> None:
 
 def _about(view: PlanView) -> str:
     return (
-        f"{view.plan.name}: {len(view.plan.contacts)} contacts in {view.span} from "
+        f"{view.plan.name}: {counted(len(view.plan.contacts), 'contact')} in {view.span} from "
         f"{view.plan.start_utc}; a bar from rise to set above the mask, colour by satellite, the paler the "
         "likelier the sky is cloudy"
     )
