@@ -44,7 +44,7 @@ def test_a_store_is_a_line_of_steps_with_its_name() -> None:
     assert line.get_drawstyle() == "steps-post"
     assert {"p0", "p1"} <= {text.get_text() for text in figure.axes[0].texts}
     assert figure.axes[0].get_ylabel() == "key in store, Mbit"
-    assert figure.axes[-1].get_xlabel() == "time since the plan's start, days"
+    assert figure.axes[-1].get_xlabel() == "time since the start, days"
 
 
 def test_alarms_are_shaded_from_begin_to_end() -> None:

@@ -59,7 +59,7 @@ def bit_unit(most_bits: float) -> tuple[float, str]:
 
 def counted(number: int, thing: str) -> str:
     """So many things: `1 contact`, `2 contacts`."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def in_bits(key_bits: float) -> str:
