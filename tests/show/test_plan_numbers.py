@@ -224,7 +224,7 @@ def test_without_runs_the_curves_say_so(tmp_path) -> None:
     none = Series(name="nobody", sizes=np.zeros(0), values=np.zeros(0))
     for given_series in ([], [none]):
         figure = figure_of(lambda each, rows=given_series: draw_costs(each, rows, rows))
-        assert words(figure).count("no run was given") == 2
+        assert "no run was given" in words(figure) and "how long runs took was not given" in words(figure)
         figure = figure_of(lambda each, rows=given_series: draw_constellation(each, rows))
         assert "no run was given" in words(figure)
     assert constellation_picture(tmp_path / "c.png", [series()]).exists()
