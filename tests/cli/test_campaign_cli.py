@@ -190,8 +190,9 @@ def test_series_are_the_rows_of_the_tables_with_their_times(
 ) -> None:
     out = tmp_path / "out"
     satqkd("campaign", sizes, "--out", str(out), "--workers", "0", "--format", "csv", "--no-report")
+    first, *others = map(json.loads, (out / "seconds.jsonl").read_text().splitlines())
     with (out / "seconds.jsonl").open("a") as log:
-        log.write("torn {\n")
+        log.write("torn {\n" + json.dumps(first | {"seconds": 77.0}) + "\n")
     grid, folder = read_campaign(Path(sizes)), CampaignFolder(out)
     view = campaign_view(grid, folder)
     short, long = size_series(view)
@@ -206,6 +207,7 @@ def test_series_are_the_rows_of_the_tables_with_their_times(
         }
         assert {*zip(series.sizes.tolist(), series.values.tolist(), strict=True)} == told
     (timed,) = time_series(view)
+    assert sorted(timed.values) == sorted([77.0, *(each["seconds"] for each in others)])
     assert sorted(timed.sizes) == [0.5, 1.0, 1.0, 2.0] and len(seconds_of(out)) == 4
 
 

@@ -1,4 +1,4 @@
-"""Reports of campaigns: series by the axes that are not of size, every run in the table, words for the rest."""
+"""Reports of campaigns: series by the axes that are not of size, every run in the table, words for others."""
 
 from pathlib import Path
 from typing import Any
