@@ -132,6 +132,7 @@ def _frame(axes: "Axes", extent: Extent) -> None:
 def _draw_ground(axes: "Axes", coverage: Coverage | None) -> None:
     """Key by place under the lines of the coasts; where none was computed, land and sea."""
     from matplotlib.collections import PolyCollection
+    from matplotlib.patheffects import withStroke
 
     bare = coverage is None
     for outlines, ground in ((land(), PALE), (lakes(), "white")):
@@ -141,6 +142,7 @@ def _draw_ground(axes: "Axes", coverage: Coverage | None) -> None:
                 facecolors=ground if bare else "none",
                 edgecolors=MUTED,
                 linewidths=0.5,
+                path_effects=[] if bare else [withStroke(linewidth=1.6, foreground="#ffffffa0")],
                 zorder=1.0 if bare else 2.0,
             ),
             autolim=False,

@@ -30,10 +30,12 @@ MOST_ROWS: Final = 30
 """Stations on a sheet."""
 LONGEST_S: Final = 14 * 3600.0
 """On one panel; what is longer is cut in halves of a day."""
-_ROWS_A_SHEET: Final = 40
+_ROWS_A_SHEET: Final = 60
 _LEAST_ROWS: Final = 4
 """That a panel is as high as."""
 _ROW_PX: Final = 22
+_BAR: Final = 0.72
+"""Height of a contact's bar, in rows."""
 _PANEL_PX: Final = 70
 _HEADING_PX: Final = 235
 _CLEAREST, _CLOUDIEST = 1.0, 0.12
@@ -72,7 +74,7 @@ def night_pictures(paths: Sequence[Path], view: PlanView) -> list[Path]:
 
 
 def sheets(view: PlanView) -> list[Sheet]:
-    """Panels of all contacts, in order of time, put together so that a sheet has some 40 rows."""
+    """Panels of all contacts, in order of time, put together so that a sheet has some 60 rows."""
     made: list[Sheet] = []
     together: list[Panel] = []
     for panel in _panels(view):
@@ -193,19 +195,20 @@ def _draw_contact(
     times_s: tuple[Array, Array],
 ) -> None:
     from matplotlib.colors import to_rgba
+    from matplotlib.patches import Rectangle
 
     contact = view.plan.contacts[row]
     color = colours[contact.satellite]
-    axes.barh(
-        stations.index(contact.station),
+    bar = Rectangle(
+        (times_s[0][row], stations.index(contact.station) - _BAR / 2),
         times_s[1][row] - times_s[0][row],
-        left=times_s[0][row],
-        height=0.72,
+        _BAR,
         facecolor=to_rgba(color, opacity(contact.clear_probability)),
         edgecolor=color,
         linewidth=0.7,
         gid=f"contact {row}",
     )
+    axes.add_patch(bar)
 
 
 def opacity(clear_probability: float) -> float:
