@@ -32,8 +32,8 @@ def run(fleet: str, height: float, seed: int = 1, **changes: Any) -> RunTold:
     parts = {
         "value": 1e6 * satellites - height + seed,
         "each_bits": 2e6 * satellites - height,
-        "cost": 10.0 * satellites,
-        "seconds": 0.5 * satellites,
+        "cost": 10 * satellites,
+        "took_s": 0.5 * satellites,
     } | changes
     return RunTold(
         labels={"satellite.0.altitude_km": height, "fleet": fleet},

@@ -109,7 +109,7 @@ def _run(grid: Grid, point: Point, done: Done, took_s: float | None, curves: Cur
         value=row.get(curves.value),
         each_bits=key_bits / sharers if key_bits is not None and sharers else None,
         cost=row.get(curves.cost),
-        seconds=took_s,
+        took_s=took_s,
     )
 
 

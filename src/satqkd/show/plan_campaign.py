@@ -85,7 +85,7 @@ def _row(view: CampaignView, run: RunTold) -> tuple[str, ...]:
         value,
         whole(run.each_bits),
         whole(run.cost),
-        decimals(run.seconds, 2),
+        decimals(run.took_s, 2),
     )
 
 

@@ -28,9 +28,9 @@ class RunTold(msgspec.Struct, frozen=True, kw_only=True):
     """What it came to; None: the task has no such number."""
     each_bits: float | None = None
     """Key of a pair or station, in the mean."""
-    cost: float | None = None
+    cost: int | None = None
     """What it took: contacts, passes."""
-    seconds: float | None = None
+    took_s: float | None = None
     """Of computing; None: not known here."""
 
 
@@ -71,14 +71,14 @@ def cost_series(view: CampaignView) -> list[Series]:
 
 def time_series(view: CampaignView) -> list[Series]:
     """Seconds of runs against satellites times days, all in one series; none where no time is known."""
-    timed = [each for each in view.runs if each.seconds is not None]
+    timed = [each for each in view.runs if each.took_s is not None]
     if not timed:
         return []
     return [
         Series(
             name=counted_runs(len(timed)),
             sizes=np.array([each.satellites * each.days for each in timed], dtype=np.float64),
-            values=np.array([each.seconds for each in timed], dtype=np.float64),
+            values=np.array([each.took_s for each in timed], dtype=np.float64),
         )
     ]
 
