@@ -16,7 +16,7 @@ import satqkd
 from satqkd.plan.flown_contacts import fly_contacts
 from satqkd.plan.network import read_scenario
 from satqkd.plan.planner import make_plan
-from satqkd.plan.schedule import Search
+from satqkd.plan.search import Search
 
 SCENARIO = Path(__file__).parents[1] / "examples" / "scenarios" / "jinan-1-cities.toml"
 

@@ -23,7 +23,8 @@ from satqkd.config import Scenario, load
 from satqkd.plan.network import Network, network_of
 from satqkd.plan.opportunities import find_opportunities
 from satqkd.plan.planner import offer_of
-from satqkd.plan.schedule import Search, choose, upper_bound
+from satqkd.plan.schedule import choose, upper_bound
+from satqkd.plan.search import Search
 from satqkd.plan.yields import fast_yields, surrogate_error
 
 START = "2024-10-03T12:00:00Z"

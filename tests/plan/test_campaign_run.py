@@ -23,7 +23,7 @@ from satqkd.plan.network import Network, network_of
 from satqkd.plan.opportunities import find_opportunities
 from satqkd.plan.planner import clear_probability, make_plan
 from satqkd.plan.result import Plan
-from satqkd.plan.schedule import Search
+from satqkd.plan.search import Search
 from satqkd.plan.yields import fast_yields
 from satqkd.sky import parse_utc
 

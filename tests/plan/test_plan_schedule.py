@@ -17,7 +17,8 @@ from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
 from satqkd.plan.planner import make_plan
 from satqkd.plan.program import shared_key
-from satqkd.plan.schedule import Search, choose, serve, upper_bound
+from satqkd.plan.schedule import choose, serve, upper_bound
+from satqkd.plan.search import Search
 
 STATIONS = ["beijing", "stellenbosch", "graz", "nanshan"]
 MBIT = 1e6

@@ -5,11 +5,13 @@ import sys
 import time
 from itertools import product
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 from scipy.sparse import csc_array, csr_array
 
 from satqkd.errors import ConfigError
@@ -64,6 +66,36 @@ def test_a_linear_problem_needs_no_whole_numbers() -> None:
     found = solve(build.build())
     assert found.values == pytest.approx([3.0, 0.5]) and found.objective == pytest.approx(10.0)
     assert (found.bound, found.gap, found.status) == (found.objective, 0.0, "optimal")
+
+
+@quick
+@given(st.integers(0, 10**6), st.sampled_from([0, 10**9]))
+def test_a_linear_problem_is_solved_alike_by_either_method(seed: int, large: int) -> None:
+    """Against HiGHS as scipy builds it, values of whom satisfy all rows, prices that add up to the bound."""
+    rng = np.random.default_rng(seed)
+    matrix, upper, gain = rng.integers(0, 5, (6, 9)) * 1.0, rng.uniform(1, 9, 6), rng.normal(size=9)
+    build = ProblemBuilder()
+    columns = build.add_columns(gain, upper=4.0)
+    build.add_rows(columns, matrix, np.arange(6)[:, None], upper=upper)
+    with mock.patch("satqkd.plan.solver._LARGE", large):
+        found = solve(build.build())
+    known = linprog(-gain, matrix, upper, bounds=(0, 4))
+    assert found.status == "optimal" and found.values is not None and found.row_prices is not None
+    assert found.objective == pytest.approx(-known.fun, abs=1e-6)
+    assert (matrix @ found.values <= upper + 1e-6).all()
+    reduced = gain - found.row_prices @ matrix
+    assert found.row_prices @ upper + 4 * np.maximum(reduced, 0).sum() == pytest.approx(-known.fun, abs=1e-5)
+
+
+@pytest.mark.parametrize("large", [0, 10**9])
+def test_a_linear_problem_ends_in_words_by_either_method(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("satqkd.plan.solver._LARGE", large)
+    build = ProblemBuilder()
+    x = build.add_columns([1.0, 1.0])
+    build.add_rows(x, [1.0, -1.0], 0, lower=1.0, upper=1.0)
+    assert solve(build.build()).status == "unbounded"
+    build.add_rows(x, [1.0, -1.0], 0, lower=2.0, upper=2.0)
+    assert solve(build.build()).status == "infeasible"
 
 
 def test_every_way_to_end_has_its_word() -> None:

@@ -12,6 +12,7 @@ from planning import network
 from satqkd.errors import ConfigError, ResourceError
 from satqkd.plan.opportunities import Opportunities, find_opportunities
 from satqkd.plan.tables import columns_of, link_rows, pass_columns, write_table
+from satqkd.plan.yields_spread import KeySpread
 from satqkd.sky import parse_utc
 
 ROWS: list[dict[str, Any]] = [
@@ -29,7 +30,7 @@ def test_a_pass_has_a_row_with_its_place_its_times_and_its_key() -> None:
     found = network(satellite=[{"preset": "jinan-1"}, {"preset": "jinan-1", "name": "twin"}], duration_days=2)
     passes = find_opportunities(found)
     key_bits = np.arange(len(passes), dtype=float)
-    columns = pass_columns(found, passes, key_bits, np.full(len(passes), 0.25))
+    columns = pass_columns(found, passes, KeySpread.certain(key_bits), np.full(len(passes), 0.25))
     assert {len(each) for each in columns.values()} == {len(passes)}
     row = int(np.flatnonzero((passes.satellite == 1) & (passes.station == 1))[0])
     told = {name: column[row] for name, column in columns.items()}
@@ -41,6 +42,8 @@ def test_a_pass_has_a_row_with_its_place_its_times_and_its_key() -> None:
     assert told["min_range_km"] == pytest.approx(seen.min_range_m / 1000)
     assert told["sun_elevation_deg"] == pytest.approx(np.degrees(seen.sun_elevation_rad))
     assert (told["sunlit"], told["clear_probability"]) == (seen.sunlit, 0.25)
+    assert (told["low_bits"], told["high_bits"], told["key_probability"]) == (float(row), float(row), 1.0)
+    assert (told["expected_bits"], told["month"]) == (row / 4, f"{seen.culmination:%Y-%m}")
 
 
 def test_sums_of_links_are_those_of_their_passes() -> None:
@@ -77,7 +80,7 @@ def test_without_a_pass_there_are_headings_and_empty_sums(tmp_path: Path) -> Non
     assert len(passes) == 0
     none = np.empty(0)
     for name in ("p.csv", "p.parquet"):
-        write_table(tmp_path / name, pass_columns(found, passes, none, none))
+        write_table(tmp_path / name, pass_columns(found, passes, KeySpread.certain(none), none))
     assert (tmp_path / "p.csv").read_text().startswith("satellite,station,start_utc,")
     assert [row["passes"] for row in link_rows(found, passes, none, none)] == [0, 0]
 

@@ -73,7 +73,7 @@ def _of_scenario(
 ) -> "tuple[Network, Plan]":
     from satqkd.plan.network import DAY_S, read_scenario
     from satqkd.plan.planner import make_plan
-    from satqkd.plan.schedule import Search
+    from satqkd.plan.search import Search
 
     search = Search(
         gap=SCENARIO_GAP if gap is None else gap,

@@ -16,6 +16,7 @@ from satqkd.config.scenario import (
     StationGroup,
     User,
     Waypoint,
+    YieldRules,
 )
 from satqkd.config.station import (
     Clock,
@@ -73,6 +74,7 @@ __all__ = [
     "User",
     "Waypoint",
     "Weather",
+    "YieldRules",
     "config_id",
     "load",
     "read_toml",

@@ -164,6 +164,16 @@ class Service(Settings, frozen=True, kw_only=True):
     """The planner's books of stores are kept in steps of this."""
 
 
+class YieldRules(Settings, frozen=True, kw_only=True):
+    """How the key of passes is foretold. Neither number is published of any link: both are assumed."""
+
+    loss_spread_db: Annotated[float, Meta(ge=0, le=6)] = 0.0
+    """Standard deviation of a pass's loss around its budget's, normal in dB, each pass for itself."""
+    pool_s: Annotated[float, Meta(ge=60)] | None = None
+    """Passes of a link in the same period of this length, counted from the start, are told as one block
+    too."""
+
+
 class Scenario(Settings, frozen=True, kw_only=True):
     """A question to the planner."""
 
@@ -177,6 +187,7 @@ class Scenario(Settings, frozen=True, kw_only=True):
     user: tuple[User, ...] = ()
     pair: tuple[PairDemand, ...] = ()
     service: Service = Service()
+    yields: YieldRules = YieldRules()
     weather: Weather | None = None
     """None: the sky is always clear."""
     protocol: Protocol = Protocol()

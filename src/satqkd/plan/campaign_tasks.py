@@ -15,9 +15,10 @@ from satqkd.plan.network import Network
 from satqkd.plan.opportunities import find_opportunities
 from satqkd.plan.planner import clear_probability, make_plan
 from satqkd.plan.result import Plan
-from satqkd.plan.schedule import Search
+from satqkd.plan.search import Search
 from satqkd.plan.tables import link_rows
-from satqkd.plan.yields import fast_yields, surrogate_error
+from satqkd.plan.yields import fast_spread, surrogate_error
+from satqkd.plan.yields_pools import pooled_yields, pools_asked
 from satqkd.sky import parse_utc
 
 Row = dict[str, Any]
@@ -25,6 +26,8 @@ Row = dict[str, Any]
 
 SAMPLE = 50
 """Passes on which the task `yields` measures the surrogate's error."""
+SAMPLE_OF_SPREAD = 10
+"""The same where losses have a spread, which the exact key takes twenty times as long for."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -51,9 +54,11 @@ class Task(msgspec.Struct, frozen=True):
 def yields_task(network: Network, seed: int, search: CampaignSearch) -> Answer:
     """Passes and their expected key; the surrogate's error on a sample that the seed draws."""
     passes = find_opportunities(network)
-    key_bits = fast_yields(network, passes)
-    clear = clear_probability(network, passes)
-    error = surrogate_error(network, passes, key_bits, sample=SAMPLE, seed=seed)
+    spread = fast_spread(network, passes)
+    key_bits, clear = spread.key_bits, clear_probability(network, passes)
+    sample = SAMPLE if not network.yields.loss_spread_db else SAMPLE_OF_SPREAD
+    error = surrogate_error(network, passes, key_bits, sample=sample, seed=seed)
+    pools = pooled_yields(network, passes, key_bits) if pools_asked(network) else None
     return Answer(
         row={
             "scenario": network.name,
@@ -61,8 +66,11 @@ def yields_task(network: Network, seed: int, search: CampaignSearch) -> Answer:
             "stations": len(network.stations),
             "passes": len(passes),
             "passes_with_key": int((key_bits > 0).sum()),
+            "likely_with_key": float(spread.key_probability.sum()),
             "key_bits": float(key_bits.sum()),
             "expected_bits": float((key_bits * clear).sum()),
+            "pools": None if pools is None else len(pools.passes),
+            "pooled_bits": None if pools is None else float(pools.pooled_bits.sum()),
             "surrogate_sample": error.passes,
             "surrogate_total": error.total,
             "surrogate_lowest": error.lowest,

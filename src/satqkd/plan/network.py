@@ -25,7 +25,7 @@ from satqkd.config import (
     load,
     read_toml,
 )
-from satqkd.config.scenario import Waypoint
+from satqkd.config.scenario import Waypoint, YieldRules
 from satqkd.errors import ConfigError, nearest
 from satqkd.mission import presets
 from satqkd.mission.course import site_of
@@ -62,6 +62,7 @@ class Network(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Of ships; empty for a station that stays."""
     pairs: tuple[Pair, ...]
     service: Service
+    yields: YieldRules = YieldRules()
     protocol: Protocol
     weather: Weather | None
     sky: ClearSky | None
@@ -95,6 +96,7 @@ def network_of(scenario: Scenario, folder: Path = Path()) -> Network:
         tracks=tuple(track for _, track in stations),
         pairs=tuple(_pair(each, places) for each in scenario.pair),
         service=scenario.service,
+        yields=scenario.yields,
         protocol=scenario.protocol,
         weather=scenario.weather,
         sky=None if scenario.weather is None else clear_sky(sites, scenario.weather, folder=folder),

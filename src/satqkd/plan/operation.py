@@ -22,7 +22,8 @@ from satqkd.plan.operation_result import Operation, SatelliteService
 from satqkd.plan.planner import MOST_AT_ONCE, Offer, baseline, offer_of, require_something
 from satqkd.plan.relaying import share_out
 from satqkd.plan.rolling import Part, part_of
-from satqkd.plan.schedule import Search, choose
+from satqkd.plan.schedule import choose
+from satqkd.plan.search import Search
 from satqkd.plan.tally import Tally
 from satqkd.plan.weather import SkyModel
 from satqkd.sky import format_utc

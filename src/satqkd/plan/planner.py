@@ -22,7 +22,8 @@ from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities, find_opportunities
 from satqkd.plan.result import PairKey, Plan, PlannedContact, PlannedRelay
 from satqkd.plan.rolling import roll
-from satqkd.plan.schedule import Choice, Search, choose, serve, upper_bound
+from satqkd.plan.schedule import Choice, choose, serve, upper_bound
+from satqkd.plan.search import Search
 from satqkd.plan.solver import relative_gap
 from satqkd.plan.yields import exact_yields, fast_yields
 from satqkd.sky import format_utc

@@ -18,7 +18,8 @@ from satqkd.plan.flow import FOREVER, Carried, Link, Periods, State, periods_of
 from satqkd.plan.network import DAY_S, Network
 from satqkd.plan.opportunities import Opportunities
 from satqkd.plan.program import revolutions
-from satqkd.plan.schedule import NOTHING, Choice, Search, choose, serve, upper_bound
+from satqkd.plan.schedule import NOTHING, Choice, choose, serve, upper_bound
+from satqkd.plan.search import Search
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]

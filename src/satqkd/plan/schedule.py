@@ -16,6 +16,7 @@ from satqkd.plan.flow import State, Transfer
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
 from satqkd.plan.program import UNIT_BITS, Program, pair_bits
+from satqkd.plan.search import Search, hold_whole, relaxed
 from satqkd.plan.solver import Problem, Solution, solve
 
 Floats = NDArray[np.float64]
@@ -26,11 +27,7 @@ WORST_FIRST: Final = ("max-min", "demand")
 """Objectives of two stages."""
 _KEPT: Final = 1 - 1e-6
 """Of the worst pair, in the second stage."""
-_EFFORT: Final = 0.3
-"""Share of a search that looks for plans rather than bounds: what makes the worst pair's program end."""
 _LEAST_PRICE: Final = 1e-9
-_WHOLE: Final = 1e-6
-"""Nearer than this to flown or not, a pass of the relaxation is."""
 _LEAST_BITS: Final = 1e-3
 """Less is rounding of the solver."""
 
@@ -47,27 +44,6 @@ class Choice(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     objective: float
     bound: float
     status: str
-
-
-class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """How long and how exactly is looked for a plan."""
-
-    gap: float = 1e-3
-    """Relative; the search ends there."""
-    time_limit_s: float | None = None
-    """Of each stage; with a limit the answer may depend on the machine."""
-    threads: int = 1
-
-    def run(self, problem: Problem, start: Floats | None = None) -> Solution:
-        """The best of a program."""
-        return solve(
-            problem,
-            relative_gap=self.gap,
-            time_limit_s=self.time_limit_s,
-            start=start,
-            threads=self.threads,
-            effort=_EFFORT,
-        )
 
 
 def choose(
@@ -126,7 +102,7 @@ def serve(
 
 
 def _worst_first(program: Program, value_bits: Floats, search: Search, state: State) -> Choice:
-    short = _short_pairs(program, value_bits, state)
+    short, bound = _short_pairs(program, value_bits, state), np.inf
     if len(short) < len(program.network.pairs):
         few = Program(
             msgspec.structs.replace(program.network, pairs=tuple(program.network.pairs[k] for k in short)),
@@ -138,7 +114,9 @@ def _worst_first(program: Program, value_bits: Floats, search: Search, state: St
         served = _second_stage(program, first, few.flown(first), search)
         if served is not None:
             return served
+        bound = first.bound
     first = _first_stage(program, search)
+    first = msgspec.structs.replace(first, bound=min(first.bound, bound))
     served = _second_stage(program, first, program.flown(first), search)
     unit = _unit(program.network)
     return served or _choice(program, first, first.objective * unit, first.bound * unit, first.status)
@@ -161,16 +139,14 @@ def _fixed(program: Program, search: Search) -> Choice:
 
 
 def _relaxed_and_fixed(program: Program, problem: Problem, search: Search) -> Solution | None:
-    relaxed = solve(msgspec.structs.replace(problem, integer=np.zeros_like(problem.integer)))
-    if relaxed.values is None:
+    first = solve(relaxed(problem))
+    if first.values is None:
         return None
-    lower, upper, share = problem.lower.copy(), problem.upper.copy(), relaxed.values[program.fly]
-    lower[program.fly] = np.maximum(lower[program.fly], np.where(share > 1 - _WHOLE, 1.0, 0.0))
-    upper[program.fly] = np.minimum(upper[program.fly], np.where(share < _WHOLE, lower[program.fly], 1.0))
-    found = search.run(msgspec.structs.replace(problem, lower=lower, upper=upper))
+    share = first.values[program.fly]
+    found = search.run(hold_whole(problem, share, share))
     if found.values is None:
         return None
-    return msgspec.structs.replace(found, bound=relaxed.bound, status="feasible")
+    return msgspec.structs.replace(found, bound=first.bound, status="feasible")
 
 
 def _of_pairs(state: State, chosen: list[int]) -> State:
@@ -180,15 +156,15 @@ def _of_pairs(state: State, chosen: list[int]) -> State:
 
 def _short_pairs(program: Program, value_bits: Floats, state: State) -> list[int]:
     """Those whose lack keeps the relaxed worst pair from more."""
-    relaxed = Program(program.network, program.passes, value_bits, state=state, relaxed=True)
-    prices = solve(relaxed.problem(worst=1.0)).row_prices
+    part = Program(program.network, program.passes, value_bits, state=state, relaxed=True)
+    prices = solve(part.problem(worst=1.0)).row_prices
     assert prices is not None
-    return np.flatnonzero(np.abs(prices[relaxed.worst_rows]) > _LEAST_PRICE).tolist()
+    return np.flatnonzero(np.abs(prices[part.worst_rows]) > _LEAST_PRICE).tolist()
 
 
 def _first_stage(program: Program, search: Search) -> Solution:
     problem = program.problem(worst=1.0)
-    return search.run(problem, np.zeros_like(problem.gain))
+    return search.thorough(problem, np.zeros_like(problem.gain))
 
 
 def _second_stage(program: Program, first: Solution, flown: Flown, search: Search) -> Choice | None:

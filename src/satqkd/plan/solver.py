@@ -16,8 +16,8 @@ from scipy.sparse import csc_array, csr_array
 from satqkd.errors import ConfigError, ResourceError
 
 Status = Literal["optimal", "feasible", "infeasible", "unbounded", "none"]
-"""optimal: proved, within the gap asked for; feasible: time ran out, with a plan; infeasible: no values
-satisfy all rows; unbounded: there is no largest; none: time ran out before any plan was found."""
+"""optimal: proved, within the gap asked for; feasible: a limit was met, with a plan; infeasible: no values
+satisfy all rows; unbounded: there is no largest; none: a limit was met before any plan was found."""
 
 _COLUMNWISE: Final = 1
 _MAXIMISE: Final = -1
@@ -25,6 +25,9 @@ _FEASIBLE: Final = 2
 """HiGHS's numbers for the order of the matrix, the sense, and a solution that satisfies all rows."""
 _LEAST_GAP: Final = 1e-9
 """Absolute gap that ends a search whatever the relative one."""
+_LARGE: Final = 10_000
+"""Columns from which on a problem without whole ones goes to the interior point method, whose steps hardly
+grow in number with it; the simplex method's do."""
 
 
 class Problem(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -97,11 +100,14 @@ def solve(
     start: NDArray[np.float64] | None = None,
     threads: int = 1,
     effort: float = 0.05,
+    most_nodes: int | None = None,
+    target: float | None = None,
 ) -> Solution:
     """The values with the largest gain.
 
     relative_gap: the search ends when bound and gain differ by less than this share of the gain;
-    time_limit_s: when it takes longer, with the best values so far; start: values of all columns to begin
+    time_limit_s, most_nodes: when it takes longer or divides the problem more often, and target: when values
+    gain so much, with the best values so far; start: values of all columns to begin
     from, worth giving only where they satisfy all rows; effort: share of a search that looks for values
     rather than for bounds. Raises ConfigError for a problem or a limit that makes no sense, ResourceError
     where HiGHS gives up, for lack of memory or of numerical accuracy.
@@ -116,6 +122,10 @@ def solve(
         "mip_heuristic_effort": effort,
         "time_limit": float("inf") if time_limit_s is None else time_limit_s,
     }
+    if most_nodes is not None:
+        options["mip_max_nodes"] = most_nodes
+    if target is not None:
+        options["objective_target"] = target
     return _Run(problem, options).solution(start)
 
 
@@ -145,7 +155,10 @@ class _Run:
         import highspy
 
         self._problem, self._statuses = problem, highspy.HighsModelStatus
+        self._early = self._statuses.kSolutionLimit, self._statuses.kObjectiveTarget
         self._is_mixed = bool(problem.integer.any())
+        if not self._is_mixed and problem.gain.size >= _LARGE:
+            options = options | {"solver": "ipm"}
         made: Any = highspy.Highs.__base__  # what it wraps: the wrapper prints a banner
         self._highs = made()
         for name, value in ({"output_flag": False, "random_seed": 0} | options).items():
@@ -166,7 +179,7 @@ class _Run:
             return _ended("infeasible")
         if status == self._statuses.kUnbounded:
             return _ended("unbounded")
-        if status == self._statuses.kTimeLimit:
+        if status in (self._statuses.kTimeLimit, *self._early):
             has_plan = self._highs.getInfo().primal_solution_status == _FEASIBLE
             return self._found("feasible") if has_plan else self._without_plan()
         raise ResourceError(

@@ -19,6 +19,9 @@ from satqkd.errors import ConfigError, ResourceError
 from satqkd.mission.files import write_whole
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
+from satqkd.plan.yields_groups import months, night_classes
+from satqkd.plan.yields_pools import Pools
+from satqkd.plan.yields_spread import KeySpread
 from satqkd.sky import format_utc
 
 Floats = NDArray[np.float64]
@@ -28,15 +31,21 @@ Columns = dict[str, list[Any]]
 """Of one length; text, numbers, truth, or None."""
 
 
-def pass_columns(network: Network, passes: Opportunities, key_bits: Floats, clear: Floats) -> Columns:
-    """One row a pass, in the order of `passes`; key_bits, clear: of each pass, shape (n,)."""
+def pass_columns(
+    network: Network,
+    passes: Opportunities,
+    spread: KeySpread,
+    clear: Floats,
+    pools: Pools | None = None,
+) -> Columns:
+    """One row a pass, in the order of `passes`; clear: probability of a clear sky of each, shape (n,)."""
     satellites = [each.name for each in network.satellites]
     stations = [each.name for each in network.stations]
 
     def utc(seconds: Floats) -> list[str]:
         return [format_utc(network.start + timedelta(seconds=t_s)) for t_s in seconds.tolist()]
 
-    return {
+    columns = {
         "satellite": [satellites[each] for each in passes.satellite.tolist()],
         "station": [stations[each] for each in passes.station.tolist()],
         "start_utc": utc(passes.start_s),
@@ -45,9 +54,18 @@ def pass_columns(network: Network, passes: Opportunities, key_bits: Floats, clea
         "min_range_km": (passes.min_range_m / 1e3).tolist(),
         "sun_elevation_deg": np.degrees(passes.sun_elevation_rad).tolist(),
         "sunlit": passes.sunlit.tolist(),
-        "key_bits": key_bits.tolist(),
+        "night_class": night_classes(passes),
+        "month": months(network, passes),
+        "key_bits": spread.key_bits.tolist(),
+        "key_probability": spread.key_probability.tolist(),
+        "low_bits": spread.low_bits.tolist(),
+        "high_bits": spread.high_bits.tolist(),
         "clear_probability": clear.tolist(),
+        "expected_bits": (spread.key_bits * clear).tolist(),
     }
+    if pools is None:
+        return columns
+    return columns | {"pool": pools.pool_of.tolist(), "pool_part_bits": pools.part_bits.tolist()}
 
 
 def link_rows(
