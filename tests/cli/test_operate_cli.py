@@ -1,6 +1,8 @@
 """`satqkd operate` as people and programs meet it: one JSON document, tables, files, refusals."""
 
+import html
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,12 +64,62 @@ def test_several_seeds_are_rows_and_files(satqkd: Command, scenario: str, tmp_pa
     folder = tmp_path / "out"
     code, out, err = satqkd("operate", scenario, "--seeds", "3", "--json", "--out", str(folder))
     rows = json.loads(out)["runs"]
-    assert code == 0 and [row["seed"] for row in rows] == [1, 2, 3] and err.count("written") == 3
+    assert code == 0 and [row["seed"] for row in rows] == [1, 2, 3] and err.count("written") == 4
     for row in rows:
         written = json.loads((folder / f"operation-{row['seed']}.json").read_text(encoding="utf-8"))
         assert written["share"] == row["share"]
     code, out, _ = satqkd("operate", scenario, "--seeds", "2")
     assert code == 0 and "worst pair" in out
+
+
+def test_one_seed_has_a_report_of_its_levels_and_pairs(
+    satqkd: Command, scenario: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "deep" / "out"
+    code, out, err = satqkd("operate", scenario, "--seed", "3", "--json", "--out", str(folder))
+    told = json.loads(out)
+    assert code == 0 and json.loads((folder / "operation-3.json").read_text(encoding="utf-8")) == told
+    assert err.splitlines()[-1] == f"satqkd: {folder / 'report.html'} written"
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"operation-3.json", "operation-levels.png", "report.html"}
+    text = text_of(folder / "report.html")
+    (pair,) = told["pairs"]
+    for number in (pair["lowest_bits"], pair["left_bits"], told["links"][0]["key_bits"]):
+        assert f"{number:,}".replace(",", " ") in text
+    assert "beijing-stellenbosch" in text and "sky of seed 3" in text
+    assert "Weather of beijing, stellenbosch: rows of the table that comes with the software" in text
+
+
+def test_several_seeds_have_a_report_of_their_spread(satqkd: Command, scenario: str, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert satqkd("operate", scenario, "--out", str(folder))[0] == 0
+    _, out, _ = satqkd("operate", scenario, "--seeds", "3", "--out", str(folder), "--json")
+    files = {path.name for path in folder.iterdir()}
+    assert files == {*(f"operation-{k}.json" for k in (1, 2, 3)), "operation-shares.png", "report.html"}
+    text = text_of(folder / "report.html")
+    for row in json.loads(out)["runs"]:
+        assert f"{100 * row['share']:.2f} %" in text and f"{row['lost_bits']:,}".replace(",", " ") in text
+
+
+def test_a_place_that_cannot_take_it_is_refused_before_anything_is_operated(
+    satqkd: Command, scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("satqkd.plan.planner.offer_of", never)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "busy" / "operation-2.json").mkdir(parents=True)
+    words = ("operate", scenario, "--seeds", "2", "--out")
+    assert "got a file" in satqkd.refusal(2, *words, str(tmp_path / "file"))
+    assert "operation-2.json" in satqkd.refusal(2, *words, str(tmp_path / "busy"))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "busy", "file", "operation-2.json", "small.toml"
+    ]  # fmt: skip
+
+
+def text_of(path: Path) -> str:
+    return html.unescape(re.sub("<[^>]*>", " ", path.read_text(encoding="utf-8"))).replace("\u00a0", " ")
 
 
 def test_stores_are_left_in_the_folder_and_say_the_same_as_books(

@@ -109,7 +109,7 @@ def test_tracks_and_circles_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     figure = drawn(told)
     assert len(by_gid(figure, "track")) == 1
     assert len(by_gid(figure, "circle")) == len(PLACES)
-    assert "under s-1, 1 of 2 satellites" in words(figure)
+    assert "under s-1, not under 1 more" in words(figure)
     assert "where satellites are above the mask" in words(figure)
     ring = by_gid(figure, "circle")[0]
     rim = angles_rad(BEIJING, np.radians(ring.get_xdata()), np.radians(ring.get_ydata()))

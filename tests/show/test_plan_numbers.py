@@ -44,7 +44,7 @@ def test_a_store_is_a_line_of_steps_with_its_name() -> None:
     assert line.get_drawstyle() == "steps-post"
     assert {"p0", "p1"} <= {text.get_text() for text in figure.axes[0].texts}
     assert figure.axes[0].get_ylabel() == "key in store, Mbit"
-    assert figure.axes[-1].get_xlabel() == "time since the plan's start, days"
+    assert figure.axes[-1].get_xlabel() == "time since the start, days"
 
 
 def test_alarms_are_shaded_from_begin_to_end() -> None:
@@ -224,7 +224,7 @@ def test_without_runs_the_curves_say_so(tmp_path) -> None:
     none = Series(name="nobody", sizes=np.zeros(0), values=np.zeros(0))
     for given_series in ([], [none]):
         figure = figure_of(lambda each, rows=given_series: draw_costs(each, rows, rows))
-        assert words(figure).count("no run was given") == 2
+        assert "no run was given" in words(figure) and "how long runs took was not given" in words(figure)
         figure = figure_of(lambda each, rows=given_series: draw_constellation(each, rows))
         assert "no run was given" in words(figure)
     assert constellation_picture(tmp_path / "c.png", [series()]).exists()

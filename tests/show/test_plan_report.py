@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from plan_cases import PLACES, contact, crowd, empty_view, pair, plan_dict, view
 from test_show_report import HOSTILE, read
 
-from satqkd.errors import DataFormatError, ResourceError
+from satqkd.errors import DataFormatError
 from satqkd.show import plan_report, write_plan_report
 from satqkd.show.plan_parts import Coverage, GroundTrack, Place, StationSky, StoreLevels
 from satqkd.show.plan_tables import MOST_CONTACTS
@@ -151,7 +150,7 @@ def test_names_from_files_stay_text(tmp_path: Path) -> None:
     assert HOSTILE in reader.text
 
 
-@pytest.mark.parametrize("broken", ["map_picture", "matrix_picture", "night_pictures", "page"])
+@pytest.mark.parametrize("broken", ["map_picture", "matrix_picture", "night_picture"])
 def test_a_report_that_fails_leaves_the_folder_as_it_was(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,66 +164,6 @@ def test_a_report_that_fails_leaves_the_folder_as_it_was(
     with pytest.raises(DataFormatError, match="on purpose"):
         write_plan_report(tmp_path, whole_view())
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    with pytest.raises(DataFormatError, match="on purpose"):
-        write_plan_report(tmp_path / "new", whole_view())
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("moves", range(8))
-def test_a_report_that_cannot_be_put_in_its_place_leaves_the_earlier_one(
-    moves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_plan_report(tmp_path, view(objective=1.0))
-    (tmp_path / "plan-levels.png").write_text("of an earlier report")
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    replace, left = Path.replace, [moves]
-
-    def full(source: Path, target: Path) -> Path:
-        if source.suffix in (".png", ".html") and ".report-" in f"{source}{target}":
-            left[0] -= 1
-            if left[0] == -1:
-                raise OSError(28, "no space left")
-        return replace(source, target)
-
-    monkeypatch.setattr(Path, "replace", full)
-    monkeypatch.setattr(plan_report, "_pictures", _copied(before))
-    with pytest.raises(ResourceError, match="no space left"):
-        write_plan_report(tmp_path, view())
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def _copied(content: dict[str, bytes]) -> Callable[[Path, PlanView], list[Path]]:
-    """In the place of drawing."""
-
-    def draw(new: Path, _: PlanView) -> list[Path]:
-        drawn = [new / name for name in ("plan-map.png", "plan-pairs.png", "plan-contacts-01.png")]
-        for path in drawn:
-            path.write_bytes(content[path.name])
-        return drawn
-
-    return draw
-
-
-def test_pictures_of_an_earlier_report_go_and_files_of_others_stay(tmp_path: Path) -> None:
-    long = [contact("graz", "s-1", 86_400.0 * k) for k in range(30)]
-    first = write_plan_report(tmp_path, view(contacts=long))
-    (tmp_path / "plan-contacts-notes.png").write_text("mine")
-    (tmp_path / "plan.json").write_text("{}")
-    (tmp_path / "plan-map.png.kept").write_text("mine too")
-    second = write_plan_report(tmp_path, view())
-    assert len(first) > len(second)
-    kept = {"plan-contacts-notes.png", "plan.json", "plan-map.png.kept"}
-    assert set(names_in(tmp_path)) == {path.name for path in second} | kept
-
-
-def test_a_place_that_cannot_take_the_report_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError, match="choose another folder"):
-        write_plan_report(tmp_path / "file", view())
-    (tmp_path / "busy" / "plan-pairs.png").mkdir(parents=True)
-    with pytest.raises(ResourceError, match=r"plan-pairs\.png: .*it is a folder"):
-        write_plan_report(tmp_path / "busy", view())
-    assert names_in(tmp_path / "busy") == ["plan-pairs.png"]
 
 
 def test_a_view_is_refused_that_names_who_is_not_there() -> None:

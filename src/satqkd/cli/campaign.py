@@ -10,7 +10,9 @@ import typer
 from satqkd.cli.common import Json, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from satqkd.plan.campaign import Grid
     from satqkd.plan.campaign_crew import Crew
+    from satqkd.plan.campaign_folder import CampaignFolder
     from satqkd.plan.campaign_run import State
 
 
@@ -37,9 +39,12 @@ def campaign(
         Literal["parquet", "csv"] | None,
         typer.Option("--format", help="Of the tables; default parquet where pyarrow is installed."),
     ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Tables alone: no curves, no report.html.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Run a campaign: what is missing in its folder is run, then the tables are made."""
+    """Run a campaign: what is missing in its folder is run, then tables and a report are made."""
     from satqkd.plan.campaign import read_campaign
     from satqkd.plan.campaign_folder import CampaignFolder
     from satqkd.plan.campaign_run import run_campaign, state_of
@@ -48,6 +53,8 @@ def campaign(
     form = format_ or usual_format()
     require_format(form)
     grid = read_campaign(campaign)
+    if not no_report:
+        _check(out)
     folder = CampaignFolder(out)
     with folder.writing():
         folder.write_grid(grid)
@@ -59,7 +66,8 @@ def campaign(
             with _crew(workers, scheduler) as crew, _Told(grid.campaign.name) as told:
                 state = run_campaign(grid, folder, crew, retry=retry, progress=told)
         tables = folder.write_tables(grid, form)
-    _tell(grid.campaign.name, len(grid.points), state, out, tables, json=json)
+        report = None if no_report else _report(grid, folder)
+    _tell(grid.campaign.name, len(grid.points), state, out, tables, report, json=json)
     if state.failed:
         raise typer.Exit(1)
 
@@ -74,7 +82,29 @@ def _crew(workers: int | None, scheduler: str | None) -> "AbstractContextManager
     return cluster_crew(scheduler)
 
 
-def _tell(name: str, points: int, state: "State", out: Path, tables: tuple[Path, ...], *, json: bool) -> None:
+def _check(out: Path) -> None:
+    """Before the hours that runs may take."""
+    from satqkd.show.plan_document import check_report_place
+
+    check_report_place(out)
+
+
+def _report(grid: "Grid", folder: "CampaignFolder") -> Path:
+    from satqkd.cli.campaign_told import write_campaign
+
+    return write_campaign(grid, folder)
+
+
+def _tell(
+    name: str,
+    points: int,
+    state: "State",
+    out: Path,
+    tables: tuple[Path, ...],
+    report: Path | None,
+    *,
+    json: bool,
+) -> None:
     counts = {
         "points": points,
         "runs": state.runs,
@@ -84,10 +114,13 @@ def _tell(name: str, points: int, state: "State", out: Path, tables: tuple[Path,
         "ran_now": state.ran,
     }
     if json:
-        print_json({"campaign": name, **counts, "tables": [str(path) for path in tables]})
+        told = {"tables": [str(path) for path in tables], "report": report and str(report)}
+        print_json({"campaign": name, **counts, **told})
     else:
         print_table(f"campaign {name}", ("count", "number"), list(counts.items()))
         say(f"tables: {', '.join(str(path) for path in tables)}")
+        if report is not None:
+            say(f"report: {report}")
     if state.failed:
         say(
             f"{state.failed} of {state.runs} runs failed: inputs and errors in {out / 'failed'}; "

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from satqkd.cli.common import Json, print_json, print_table, say
+from satqkd.cli.common import Json, made_folder, print_json, print_table, say
+from satqkd.errors import ResourceError
 
 if TYPE_CHECKING:
     from satqkd.plan.comparison import ComparedOperation
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from satqkd.plan.network import Network
     from satqkd.plan.operation_policy import Policy
     from satqkd.plan.operation_result import Operation
+    from satqkd.show.plan_operation_view import OperationView
 
 DAY_S = 86_400.0
 
@@ -45,7 +47,8 @@ def operate(
         float | None, typer.Option(min=0, help="Less in a pair's store is an alarm; default: its day.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the answers, one JSON file a seed, and for stores.")
+        Path | None,
+        typer.Option(help="Folder for the answers, one JSON file a seed, report.html, pictures, stores."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -66,13 +69,14 @@ def operate(
         low_bits=low_bits,
     )
     network = read_scenario(scenario)
+    told = _Told(out, network, range(seed, seed + seeds))
     offer, rows = offer_of(network), []
     for each in range(seed, seed + seeds):
         with _ledger(ledger, network, each, out) as opened:
             found = run(network, seed=each, policy=policy, ledger=opened, offer=offer)
         rows.append(compared(network.name, found))
-        if out is not None:
-            _write(out, found)
+        told.keep(found)
+    told.report()
     if seeds > 1:
         print_json({"runs": rows}) if json else _tell_all(rows)
     else:
@@ -105,13 +109,56 @@ def _document(found: "Operation") -> dict[str, Any]:
     return {**msgspec.structs.asdict(found), "share": found.share, "worst_share": found.worst_share}
 
 
-def _write(out: Path, found: "Operation") -> None:
-    from satqkd.results import to_json
+class _Told:
+    """What goes into the folder: the answer of each seed as it comes, at the end their report."""
 
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"operation-{found.seed}.json"
-    path.write_bytes(to_json(_document(found)))
-    say(f"{path} written")
+    def __init__(self, out: Path | None, network: "Network", seeds: range) -> None:
+        self._out, self._network = out, network
+        self._views: list[OperationView] = []
+        if out is not None:
+            from satqkd.show.plan_document import check_report_place
+            from satqkd.show.report import REPORT_FILE
+
+            check_report_place(out, [REPORT_FILE, *(_file(each) for each in seeds)])
+
+    def keep(self, found: "Operation") -> None:
+        """`operation-SEED.json`. Raises ResourceError where it cannot be written."""
+        if self._out is None:
+            return
+        import msgspec
+
+        from satqkd.mission.files import write_whole
+        from satqkd.results import to_json
+        from satqkd.show.plan_operation_view import view_of_operation
+
+        data, path = to_json(_document(found)), made_folder(self._out) / _file(found.seed)
+        try:
+            write_whole(path, data)
+        except OSError as error:
+            raise ResourceError(
+                f"{path}: cannot be written ({error.strerror}); choose another --out"
+            ) from None
+        self._views.append(view_of_operation(msgspec.json.decode(data)))
+        say(f"{path} written")
+
+    def report(self) -> None:
+        """Pictures and `report.html`, of one seed or of the spread of several."""
+        if self._out is None:
+            return
+        from satqkd.cli.plan_told import ships_told, weather_told
+        from satqkd.show.plan_operation import write_operation_report
+        from satqkd.show.plan_spread import spread_of, write_spread_report
+
+        assumed = [*weather_told(self._network), *ships_told(self._network)]
+        if len(self._views) == 1:
+            files = write_operation_report(self._out, self._views[0], assumed)
+        else:
+            files = write_spread_report(self._out, spread_of(self._views), assumed)
+        say(f"{files[-1]} written")
+
+
+def _file(seed: int) -> str:
+    return f"operation-{seed}.json"
 
 
 def _tell(found: "Operation", policy: "Policy") -> None:

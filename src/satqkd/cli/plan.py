@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from satqkd.cli.common import Json, print_json, print_table
+from satqkd.cli.common import Json, print_json, print_table, say
 
 if TYPE_CHECKING:
     from satqkd.plan.instance_plan import InstanceContact
+    from satqkd.plan.network import Network
     from satqkd.plan.result import Plan
 
 INSTANCE_GAP = 1e-9
@@ -35,17 +36,23 @@ def plan(
     exact_key: Annotated[
         bool, typer.Option("--exact-key", help="The full link budget for each pass, not its surrogate.")
     ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the plan, a table of contacts, pictures and report.html.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Plan contacts: which passes are flown, who gets key, what that is worth, and how near the best."""
     from satqkd.errors import ConfigError
 
     if file.name.lower().endswith((".json", ".json.gz")):
+        _refuse_report(out)
         limit = INSTANCE_GAP if gap is None else gap
         found = _of_instance(file, method, limit, time_limit)
         print_json(found) if json else _tell(file.name, found)
     elif file.suffix.lower() == ".toml":
-        made = _of_scenario(file, method, gap, time_limit, window_days, exact_key=exact_key)
+        network, made = _of_scenario(file, method, gap, time_limit, window_days, out, exact_key=exact_key)
+        if out is not None:
+            _write(out, network, made)
         print_json(made) if json else _tell_scenario(made)
     else:
         raise ConfigError(
@@ -60,9 +67,10 @@ def _of_scenario(
     gap: float | None,
     time_limit_s: float | None,
     window_days: float | None,
+    out: Path | None,
     *,
     exact_key: bool,
-) -> "Plan":
+) -> "tuple[Network, Plan]":
     from satqkd.plan.network import DAY_S, read_scenario
     from satqkd.plan.planner import make_plan
     from satqkd.plan.search import Search
@@ -71,13 +79,42 @@ def _of_scenario(
         gap=SCENARIO_GAP if gap is None else gap,
         time_limit_s=SCENARIO_TIME_S if time_limit_s is None else time_limit_s,
     )
-    return make_plan(
-        read_scenario(file),
+    network = read_scenario(file)
+    if out is not None:
+        _check(out)
+    return network, make_plan(
+        network,
         method=method,
         search=search,
         window_s=None if window_days is None else window_days * DAY_S,
         exact_key=exact_key,
     )
+
+
+def _check(out: Path) -> None:
+    """Before the minutes that a plan may take."""
+    from satqkd.cli.plan_told import CONTACTS_FILE, PLAN_FILE
+    from satqkd.show.plan_document import check_report_place
+    from satqkd.show.report import REPORT_FILE
+
+    check_report_place(out, (PLAN_FILE, CONTACTS_FILE, REPORT_FILE))
+
+
+def _write(out: Path, network: "Network", made: "Plan") -> None:
+    from satqkd.cli.plan_told import write_plan
+
+    files = write_plan(out, network, made)
+    say(f"{files[-1]} written, and {len(files) - 1} files beside it")
+
+
+def _refuse_report(out: Path | None) -> None:
+    from satqkd.errors import ConfigError
+
+    if out is not None:
+        raise ConfigError(
+            "--out: expected a scenario, .toml, got a public instance, whose terminals have no places and no "
+            "names; leave --out away, --json has all contacts"
+        )
 
 
 def _tell_scenario(made: "Plan") -> None:

@@ -79,9 +79,13 @@ def page(title: str, sections: Iterable[str]) -> str:
 
 
 def _cell(name: str, content: str, right: bool) -> Markup:
-    return element(name, content, class_="n" if right else "")
+    """A number to the right; a name or a time, which has hyphens, in one line."""
+    single = name == "td" and len(content) <= _WORD and " " not in content
+    return element(name, content, class_="n" if right else "w" if single else "")
 
 
+_WORD: Final = 28
+"""Characters of a word that is never parted."""
 _PAGE: Final = Template(
     """<!DOCTYPE html>
 <html lang="en">
@@ -121,9 +125,9 @@ p, ul { max-width: 46rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; padding: .28rem .8rem .28rem .3rem; border-bottom: 1px solid var(--line);
-  vertical-align: top; overflow-wrap: anywhere; }
+  vertical-align: top; overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 600; }
-.n { text-align: right; }
+.n { text-align: right; } td.n, .w { white-space: nowrap; }
 figure { margin: 1rem 0; }
 img { width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
 figcaption { color: var(--soft); font-size: .88rem; }

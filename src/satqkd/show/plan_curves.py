@@ -6,7 +6,7 @@ series of numbers.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 import numpy as np
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 Column = NDArray[np.float64]
 MOST_SERIES: Final = len(PALETTE)
 NOTHING: Final = "no run was given"
+UNTIMED: Final = "how long runs took was not given"
+WORST: Final = "key of the worst pair"
+Unit = Literal["bits", "share"]
+_SHORT, _LONG = 18, 55
+"""Characters of a name that stands at the edge of a panel, and of one that fills half of a picture."""
 
 
 class PowerLaw(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,21 +58,33 @@ def fit_power_law(x: Column, y: Column) -> PowerLaw | None:
 
 
 def constellation_picture(
-    path: Path, series: Sequence[Series], *, what: str = "key of the worst pair", about: str = ""
+    path: Path,
+    series: Sequence[Series],
+    *,
+    what: str = WORST,
+    about: str = "",
+    unit: Unit = "bits",
 ) -> Path:
-    """Yield against the number of satellites. series: sizes are satellites, values bits.
+    """Yield against the number of satellites. series: sizes are satellites, values bits, or shares by `unit`.
 
     Returns the path; raises as `write_png` does, and DataFormatError for more series than colours.
     """
-    return write_png(path, lambda figure: draw_constellation(figure, series, what=what, about=about))
+    return write_png(
+        path, lambda figure: draw_constellation(figure, series, what=what, about=about, unit=unit)
+    )
 
 
 def draw_constellation(
-    figure: "Figure", series: Sequence[Series], *, what: str = "key of the worst pair", about: str = ""
+    figure: "Figure",
+    series: Sequence[Series],
+    *,
+    what: str = WORST,
+    about: str = "",
+    unit: Unit = "bits",
 ) -> None:
     """Fill a figure with it."""
     headline(figure, f"{what[:1].upper()}{what[1:]} against the number of satellites", _about(about, series))
-    draw_key(figure.subplots(), series, "satellites", what)
+    draw_key(figure.subplots(), series, "satellites", what, unit)
 
 
 def cost_picture(
@@ -76,15 +93,18 @@ def cost_picture(
     computing: Sequence[Series],
     *,
     across: str = "contacts",
+    of: str = "pair",
     about: str = "",
 ) -> Path:
     """Two panels: key per pair against what it costs, and computing time against the size of the question.
 
-    key: sizes are contacts or satellites, as `across` says, values bits of a pair. computing: sizes are
-    satellites times days, values seconds; each series gets a power law. Returns the path; raises as
-    `constellation_picture` does.
+    key: sizes are contacts or satellites, as `across` says, values bits of a pair or whatever `of` says.
+    computing: sizes are satellites times days, values seconds; each series gets a power law. Returns the
+    path; raises as `constellation_picture` does.
     """
-    return write_png(path, lambda figure: draw_costs(figure, key, computing, across=across, about=about))
+    return write_png(
+        path, lambda figure: draw_costs(figure, key, computing, across=across, of=of, about=about)
+    )
 
 
 def draw_costs(
@@ -93,36 +113,53 @@ def draw_costs(
     computing: Sequence[Series],
     *,
     across: str = "contacts",
+    of: str = "pair",
     about: str = "",
 ) -> None:
     """Fill a figure with both panels."""
-    headline(figure, f"What key costs in {across}, and a plan in computing time", _about(about, key))
+    headline(figure, f"What key costs in {across}, and an answer in computing time", _about(about, key))
     left, right = figure.subplots(1, 2)
-    left.set_title(f"key of a pair against {across}")
+    left.set_title(f"key of a {of} against {across}")
     right.set_title("computing time against size")
-    draw_key(left, key, across, "key of a pair")
+    draw_key(left, key, across, f"key of a {of}")
     draw_computing(right, computing)
 
 
-def draw_key(axes: "Axes", series: Sequence[Series], across: str, what: str) -> None:
-    """Bits against a number of things, on even scales from 0."""
+def draw_key(axes: "Axes", series: Sequence[Series], across: str, what: str, unit: Unit = "bits") -> None:
+    """Bits or shares against a number of things, on even scales from 0."""
+    from matplotlib.ticker import MaxNLocator
+
     _require_colours(series)
     axes.set_xlabel(across)
     filled = [each for each in series if each.sizes.size]
-    most_bits = max((float(each.values.max()) for each in filled), default=0.0)
-    size, unit = bit_unit(most_bits)
-    axes.set_ylabel(f"{what}, {unit}")
+    most = max((float(each.values.max()) for each in filled), default=0.0)
+    size, sign = bit_unit(most) if unit == "bits" else (0.01, "%")
+    axes.set_ylabel(f"{what}, {sign}")
     if not filled:
         say(axes, NOTHING)
         return
     axes.set_xlim(0, 1.04 * max(float(each.sizes.max()) for each in filled) or 1.0)
-    axes.set_ylim(0, 1.08 * most_bits / size or 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(0, 1.08 * most / size or 1.0)
     names = []
     for each, color in zip(filled, PALETTE, strict=False):
         mean = _draw_runs(axes, each.sizes, each.values / size, each.name, color)
         names.append(EdgeName(each.name, float(mean[-1]), color))
     if len(names) > 1:
+        _name(axes, names)
+
+
+def _name(axes: "Axes", names: Sequence[EdgeName]) -> None:
+    """Short names at the edge, where curves end; long ones under the picture."""
+    from matplotlib.lines import Line2D
+
+    longest = max(len(each.text) for each in names)
+    if longest <= _SHORT:
         name_at_edge(axes, names, gap=0.06)
+        return
+    lines = [Line2D([], [], color=each.color, lw=2.5, label=each.text) for each in names]
+    columns = 2 if longest <= _LONG else 1
+    axes.figure.legend(handles=lines, loc="outside lower left", ncols=columns, frameon=False, fontsize=8.5)
 
 
 def draw_computing(axes: "Axes", series: Sequence[Series]) -> None:
@@ -132,7 +169,7 @@ def draw_computing(axes: "Axes", series: Sequence[Series]) -> None:
     axes.set_ylabel("computing time, s")
     measured = [_above_nothing(each) for each in series]
     if not any(each.sizes.size for each in measured):
-        say(axes, NOTHING)
+        say(axes, UNTIMED)
         return
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -187,8 +224,11 @@ def _require_colours(series: Sequence[Series]) -> None:
 
 
 def _plain(axes: "Axes") -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    """Plain numbers on logarithmic axes, so many that each has two or more."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    for axis in (axes.xaxis, axes.yaxis):
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        within = (1.0, 2.0, 3.0, 5.0, 7.0) if high / low < 10 else (1.0, 2.0, 5.0)
+        axis.set_major_locator(LogLocator(subs=within if high / low < 1e3 else (1.0,), numticks=9))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_locator(NullLocator())

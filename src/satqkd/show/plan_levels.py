@@ -41,7 +41,7 @@ def draw_levels(figure: "Figure", groups: Sequence[StoreLevels], *, about: str =
         return
     for axes, group in zip(panels, groups, strict=True):
         _draw_group(axes, group)
-    panels[-1].set_xlabel("time since the plan's start, days")
+    panels[-1].set_xlabel("time since the start, days")
 
 
 def emptiest(group: StoreLevels) -> list[int]:

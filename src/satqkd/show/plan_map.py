@@ -7,6 +7,7 @@ plan's view and degrees.
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from satqkd.show.artists import remark, say
@@ -14,7 +15,7 @@ from satqkd.show.coast import lakes, land
 from satqkd.show.plan_labels import name_points
 from satqkd.show.plan_parts import Coverage
 from satqkd.show.plan_sphere import Line, circle, cut, great_circle
-from satqkd.show.plan_style import bit_unit, headline, in_bits, scale
+from satqkd.show.plan_style import bit_unit, counted, headline, in_bits, scale
 from satqkd.show.plan_view import PlanView
 from satqkd.show.style import INK, MUTED, OCHRE, PALE, RED, write_png
 
@@ -33,6 +34,8 @@ _SHAPE: Final = 2.0
 """Width over height of a map."""
 _COASTS: Final = "coasts to 2 degrees"
 _LEAST_DEG: Final = 24.0
+_LEAST_FIELDS: Final = 5
+"""Rows and columns of coverage on a part of the map: fewer would pass for borders."""
 _WORTH_WHILE_DEG: Final = 180.0
 """A part of the map is drawn by itself when it is no wider than this."""
 
@@ -74,7 +77,9 @@ def close_extent(view: PlanView) -> Extent | None:
 
 
 def draw_map(figure: "Figure", view: PlanView, extent: Extent = WORLD) -> None:
-    """Fill a figure with the map."""
+    """Fill a figure with the map; on a part of it, colours only where the part has some rows and columns."""
+    if view.coverage is not None and not _resolves(view.coverage, extent):
+        view = msgspec.structs.replace(view, coverage=None)
     what = "Key per day by place, and" if view.coverage is not None else "Stations and"
     headline(figure, f"{what} pairs of the plan", _about(view))
     axes = figure.subplots()
@@ -94,6 +99,15 @@ def draw_map(figure: "Figure", view: PlanView, extent: Extent = WORLD) -> None:
     unnamed = name_points(axes, points, [each.name for each in view.stations])
     left_out = f"no room for {len(unnamed)} of {len(view.stations)} names" if unnamed else ""
     remark(axes, "; ".join(each for each in (left_out, tracks, circles, _COASTS) if each))
+
+
+def _resolves(coverage: Coverage, extent: Extent) -> bool:
+    if extent == WORLD:
+        return True
+    longitude_deg, latitude_deg = np.degrees(coverage.longitude_rad), np.degrees(coverage.latitude_rad)
+    columns = (longitude_deg > extent.west_deg) & (longitude_deg < extent.east_deg)
+    rows = (latitude_deg > extent.south_deg) & (latitude_deg < extent.north_deg)
+    return bool(min(columns.sum(), rows.sum()) >= _LEAST_FIELDS)
 
 
 def _frame(axes: "Axes", extent: Extent) -> None:
@@ -118,6 +132,7 @@ def _frame(axes: "Axes", extent: Extent) -> None:
 def _draw_ground(axes: "Axes", coverage: Coverage | None) -> None:
     """Key by place under the lines of the coasts; where none was computed, land and sea."""
     from matplotlib.collections import PolyCollection
+    from matplotlib.patheffects import withStroke
 
     bare = coverage is None
     for outlines, ground in ((land(), PALE), (lakes(), "white")):
@@ -127,6 +142,7 @@ def _draw_ground(axes: "Axes", coverage: Coverage | None) -> None:
                 facecolors=ground if bare else "none",
                 edgecolors=MUTED,
                 linewidths=0.5,
+                path_effects=[] if bare else [withStroke(linewidth=1.6, foreground="#ffffffa0")],
                 zorder=1.0 if bare else 2.0,
             ),
             autolim=False,
@@ -161,7 +177,8 @@ def _draw_tracks(axes: "Axes", view: PlanView) -> str:
     if not drawn:
         return ""
     names = ", ".join(each.satellite for each in drawn)
-    return f"yellow: under {names}, {len(drawn)} of {len(view.satellites)} satellites"
+    rest = len(view.satellites) - len(drawn)
+    return f"yellow: under {names}" + (f", not under {rest} more" if rest else "")
 
 
 def _draw_circles(axes: "Axes", view: PlanView) -> str:
@@ -229,5 +246,6 @@ def _about(view: PlanView) -> str:
     )
     detail = f"; colour: {view.coverage.detail}" if view.coverage is not None and view.coverage.detail else ""
     return (
-        f"{view.plan.name}: {len(view.stations)} stations, {len(view.satellites)} satellites; {red}{detail}"
+        f"{view.plan.name}: {counted(len(view.stations), 'station')}, "
+        f"{counted(len(view.satellites), 'satellite')}; {red}{detail}"
     )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.show.artists import remark, say
-from satqkd.show.plan_style import OTHERS, OTHERS_COLOUR, colours_of, headline, in_bits
+from satqkd.show.plan_style import OTHERS, OTHERS_COLOUR, colours_of, counted, headline, in_bits
 from satqkd.show.plan_view import DAY_S, PlanView, contact_times_s
 from satqkd.show.style import INK, write_png
 from satqkd.sky import parse_utc
@@ -30,10 +30,12 @@ MOST_ROWS: Final = 30
 """Stations on a sheet."""
 LONGEST_S: Final = 14 * 3600.0
 """On one panel; what is longer is cut in halves of a day."""
-_ROWS_A_SHEET: Final = 40
+_ROWS_A_SHEET: Final = 60
 _LEAST_ROWS: Final = 4
 """That a panel is as high as."""
 _ROW_PX: Final = 22
+_BAR: Final = 0.72
+"""Height of a contact's bar, in rows."""
 _PANEL_PX: Final = 70
 _HEADING_PX: Final = 235
 _CLEAREST, _CLOUDIEST = 1.0, 0.12
@@ -68,11 +70,11 @@ def night_pictures(paths: Sequence[Path], view: PlanView) -> list[Path]:
 
     A plan without contacts makes one sheet that says so.
     """
-    return [_write(path, view, sheet) for path, sheet in zip(paths, sheets(view), strict=False)]
+    return [night_picture(path, view, sheet) for path, sheet in zip(paths, sheets(view), strict=False)]
 
 
 def sheets(view: PlanView) -> list[Sheet]:
-    """Panels of all contacts, in order of time, put together so that a sheet has some 40 rows."""
+    """Panels of all contacts, in order of time, put together so that a sheet has some 60 rows."""
     made: list[Sheet] = []
     together: list[Panel] = []
     for panel in _panels(view):
@@ -157,7 +159,8 @@ def _stations(view: PlanView, panels: list[Panel]) -> list[str]:
     return [each.name for each in sorted(chosen, key=lambda each: (-each.longitude_rad, each.name))]
 
 
-def _write(path: Path, view: PlanView, sheet: Sheet) -> Path:
+def night_picture(path: Path, view: PlanView, sheet: Sheet) -> Path:
+    """Write one sheet as PNG. Returns the path; raises as `write_png` does."""
     return write_png(path, lambda figure: draw_nights(figure, view, sheet), height_px=sheet.height_px)
 
 
@@ -178,7 +181,9 @@ def _draw_panel(
     axes.grid(axis="y", visible=False)
     _label_hours(axes, parse_utc(view.plan.start_utc), panel)
     key_bits = sum(view.plan.contacts[k].key_bits * view.plan.contacts[k].clear_probability for k in shown)
-    remark(axes, f"{len(shown)} contacts, {in_bits(key_bits)} of link key expected with this weather")
+    remark(
+        axes, f"{counted(len(shown), 'contact')}, {in_bits(key_bits)} of link key expected with this weather"
+    )
 
 
 def _draw_contact(
@@ -190,19 +195,20 @@ def _draw_contact(
     times_s: tuple[Array, Array],
 ) -> None:
     from matplotlib.colors import to_rgba
+    from matplotlib.patches import Rectangle
 
     contact = view.plan.contacts[row]
     color = colours[contact.satellite]
-    axes.barh(
-        stations.index(contact.station),
+    bar = Rectangle(
+        (times_s[0][row], stations.index(contact.station) - _BAR / 2),
         times_s[1][row] - times_s[0][row],
-        left=times_s[0][row],
-        height=0.72,
+        _BAR,
         facecolor=to_rgba(color, opacity(contact.clear_probability)),
         edgecolor=color,
         linewidth=0.7,
         gid=f"contact {row}",
     )
+    axes.add_patch(bar)
 
 
 def opacity(clear_probability: float) -> float:
@@ -241,7 +247,7 @@ def _draw_legend(figure: "Figure", colours: dict[str, str]) -> None:
 
 def _about(view: PlanView) -> str:
     return (
-        f"{view.plan.name}: {len(view.plan.contacts)} contacts in {view.span} from "
+        f"{view.plan.name}: {counted(len(view.plan.contacts), 'contact')} in {view.span} from "
         f"{view.plan.start_utc}; a bar from rise to set above the mask, colour by satellite, the paler the "
         "likelier the sky is cloudy"
     )

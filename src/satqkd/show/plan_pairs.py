@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.show.artists import say
-from satqkd.show.plan_style import bit_unit, headline, scale
+from satqkd.show.plan_style import bit_unit, counted, headline, scale
 from satqkd.show.plan_view import PlanView
 from satqkd.show.style import GRID, INK, write_png
 
@@ -104,6 +104,6 @@ def _about(view: PlanView) -> str:
     idle = sum(each.key_bits == 0 for each in pairs)
     none = f", {idle} of them without key" if idle else ""
     return (
-        f"{view.plan.name}: {len(pairs)} pairs{none}; expected with the plan's weather, relayed by trusted "
-        "satellites; white: no pair wanted"
+        f"{view.plan.name}: {counted(len(pairs), 'pair')}{none}; expected with the plan's weather, relayed "
+        "by trusted satellites; white: no pair wanted"
     )

@@ -1,143 +1,88 @@
-"""A plan's pictures and its `report.html`: one folder that can be read, or mailed, without the program.
+"""A plan's report: its pictures, its tables, and what is assumed.
 
 It says first what the plan is worth and what is assumed, then who gets key, when contacts are, and under what
-weather. The folder gets all files of a report or none. Knows the plan's view.
+weather. Knows the plan's view.
 """
 
-import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from satqkd.errors import ResourceError
 from satqkd.show import plan_tables as tables
-from satqkd.show.page import Markup, element, page, picture, table
+from satqkd.show.plan_document import Document, Note, Part, Picture, Section, Write, write_document
 from satqkd.show.plan_levels import levels_picture
 from satqkd.show.plan_map import close_extent, map_picture
-from satqkd.show.plan_nights import night_pictures, sheets
+from satqkd.show.plan_nights import night_picture, sheets
 from satqkd.show.plan_pairs import matrix_picture
-from satqkd.show.plan_style import in_bits
+from satqkd.show.plan_style import counted, in_bits
 from satqkd.show.plan_view import PlanView
-from satqkd.show.report import REPORT_FILE
 from satqkd.show.tables import percent
 
 MOST_SHEETS: Final = 12
 """Of contacts in a report."""
-MAP, CLOSE, PAIRS, LEVELS = "plan-map.png", "plan-map-close.png", "plan-pairs.png", "plan-levels.png"
-_OWN: Final = re.compile(r"plan-(map|map-close|pairs|levels|contacts-\d{2})\.png")
 
 
-def write_plan_report(folder: Path, told: PlanView) -> list[Path]:
-    """Write the pictures and `report.html` of a plan into a folder, made where there is none.
-
-    Returns the files, the report last. Pictures of an earlier report in the folder that this one has not are
-    taken away. On failure the folder is left as it was. Raises ResourceError for what cannot be written.
-    """
-    with _beside(folder) as new:
-        drawn = _pictures(new, told)
-        report = new / REPORT_FILE
-        report.write_text(page(f"satqkd: plan {told.plan.name}", _sections(told, drawn)), encoding="utf-8")
-        names = [*(path.name for path in drawn), REPORT_FILE]
-        _require_files(folder, names)
-        _exchange(new, folder, names)
-    return [folder / name for name in names]
+def write_plan_report(folder: Path, told: PlanView, beside: Mapping[str, Write] | None = None) -> list[Path]:
+    """Write a plan's pictures and `report.html` into a folder; for the rest as `write_document`."""
+    return write_document(folder, plan_document(told), beside)
 
 
-@contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """A folder for new files in the one that gets them; gone afterwards, with all that is still in it."""
-    made = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as new:
-            yield Path(new)
-    except OSError as error:
-        raise ResourceError(
-            f"{folder}: the report cannot be written ({error.strerror}); choose another folder"
-        ) from None
-    finally:
-        if made and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+def plan_document(told: PlanView) -> Document:
+    """The report of a plan."""
+    return Document(
+        title=f"Plan {told.plan.name}",
+        lead=_subtitle(told),
+        outcome=tuple(_outcome(told)),
+        assumed=(*told.assumed, *_assumed(told)),
+        sections=(
+            Section("Worth", (tables.worth_table(told),)),
+            Section("Where", tuple(_maps(told))),
+            Section("Who gets key", (_matrix(told), tables.pair_table(told))),
+            Section("When", (*_nights(told), tables.contact_table(told))),
+            Section("Stations and weather", (tables.station_table(told),)),
+            Section("Stores", (_levels(told),)),
+        ),
+    )
 
 
-def _exchange(new: Path, folder: Path, names: list[str]) -> None:
-    """Files of an earlier report go, those of `names` come; when one cannot, all is put back."""
-    away = new / "earlier"
-    away.mkdir()
-    earlier = [path.name for path in folder.iterdir() if path.name in names or _OWN.fullmatch(path.name)]
-    moves = [(folder / name, away / name) for name in earlier]
-    moves += [(new / name, folder / name) for name in names]
-    done: list[tuple[Path, Path]] = []
-    try:
-        for source, target in moves:
-            source.replace(target)
-            done.append((source, target))
-    except BaseException:
-        for source, target in reversed(done):
-            target.replace(source)
-        raise
-
-
-def _require_files(folder: Path, names: list[str]) -> None:
-    for name in names:
-        if (folder / name).is_dir():
-            raise ResourceError(
-                f"{folder / name}: the report cannot be written (it is a folder); take it away"
-            )
-
-
-def _pictures(folder: Path, told: PlanView) -> list[Path]:
-    drawn = [map_picture(folder / MAP, told)]
+def _maps(told: PlanView) -> list[Picture]:
+    shown = [Picture("plan-map.png", _WHERE, lambda path: map_picture(path, told))]
     extent = close_extent(told)
     if extent is not None:
-        drawn.append(map_picture(folder / CLOSE, told, extent))
-    drawn.append(matrix_picture(folder / PAIRS, told))
-    count = min(MOST_SHEETS, len(sheets(told)))
-    drawn += night_pictures([folder / f"plan-contacts-{k:02d}.png" for k in range(1, count + 1)], told)
-    if told.levels:
-        about = f"plan {told.plan.name}, from {told.plan.start_utc}"
-        drawn.append(levels_picture(folder / LEVELS, told.levels, about=about))
-    return drawn
+        shown.append(Picture("plan-map-close.png", _WHERE, lambda path: map_picture(path, told, extent)))
+    return shown
 
 
-def _sections(told: PlanView, drawn: list[Path]) -> list[Markup]:
-    def shown(*starts: str) -> list[Markup]:
-        return [picture(path, _caption(path.name)) for path in drawn if path.name.startswith(starts)]
+def _matrix(told: PlanView) -> Picture:
+    return Picture("plan-pairs.png", _WHO, lambda path: matrix_picture(path, told))
 
-    return [
-        element("h1", f"Plan {told.plan.name}"),
-        element("p", _subtitle(told), class_="lead"),
-        element("div", *(element("p", each) for each in _outcome(told)), class_="good"),
-        element("h2", "What this is, and what is assumed"),
-        element("ul", *(element("li", each) for each in (*told.assumed, *_assumed(told))), class_="note"),
-        table(tables.worth_table(told), caption=False),
-        element("h2", "Where"),
-        *shown("plan-map"),
-        element("h2", "Who gets key"),
-        *shown("plan-pairs"),
-        table(tables.pair_table(told), caption=False),
-        element("h2", "When"),
-        *shown("plan-contacts"),
-        *_unshown(told),
-        table(tables.contact_table(told)),
-        element("h2", "Stations and weather"),
-        table(tables.station_table(told), caption=False),
-        element("h2", "Stores"),
-        *(shown("plan-levels") or [element("p", _NO_LEVELS)]),
+
+def _nights(told: PlanView) -> list[Part]:
+    """The first sheets, and how many are left out."""
+    made = sheets(told)
+    rest = len(made) - MOST_SHEETS
+    shown: list[Part] = [
+        Picture(f"plan-contacts-{number:02d}.png", _WHEN, partial(night_picture, view=told, sheet=sheet))
+        for number, sheet in enumerate(made[:MOST_SHEETS], 1)
     ]
+    if rest > 0:
+        shown.append(Note(f"The first {MOST_SHEETS} pictures are shown; {rest} more are left out."))
+    return shown
 
 
-def _caption(name: str) -> str:
-    start = next(start for start in _CAPTIONS if name.startswith(start))
-    return _CAPTIONS[start]
+def _levels(told: PlanView) -> Part:
+    if not told.levels:
+        return _NO_LEVELS
+    about = f"plan {told.plan.name}, from {told.plan.start_utc}"
+    return Picture("plan-levels.png", _STORES, lambda path: levels_picture(path, told.levels, about=about))
 
 
 def _subtitle(told: PlanView) -> str:
     plan = told.plan
     return (
-        f"{len(told.satellites)} satellites, {len(told.stations)} stations, {len(plan.pairs)} pairs; "
+        f"{counted(len(told.satellites), 'satellite')}, {counted(len(told.stations), 'station')}, "
+        f"{counted(len(plan.pairs), 'pair')}; "
         f"{told.span} from {plan.start_utc}; planned in {plan.time_s:.1f} s"
     )
 
@@ -166,21 +111,10 @@ def _assumed(told: PlanView) -> list[str]:
     return [weather, *_LIMITS]
 
 
-def _unshown(told: PlanView) -> list[Markup]:
-    rest = len(sheets(told)) - MOST_SHEETS
-    if rest <= 0:
-        return []
-    return [
-        element("p", f"The first {MOST_SHEETS} pictures are shown; {rest} more are left out.", class_="note")
-    ]
-
-
-_CAPTIONS: Final = {
-    "plan-map": "Where key can be had, stations, and pairs as great circles",
-    "plan-pairs": "Expected key of each pair of stations",
-    "plan-contacts": "Contacts, a row a station, colour by satellite, the paler the likelier cloudy",
-    "plan-levels": "Key in stores in time",
-}
+_WHERE: Final = "Where key can be had, stations, and pairs as great circles"
+_WHO: Final = "Expected key of each pair of stations"
+_WHEN: Final = "Contacts, a row a station, colour by satellite, the paler the likelier cloudy"
+_STORES: Final = "Key in stores in time"
 _NO_LEVELS: Final = (
     "No levels came with this plan: a plan counts with expectations; what stores hold is known when it is "
     "operated."

@@ -57,6 +57,11 @@ def bit_unit(most_bits: float) -> tuple[float, str]:
     return next((size, name) for size, name in _UNITS if most_bits >= size or size == 1.0)
 
 
+def counted(number: int, thing: str) -> str:
+    """So many things: `1 contact`, `2 contacts`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def in_bits(key_bits: float) -> str:
     """Three digits and a unit."""
     size, name = bit_unit(abs(key_bits))

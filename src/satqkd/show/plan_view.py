@@ -81,7 +81,7 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def span(self) -> str:
         """Its length in words."""
-        return f"{self.days:g} day{'' if self.days == 1 else 's'}"
+        return f"{self.days:.4g} day{'' if self.days == 1 else 's'}"
 
     @property
     def days(self) -> float:
