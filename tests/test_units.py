@@ -69,7 +69,8 @@ DIMENSIONLESS = {
     # of planning: what is maximised, in whatever it is told; coefficients and gaps of its problems
     "baselines", "coefficients", "objective", "relative_gap", "total", "worst", "least_worst", "priority",
     "look_ahead", "need", "share_of_periods", "worst_share", "worst_share_of_periods",
-    "clear_probability", "key_probability", "transfers", "effort", "lowest", "median", "highest",
+    "clear_probability", "key_probability", "transfers", "effort", "target", "least", "most",
+    "lowest", "median", "highest",
     # pairs of seconds, said so where they are
     "outages",
     # numbers fixed before counts are seen: guesses, weights, slopes
