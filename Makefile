@@ -50,6 +50,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/outages.py --lengths 3 30
 	$(BIN)/python benchmarks/reconciliation.py --plot $(PICTURES)/reconciliation.png
 	$(BIN)/python benchmarks/satellite.py --satellite jinan-1 --station stellenbosch
+	$(BIN)/python benchmarks/planning.py --quick
+	$(BIN)/python benchmarks/scale.py --quick
+	$(BIN)/python benchmarks/operation.py 28 2
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

@@ -25,6 +25,8 @@ Flags = NDArray[np.bool_]
 
 NODES: Final = 16
 """Instants of a pass at which the surrogate asks the budget."""
+_PLACE, _WEIGHT = np.polynomial.legendre.leggauss(NODES)
+"""Where they stand between -1 and 1, and how much each counts; shape (NODES,), weights of sum 2."""
 LEAST_WINDOW_S: Final = 1.0
 """Nothing comes of a link that runs shorter."""
 _BISECTIONS: Final = 12
@@ -71,12 +73,11 @@ class WindowLight(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         loss_db: on top of the budget, one for all or of each window.
         """
         rates = self._rates(loss_db)
-        _, weight = np.polynomial.legendre.leggauss(NODES)
         z_sent = self.craft.source.basis_z_probability
         sent = np.outer((z_sent, 1 - z_sent), self.craft.source.probabilities)
 
         def summed(gain: Floats) -> Floats:
-            mean = (gain.reshape(3, 2, len(self.share), NODES) @ (weight / 2)).transpose(2, 1, 0)
+            mean = (gain.reshape(3, 2, len(self.share), NODES) @ (_WEIGHT / 2)).transpose(2, 1, 0)
             total = np.zeros((self.windows, 2, 3))
             np.add.at(total, self.of_pass, self.share[:, None, None] * mean)
             return total * sent
@@ -86,9 +87,8 @@ class WindowLight(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     @property
     def detections(self) -> Floats:
         """Accepted slots of all bases and classes, headers aside, at the budget's loss; shape (windows,)."""
-        _, weight = np.polynomial.legendre.leggauss(NODES)
         gain = np.tensordot(self.craft.source.probabilities, self._rates(None).class_gain, axes=1)
-        mean = gain.reshape(len(self.share), NODES) @ (weight / 2)
+        mean = gain.reshape(len(self.share), NODES) @ (_WEIGHT / 2)
         return np.bincount(self.of_pass, self.share * mean, minlength=self.windows).astype(np.float64)
 
     def taken(self, rows: Rows) -> "WindowLight":
@@ -143,10 +143,9 @@ class Link:
 
     def light(self, start_s: Floats, end_s: Floats) -> WindowLight:
         """The budget of windows, each longer than `LEAST_WINDOW_S`."""
-        place, _ = np.polynomial.legendre.leggauss(NODES)
         pieces = self._pieces(start_s, end_s)
         length_s = pieces.end_s - pieces.start_s
-        t_s = pieces.start_s[:, None] + length_s[:, None] * (place + 1) / 2
+        t_s = pieces.start_s[:, None] + length_s[:, None] * (_PLACE + 1) / 2
         pulses = _keyed_pulses(self.craft, end_s - start_s)[pieces.of_pass]
         course = course_of(self.craft, self.ground, self.orbit, self.epoch, t_s.ravel())
         return WindowLight(
