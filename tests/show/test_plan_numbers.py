@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgba
 from plan_cases import DAY_S, PLACES, by_gid, crowd, empty_view, figure_of, pair, view, words
 
 from satqkd.errors import DataFormatError
@@ -47,13 +48,25 @@ def test_a_store_is_a_line_of_steps_with_its_name() -> None:
     assert figure.axes[-1].get_xlabel() == "time since the start, days"
 
 
-def test_alarms_are_shaded_from_begin_to_end() -> None:
+def test_alarms_are_bars_from_begin_to_end_below_the_levels_in_the_colour_of_their_store() -> None:
     figure = figure_of(lambda each: draw_levels(each, [levels()]))
-    (shade,) = by_gid(figure, "alarm p1")
-    assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((1.0, 3.0))
-    assert "red: 1 alarm of p1" in words(figure)
+    (bar,) = by_gid(figure, "alarm p1")
+    assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx((1.0, 3.0))
+    (line,) = by_gid(figure, "p1")
+    assert bar.get_facecolor() == to_rgba(line.get_color())
+    lowest, _ = figure.axes[0].get_ylim()
+    assert lowest < bar.get_y() and bar.get_y() + bar.get_height() <= 0
+    assert all(each >= 0 for each in figure.axes[0].get_yticks())
+    assert "bars: 1 alarm of p1" in words(figure)
     quiet = figure_of(lambda each: draw_levels(each, [levels(alarms=())]))
     assert not by_gid(quiet, "alarm") and "alarm" not in words(quiet)
+
+
+def test_every_store_with_a_line_has_a_lane_and_the_rest_share_one() -> None:
+    alarms = tuple(Alarm(store=f"p{k}", start_s=0.0, end_s=DAY_S) for k in (1, 2, 30, 31))
+    figure = figure_of(lambda each: draw_levels(each, [levels(40, alarms=alarms)]))
+    lanes = [by_gid(figure, f"alarm p{k}")[0].get_y() for k in (1, 2, 30, 31)]
+    assert lanes[0] > lanes[1] > lanes[2] == lanes[3]
 
 
 def test_of_many_stores_the_emptiest_have_lines_and_a_band_the_rest() -> None:

@@ -1,7 +1,7 @@
-"""Levels of stores in time, a panel a group of stores (pairs, links), alarms shaded.
+"""Levels of stores in time, a panel a group of stores (pairs, links), their alarms in lanes below.
 
 Few stores have a line with a name each; of many, those that get emptiest have, and a band holds the rest.
-Knows arrays by name.
+Each line has a lane of its colour for its alarms, the rest share one. Knows arrays by name.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from satqkd.show.artists import EdgeName, name_at_edge, remark, say
 from satqkd.show.plan_parts import StoreLevels
 from satqkd.show.plan_style import PALETTE, bit_unit, headline
-from satqkd.show.style import PALE, PALE_RED, write_png
+from satqkd.show.style import MUTED, PALE, write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MOST_LINES: Final = len(PALETTE)
 _PANEL_PX: Final = 400
 _HEADING_PX: Final = 110
+_LANE: Final = 0.045
+"""Height of a lane, as a share of the highest level."""
 _DAY_S: Final = 86_400.0
 
 
@@ -66,7 +68,7 @@ def _draw_group(axes: "Axes", group: StoreLevels) -> None:
     size, unit = bit_unit(most_bits)
     axes.set_ylabel(f"key in store, {unit}")
     axes.set_xlim(t_days[0], t_days[-1] if t_days[-1] > t_days[0] else t_days[0] + 1.0)
-    axes.set_ylim(0, 1.08 * most_bits / size or 1.0)
+    top = 1.08 * most_bits / size or 1.0
     chosen = emptiest(group)
     rest = np.setdiff1d(np.arange(len(group.names)), chosen)
     if rest.size:
@@ -79,23 +81,34 @@ def _draw_group(axes: "Axes", group: StoreLevels) -> None:
         level = group.level_bits[row] / size
         axes.plot(t_days, level, color=color, lw=1.4, drawstyle="steps-post", gid=group.names[row])
         names.append(EdgeName(group.names[row], float(level[-1]), color))
-    _shade_alarms(axes, group)
+    lanes = _draw_alarms(axes, group, chosen, top)
+    axes.set_ylim(-(lanes + 0.5) * _LANE * top if lanes else 0, top)
+    axes.set_yticks([each for each in axes.get_yticks() if 0 <= each <= top])
     name_at_edge(axes, names, gap=0.075)
     grey = f"the {len(chosen)} emptiest by name, grey: where the other {rest.size} are" if rest.size else ""
     remark(axes, "; ".join(each for each in (_alarms(group), grey) if each))
 
 
-def _shade_alarms(axes: "Axes", group: StoreLevels) -> None:
-    for alarm in group.alarms:
-        axes.axvspan(
-            alarm.start_s / _DAY_S,
-            alarm.end_s / _DAY_S,
-            facecolor=PALE_RED,
-            alpha=0.3,
+def _draw_alarms(axes: "Axes", group: StoreLevels, chosen: Sequence[int], top: float) -> int:
+    """A bar for each alarm, in the lane of its store. Returns the number of lanes."""
+    alarmed = {each.store for each in group.alarms}
+    named = [group.names[row] for row in chosen]
+    color_of = dict(zip(named, PALETTE, strict=False))
+    own = [name for name in named if name in alarmed]
+    place = {name: own.index(name) if name in own else len(own) for name in alarmed}
+    for each in group.alarms:
+        axes.barh(
+            -(place[each.store] + 1) * _LANE * top,
+            (each.end_s - each.start_s) / _DAY_S,
+            left=each.start_s / _DAY_S,
+            height=0.7 * _LANE * top,
+            color=color_of.get(each.store, MUTED),
             lw=0,
-            zorder=0.5,
-            gid=f"alarm {alarm.store}",
+            gid=f"alarm {each.store}",
         )
+    if place:
+        axes.axhline(0.0, color=MUTED, lw=0.8)
+    return max(place.values(), default=-1) + 1
 
 
 def _alarms(group: StoreLevels) -> str:
@@ -104,4 +117,4 @@ def _alarms(group: StoreLevels) -> str:
     stores = list(dict.fromkeys(each.store for each in group.alarms))
     whose = ", ".join(stores) if len(stores) <= 3 else f"{len(stores)} stores"
     number = len(group.alarms)
-    return f"red: {number} alarm{'s' if number > 1 else ''} of {whose}"
+    return f"bars: {number} alarm{'s' if number > 1 else ''} of {whose}"
