@@ -191,7 +191,7 @@ class Program:
         self._key(self.pair, np.ones_like(in_time))
         self._key(self.dated, in_time)
         every = np.arange(len(network.pairs))
-        aim, wanted = self._aim()
+        aim, wanted = self.aim
         worst = np.full(len(every), self.worst)
         shares = [wanted, -np.ones(len(every))]
         return self.builder.add_rows([worst, aim], shares, every, upper=self.served)
@@ -228,8 +228,9 @@ class Program:
             upper=0.0,
         )
 
-    def _aim(self) -> tuple[Index, Floats]:
-        """Whose key the worst pair is measured by, and how much of it makes one of the worst."""
+    @property
+    def aim(self) -> tuple[Index, Floats]:
+        """Columns of the key that the worst pair is measured by, and how much of each makes one worst."""
         if self.network.objective == "demand":
             demands = [each.wish.demand_bits or 0.0 for each in self.network.pairs]
             return self.dated, np.array(demands) / UNIT_BITS

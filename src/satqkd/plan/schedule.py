@@ -18,6 +18,7 @@ from satqkd.plan.opportunities import Opportunities
 from satqkd.plan.program import UNIT_BITS, Program, pair_bits
 from satqkd.plan.search import Search, hold_whole, relaxed
 from satqkd.plan.solver import Problem, Solution, solve
+from satqkd.plan.sweep import rounded, swept
 
 Floats = NDArray[np.float64]
 Flown = NDArray[np.bool_]
@@ -28,6 +29,10 @@ WORST_FIRST: Final = ("max-min", "demand")
 _KEPT: Final = 1 - 1e-6
 """Of the worst pair, in the second stage."""
 _LEAST_PRICE: Final = 1e-9
+_FEW_OPEN: Final = 1000
+"""Passes that the relaxation flies in part, among which the solver looks by itself."""
+_WHOLE: Final = 1e-6
+"""Nearer than this to flown or not, a pass of the relaxation is."""
 _LEAST_BITS: Final = 1e-3
 """Less is rounding of the solver."""
 
@@ -57,14 +62,14 @@ def choose(
 ) -> Choice:
     """Maximise the network's objective. value_bits: of each pass, shape (n,). state: what was before.
 
-    fixing: passes that the linear relaxation flies whole or not at all are left so, and only the others are
-    chosen; for programs that take too long else. The bound is then that of the relaxation.
+    fixing: the linear relaxation decides first, and windows of time are searched one after another; for
+    programs that take too long else. The bound is then that of the relaxation.
 
     Raises what `solver.solve` raises.
     """
     program = Program(network, passes, value_bits, state=state)
     if fixing:
-        return _fixed(program, search)
+        return _large(program, search)
     if network.objective in WORST_FIRST and network.pairs:
         return _worst_first(program, value_bits, search, state)
     problem = program.problem(total=1.0)
@@ -122,31 +127,33 @@ def _worst_first(program: Program, value_bits: Floats, search: Search, state: St
     return served or _choice(program, first, first.objective * unit, first.bound * unit, first.status)
 
 
-def _fixed(program: Program, search: Search) -> Choice:
+def _large(program: Program, search: Search) -> Choice:
     network, unit = program.network, _unit(program.network)
-    if network.objective not in WORST_FIRST or not network.pairs:
-        found = _relaxed_and_fixed(program, program.problem(total=1.0), search)
-        assert found is not None  # flying nothing will do
-        return _choice(program, found, found.objective * unit, found.bound * unit, found.status)
-    first = _relaxed_and_fixed(program, program.problem(worst=1.0), search)
-    assert first is not None
-    flown = program.flown(first)
-    problem = program.problem(total=1.0, least_worst=_KEPT * first.objective, flown=flown)
-    found = _relaxed_and_fixed(program, problem, search) or first
-    assert found.values is not None
-    worst = float(found.values[program.worst])
-    return _choice(program, found, worst * unit, first.bound * unit, "feasible")
+    by_worst = network.objective in WORST_FIRST and bool(network.pairs)
+    problem = program.problem(worst=1.0) if by_worst else program.problem(total=1.0)
+    near = _near_relaxation(program, problem, search)
+    assert near is not None  # flying nothing will do
+    first = swept(program, problem, near, search, by_worst=by_worst)
+    if not by_worst:
+        return _choice(program, first, first.objective * unit, first.bound * unit, first.status)
+    return _second_stage(program, first, program.flown(first), search) or _choice(
+        program, first, first.objective * unit, first.bound * unit, first.status
+    )
 
 
-def _relaxed_and_fixed(program: Program, problem: Problem, search: Search) -> Solution | None:
+def _near_relaxation(program: Program, problem: Problem, search: Search) -> Solution | None:
+    """Passes that the relaxation flies whole or not at all are left so; the others searched, where they are
+    few, else rounded. With the relaxation's bound."""
     first = solve(relaxed(problem))
     if first.values is None:
         return None
     share = first.values[program.fly]
-    found = search.run(hold_whole(problem, share, share))
-    if found.values is None:
-        return None
-    return msgspec.structs.replace(found, bound=first.bound, status="feasible")
+    found = rounded(program, problem, share)
+    if ((share > _WHOLE) & (share < 1 - _WHOLE)).sum() <= _FEW_OPEN or found is None:
+        searched = search.run(hold_whole(problem, share, share))
+        if searched.values is not None and (found is None or searched.objective > found.objective):
+            found = searched
+    return None if found is None else msgspec.structs.replace(found, bound=first.bound, status="feasible")
 
 
 def _of_pairs(state: State, chosen: list[int]) -> State:
@@ -172,7 +179,7 @@ def _second_stage(program: Program, first: Solution, flown: Flown, search: Searc
     as much."""
     assert first.values is not None
     problem = program.problem(total=1.0, least_worst=_KEPT * first.objective, flown=flown)
-    found = _relaxed_and_fixed(program, problem, search)
+    found = _near_relaxation(program, problem, search)
     if found is None:
         return None
     assert found.values is not None
