@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 from sqlalchemy.exc import DBAPIError
 
 from satqkd.errors import Error, LocalProtocolError, ResourceError
@@ -25,6 +25,7 @@ from satqkd.keys.sql.schema import META, USES
 from satqkd.keys.sql.use_log import UseLog
 
 _OPTION: Final = "satqkd_database"
+_META: Final = select(META.c.value).where(META.c.name == bindparam("name"))
 
 
 class Database(ABC):
@@ -290,5 +291,5 @@ def vault_of(connection: Connection) -> Vault:
 
 def meta_of(connection: Connection, name: str) -> str | None:
     """What the store says of itself under a name."""
-    value = connection.execute(select(META.c.value).where(META.c.name == name)).scalar()
+    value = connection.execute(_META, {"name": name}).scalar()
     return None if value is None else str(value)
