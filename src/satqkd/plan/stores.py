@@ -85,24 +85,22 @@ class Stores:
             )
 
     def expire(self, before_s: int, *, now_s: int) -> Bits:
-        before = self.link_bits()
-        for store in self.nodes.values():
-            expire(store, self._utc(before_s), kind="link", now_utc=self._utc(now_s))
-        return before - self.link_bits()
+        before_utc, now_utc = self._utc(before_s), self._utc(now_s)
+        old = self._on_board(before_utc)
+        for stores, sides in ((self._above, old), (self._below, old.T)):
+            for store, side in zip(stores, sides, strict=True):
+                gone = expire(store, before_utc, kind="link", now_utc=now_utc)
+                _require_given_up(store, int(side.sum()), gone.bits)
+        return old
 
     def link_bits(self) -> Bits:
-        live = np.zeros((len(self._above), len(self._below)), dtype=np.int64)
-        for satellite, store in enumerate(self._above):
-            for row in store.status():
-                live[satellite, self._index[row.link.removesuffix(" link")]] = row.live_bits
-        return live
+        return self._on_board()
 
     def pieces(self) -> Iterator[Piece]:
         for satellite, store in enumerate(self._above):
-            rows = [row for row in store.list_blocks() if row.live_bits]
-            for row in sorted(rows, key=lambda row: self._index[row.peer]):
-                came_s = (parse_utc(row.created_utc) - self._network.start).total_seconds()
-                yield Piece(satellite, self._index[row.peer], round(came_s), row.live_bits)
+            for block in sorted(store.live_blocks("link"), key=lambda each: self._index[each.peer]):
+                came_s = (parse_utc(block.created_utc) - self._network.start).total_seconds()
+                yield Piece(satellite, self._index[block.peer], round(came_s), block.live_bits)
 
     def relay(self, satellite: int, pair: int, bits: int, *, now_s: int) -> None:
         above, (first, second), utc = self._above[satellite], self._ends(pair), self._utc(now_s)
@@ -219,6 +217,15 @@ class Stores:
                     yield sources.take(connection, other.node_id, "pair", ranges, use)[0]
                     bits -= taken
 
+    def _on_board(self, before_utc: str | None = None) -> Bits:
+        """Unused link key, all of it or what came before a time, shape (satellites, stations)."""
+        bits = np.zeros((len(self._above), len(self._below)), dtype=np.int64)
+        for satellite, store in enumerate(self._above):
+            for block in store.live_blocks("link"):
+                if before_utc is None or block.created_utc < before_utc:
+                    bits[satellite, self._index[block.peer]] += block.live_bits
+        return bits
+
     def _ends(self, pair: int) -> tuple[KeyStore, KeyStore]:
         """By name: the first allocates the first half of a block."""
         of = self._network.pairs[pair]
@@ -237,6 +244,11 @@ def _require_equal(own: KeyStore, other: KeyStore, one: Secret, two: Secret) -> 
     with one as first, two as second:
         if first.expose() != second.expose():
             raise LocalProtocolError(f"pair {own.node_id}-{other.node_id}: both ends hold other key")
+
+
+def _require_given_up(store: KeyStore, old_bits: int, bits: int) -> None:
+    if bits != old_bits:
+        raise LocalProtocolError(f"{store.node_id}: {old_bits} bits of link key are old, {bits} given up")
 
 
 def _require_apart(network: Network) -> None:
