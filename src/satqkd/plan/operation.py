@@ -17,6 +17,7 @@ from satqkd.plan.books import Books
 from satqkd.plan.flow import FOREVER, Carried, State, periods_of
 from satqkd.plan.ledger import Bits, Ledger
 from satqkd.plan.network import Network
+from satqkd.plan.nothing import without_passes
 from satqkd.plan.operation_policy import USUAL, Policy, need_of
 from satqkd.plan.operation_result import Operation, SatelliteService
 from satqkd.plan.planner import MOST_AT_ONCE, Offer, baseline, offer_of, require_something
@@ -51,6 +52,20 @@ def operate(
     return _Run(network, seed, policy, Books(network) if ledger is None else ledger, found).all()
 
 
+def idle(network: Network, *, seed: int, policy: Policy = USUAL, offer: Offer) -> Operation:
+    """The horizon without any contact: what comes of a network in which nothing can be planned."""
+    return _Run(network, seed, policy, Books(network), without_passes(offer)).all()
+
+
+def require_whole_periods(network: Network, policy: Policy) -> None:
+    """Raises ConfigError for a window that cuts periods."""
+    if policy.window_s % network.service.period_s:
+        raise ConfigError(
+            f"operation, window: expected whole periods of {network.service.period_s:g} s, got "
+            f"{policy.window_s:g} s; round it, or change service.period_s"
+        )
+
+
 def flown_sky(network: Network, offer: Offer, seed: int) -> Flags:
     """Whether the sampled sky is clear over the station of each pass, in the hour of its culmination."""
     if network.sky is None or network.weather is None:
@@ -66,12 +81,8 @@ class _Run:
 
     def __init__(self, network: Network, seed: int, policy: Policy, ledger: Ledger, offer: Offer) -> None:
         self.network, self.seed, self.policy, self.ledger, self.offer = network, seed, policy, ledger, offer
+        require_whole_periods(network, policy)
         self.period_s = network.service.period_s
-        if policy.window_s % self.period_s:
-            raise ConfigError(
-                f"operation, window: expected whole periods of {self.period_s:g} s, got "
-                f"{policy.window_s:g} s; round it, or change service.period_s"
-            )
         count = int(np.ceil(network.duration_s / self.period_s))
         ends_s = np.minimum(self.period_s * np.arange(1, count + 1), network.duration_s)
         self.tally = Tally(network, tuple(int(each) for each in ends_s))
