@@ -15,7 +15,7 @@ from satqkd.keys.ledger import ledger, reservations
 from satqkd.keys.ledger.gaps import own_unused, unused
 from satqkd.keys.model import KeyRange, LiveBlock
 from satqkd.keys.sql.schema import BLOCKS, FETCHED, RESERVATIONS, SPENDS
-from satqkd.keys.sql.sqlite import raw
+from satqkd.keys.sql.statements import raw
 from satqkd.keys.store.retirement import revoke_block
 
 UTC = "2026-01-01T00:00:00Z"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from satqkd.keys.model import AuditReport, KeyRange
 from satqkd.keys.sql.schema import AUDIT
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 
 _START: Final = bytes(32)
 _LAST: Final = "SELECT number, digest FROM audit ORDER BY number DESC LIMIT 1"
@@ -22,7 +22,7 @@ _ADD: Final = "INSERT INTO audit (number, utc, event, detail, previous, digest) 
 
 def append(connection: Connection, event: str, utc: str | None, **detail: Any) -> None:
     """Add an entry inside the transaction that does what it tells."""
-    last = run(connection, _LAST, ()).fetchone()
+    last = run(connection, _LAST).fetchone()
     number, previous = (last[0] + 1, bytes(last[1])) if last else (1, _START)
     text = msgspec.json.encode(detail, order="deterministic").decode()
     digest = _digest(previous, number, utc, event, text)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from satqkd.keys.model import KeyRange
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 
 Block = Row[Any]
 Stretch = tuple[int, int]

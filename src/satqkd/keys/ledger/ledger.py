@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select
+from sqlalchemy import Connection, Row, and_, bindparam, select
 
 from satqkd.errors import ConfigError, KeyAlreadyUsed, KeyExhausted, KeyNotFound, KeyStoreError, OriginRefused
 from satqkd.keys.ledger import audit, material
@@ -20,13 +20,17 @@ from satqkd.keys.model import DEMO_ORIGINS, MAXIMUM_RANGES, KeyRange, Paths, Spe
 from satqkd.keys.paths import to_text
 from satqkd.keys.sql.database import database_of, meta_of
 from satqkd.keys.sql.schema import BLOCKS, lost_name
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 
 Block = Row[Any]
 
 _BLOCK: Final = select(BLOCKS).where(BLOCKS.c.block_id == bindparam("block_id"))
 _STORED: Final = "SELECT pk FROM blocks WHERE block_id = ?"
-_NEW_BLOCK: Final = insert(BLOCKS)
+_COLUMNS: Final = (
+    *("block_id", "peer", "kind", "origin", "state"),
+    *("bits", "own_from_bits", "own_until_bits", "created_utc", "paths"),
+)
+_NEW_BLOCK: Final = f"INSERT INTO blocks ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
 _MOVE_ON: Final = "UPDATE blocks SET state = ? WHERE pk = ? AND state = ?"
 _SPEND: Final = (
     "INSERT INTO spends (block_pk, offset_bits, length_bits, purpose, reference, spent_utc) "
@@ -87,7 +91,7 @@ def store_block(connection: Connection, new: NewBlock, key: bytes | bytearray | 
             f"block {new.block_id!r} was used before this store was put back from a copy; its key is gone"
         )
     columns = msgspec.structs.asdict(new) | {"paths": to_text(new.paths), "bits": 8 * len(key)}
-    connection.execute(_NEW_BLOCK, columns)
+    run(connection, _NEW_BLOCK, tuple(columns[name] for name in _COLUMNS))
     database_of(connection).note_new(new.block_id)
     block = find_block(connection, new.block_id)
     material.store(connection, block, key)
@@ -172,9 +176,10 @@ def locate(connection: Connection, peer: str, kind: str, ranges: Iterable[KeyRan
 
     Raises KeyNotFound (no such block with this peer, or outside of it), KeyStoreError (not confirmed).
     """
-    blocks = []
+    blocks, known = [], dict[str, Block]()
     for piece in ranges:
-        block = find_block(connection, piece.block_id)
+        block = known.get(piece.block_id) or find_block(connection, piece.block_id)
+        known[piece.block_id] = block
         if (block.peer, block.kind) != (peer, kind):
             raise KeyNotFound(f"block {piece.block_id!r} is no {kind} key with {peer!r}")
         if block.state != "confirmed":

@@ -16,7 +16,7 @@ from satqkd.keys.model import KeyRange
 from satqkd.keys.secret import Secret
 from satqkd.keys.sql.database import vault_of
 from satqkd.keys.sql.schema import BLOCK_KEYS, SEGMENTS
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 
 SEGMENT_BYTES: Final = 4096
 _SEGMENT_BITS: Final = 8 * SEGMENT_BYTES

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, func, select
 from satqkd.config import KeyNetwork
 from satqkd.errors import KeyExhausted
 from satqkd.keys.sql.network_schema import RELAYED
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 
 _NOTE: Final = (
     "INSERT INTO relayed (relay_id, station_a, station_b, bits, relayed_utc) VALUES (?, ?, ?, ?, ?)"

@@ -45,7 +45,7 @@ from satqkd.keys.network.relay_record import (
 )
 from satqkd.keys.paths import either
 from satqkd.keys.sql.schema import RELAYS
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 from satqkd.keys.store.key_store import KeyStore
 
 _RECORD: Final = "SELECT record FROM relays WHERE satellite = ? AND relay_id = ?"

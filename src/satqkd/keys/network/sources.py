@@ -16,7 +16,7 @@ from satqkd.errors import KeyExhausted
 from satqkd.keys.ledger import ledger
 from satqkd.keys.model import KeyRange, Paths, Spent, cut
 from satqkd.keys.paths import either, from_text
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 from satqkd.keys.store.key_store import KeyStore
 
 _PATHS: Final = "SELECT paths FROM blocks WHERE block_id = ?"

@@ -12,7 +12,7 @@ from satqkd.keys.ledger import audit, ledger, material, raw, traffic_books
 from satqkd.keys.model import BlockRow, CheckReport, KeyRange, LiveBlock, StatusRow
 from satqkd.keys.paths import from_text
 from satqkd.keys.sql.schema import AUDIT, BLOCKS, FAILED_TAGS, FETCHED, RESERVATIONS, SPENDS
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 from satqkd.keys.sql.supply_schema import HELD_KEYS
 
 _GONE: Final = " - ".join(
