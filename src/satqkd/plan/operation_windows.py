@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from satqkd.plan.operation_policy import Policy
 
-MOST_SEEN: Final = 4000
+MOST_SEEN: Final = 2500
 """Passes that a search looks at."""
 
 
