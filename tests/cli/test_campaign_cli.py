@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,17 @@ pair = [{ ends = ["beijing", "stellenbosch"] }]
 
 @pytest.fixture
 def campaign(tmp_path: Path) -> str:
-    """A file of two runs; of the second no plan can be made."""
+    """A file of two runs; the method of the second does not go with its service."""
     (tmp_path / "hour.toml").write_text(HOUR)
     table = {
         "name": "two",
         "scenario": "hour.toml",
         "task": "plan",
-        "axis": [{"key": "duration_days", "values": [0.5, 0.001]}],
+        "search": {"method": "greedy"},
+        "axis": [
+            {"key": "duration_days", "values": [0.5]},
+            {"key": "service.contact_per_revolution_s", "values": ["none", 900]},
+        ],
     }
     path = tmp_path / "two.toml"
     path.write_text(tomli_w.dumps(table))
@@ -74,9 +79,24 @@ def test_failed_runs_are_told_and_kept_and_make_exit_1(
     }  # fmt: skip
     assert f"1 of 2 runs failed: inputs and errors in {out / 'failed'}" in err
     (failed,) = (out / "failed").glob("*.json")
-    assert "no satellite gives key to any station" in json.loads(failed.read_text())["error"]
+    assert "expected no contact_per_revolution_s" in json.loads(failed.read_text())["error"]
     assert len((out / "results.csv").read_text().splitlines()) == 2
     assert [json.loads(satqkd(*words, *more)[1])["ran_now"] for more in ((), ("--retry",))] == [0, 1]
+
+
+def test_a_scenario_in_which_nothing_can_be_planned_is_done_with_its_reason(
+    satqkd: Command, campaign: str, tmp_path: Path
+) -> None:
+    table = tomllib.loads(Path(campaign).read_text())
+    table["axis"] = [{"key": "duration_days", "values": [0.5, 0.001]}]
+    Path(campaign).write_text(tomli_w.dumps(table))
+    out = tmp_path / "out"
+    code, _, _ = satqkd("campaign", campaign, "--out", str(out), "--workers", "0", "--format", "csv")
+    with (out / "results.csv").open() as file:
+        rows = {row["axis.duration_days"]: row for row in csv.DictReader(file)}
+    assert (code, rows["0.001"]["status"], rows["0.001"]["worth"]) == (0, "nothing", "0.0")
+    assert "no satellite gives key to any station" in rows["0.001"]["reason"]
+    assert (rows["0.5"]["status"], rows["0.5"]["reason"]) == ("optimal", "")
 
 
 def _never(network: Network, seed: int, search: CampaignSearch) -> Answer:

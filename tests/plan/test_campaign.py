@@ -9,12 +9,19 @@ from campaigns import HEIGHTS, SCENARIO, SETUPS, fails_with_2, grid, toy
 
 from documentation import missing, page, undocumented_settings
 from satqkd.config import Scenario, load
-from satqkd.config.campaign import Campaign, CampaignAxis, CampaignOption, CampaignSearch
+from satqkd.config.campaign import (
+    Campaign,
+    CampaignAxis,
+    CampaignOperation,
+    CampaignOption,
+    CampaignSearch,
+)
 from satqkd.config.overlay import overlaid
 from satqkd.errors import ConfigError
 from satqkd.plan import campaign as campaigns
 from satqkd.plan.campaign import Grid, read_campaign
-from satqkd.plan.campaign_tasks import TASKS, Task
+from satqkd.plan.campaign_tasks import TASKS, Task, policy_of
+from satqkd.plan.operation_policy import USUAL
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +80,33 @@ class TestIds:
             only(grid(search={"time_limit_s": 1})),
             only(grid(search={"window_days": 1})),
         ]
-        monkeypatch.setattr(campaigns, "RESULT_FORM", 2)
+        monkeypatch.setattr(campaigns, "RESULT_FORM", 99)
         assert len({*ids, only(grid())}) == 8
+
+    def test_a_task_is_named_by_its_own_settings_alone(self) -> None:
+        changed = {"method": "greedy", "window_days": 1, "look_ahead": 1, "gap": 0.1, "time_limit_s": 1}
+        changed |= {"stock_days": 1, "low_bits": 1, "low_days": 2}
+        tables = [{}, *({key: value} for key, value in changed.items())]
+        ids = [only(grid(task="operate", operation=table)) for table in tables]
+        assert len({*ids}) == 1 + len(changed)
+        assert only(grid(task="operate", operation={"window_s": 7 * 86_400})) == ids[0]
+        assert only(grid(task="plan")) not in ids
+
+    def test_an_axis_over_a_policy_makes_the_runs_of_the_campaigns_that_say_so_themselves(self) -> None:
+        methods = {"key": "operation.method", "values": ["exact", "greedy"]}
+        windows = {"name": "window", "option": [{"name": "day", "set": {"operation": {"window_days": 1}}}]}
+        for axes in ([methods, windows], [windows, methods]):
+            found = grid(task="operate", axis=axes, operation={"gap": 0.1})
+            assert {point.labels["operation.method"]: point.id for point in found.points} == {
+                method: only(grid(task="operate", operation={"method": method, "window_days": 1, "gap": 0.1}))
+                for method in ("exact", "greedy")
+            }
+            assert len({point.family for point in found.points}) == 1
+
+    def test_the_settings_of_a_search_lie_on_axes_too(self) -> None:
+        (point,) = grid(task="plan", axis=[{"key": "search.gap", "values": [0.5]}]).points
+        assert point.id == only(grid(task="plan", search={"gap": 0.5}))
+        assert point.settings == CampaignSearch(gap=0.5)
 
     def test_words_and_units_do_not(self) -> None:
         metres = with_("satellite.0.altitude_m", 500_000)
@@ -161,6 +193,14 @@ class TestGrids:
         [
             ({"task": "toi"}, r"task: unknown 'toi'; did you mean toy\?"),
             ({"search": {"method": "greed"}}, r"search.method: unknown 'greed'; did you mean greedy\?"),
+            (
+                {"task": "operate", "axis": [{"key": "operation.method", "values": ["longest"]}]},
+                r"= longest: operation.method: unknown 'longest'; did you mean longest-path\?",
+            ),
+            (
+                {"task": "operate", "axis": [{"key": "operation.stock_day", "values": [1]}]},
+                r"unknown key operation.stock_day; did you mean stock_days\?",
+            ),
             ({"axis": [{"key": "satelite.0.planes", "values": [1]}]}, r"satelite; did you mean satellite\?"),
             (
                 {"axis": [{"key": "satellite.0.altitud_km", "values": [1]}]},
@@ -201,6 +241,16 @@ class TestGrids:
             ({"axis": [HEIGHTS, HEIGHTS]}, "altitude_km twice"),
             ({"axis": [SETUPS | {"option": 2 * [{"name": "a"}]}]}, "a twice"),
             ({"task": "plan", "seeds": 2}, "task plan draws nothing by chance"),
+            (
+                {"task": "plan", "operation": {"gap": 0.5}},
+                "operation: .* takes its own from search",
+            ),
+            ({"task": "operate", "search": {"gap": 0.5}}, "search: .* takes its own from operation"),
+            (
+                {"task": "plan", "axis": [{"key": "operation.gap", "values": [0.5]}]},
+                "operation: expected nothing there",
+            ),
+            ({"task": "operate", "operation": {"window_days": 0.7}}, "window: expected whole periods"),
         ],
     )
     def test_a_grid_without_sense_is_refused(self, tables: dict[str, Any], told: str) -> None:
@@ -224,7 +274,13 @@ class TestOverlays:
         assert with_("protocol.blocks", 4)["protocol"] == {"blocks": 4}
 
 
-@pytest.mark.parametrize("struct", [Campaign, CampaignAxis, CampaignOption, CampaignSearch])
+def test_what_is_usual_is_that_of_the_operation_itself() -> None:
+    assert policy_of(CampaignOperation()) == USUAL
+
+
+@pytest.mark.parametrize(
+    "struct", [Campaign, CampaignAxis, CampaignOption, CampaignOperation, CampaignSearch]
+)
 def test_every_setting_of_a_campaign_is_documented(struct: type) -> None:
     assert undocumented_settings(struct, page("settings.md")) == []
 

@@ -12,16 +12,19 @@ import pytest
 from campaigns import HEIGHTS, SCENARIO, SETUPS, answers_a_set, dies_with_2, fails_with_2, grid, toy
 
 from satqkd.config import Scenario, load
-from satqkd.config.campaign import CampaignSearch
+from satqkd.config.campaign import CampaignOperation, CampaignSearch
+from satqkd.config.overlay import overlaid
 from satqkd.errors import DataFormatError, LinkError, ResourceError
 from satqkd.plan.campaign import Grid
 from satqkd.plan.campaign_crew import InProcess, cluster_crew, local_crew
 from satqkd.plan.campaign_folder import CampaignFolder
 from satqkd.plan.campaign_run import State, run_campaign, state_of
-from satqkd.plan.campaign_tasks import TASKS, Answer, Task, plan_task, yields_task
+from satqkd.plan.campaign_tasks import TASKS, Answer, Task, operate_task, plan_task, yields_task
 from satqkd.plan.network import Network, network_of
+from satqkd.plan.operation import operate
+from satqkd.plan.operation_policy import Policy
 from satqkd.plan.opportunities import find_opportunities
-from satqkd.plan.planner import clear_probability, make_plan
+from satqkd.plan.planner import Offer, clear_probability, make_plan, offer_of
 from satqkd.plan.result import Plan
 from satqkd.plan.search import Search
 from satqkd.plan.yields import fast_yields
@@ -373,6 +376,55 @@ class TestTables:
             pass
 
 
+BLIND = {"preset": "beijing", "name": "pole", "latitude_deg": -89.0, "longitude_deg": 0.0}
+"""Where it is day in October."""
+
+
+class TestNothing:
+    """A scenario in which nothing can be planned is a result."""
+
+    @pytest.mark.parametrize(
+        ("path", "value", "told"),
+        [
+            ("service.least_key_bits", 1e12, "no satellite gives key to any station"),
+            ("station", [*SCENARIO["station"], BLIND], "no pass gives key to pole"),
+            ("pair.0.satellites", 2, "1 satellites give key to both, 2 are needed"),
+        ],
+    )
+    def test_nothing_is_a_row_of_zeros_with_a_reason(
+        self, tmp_path: Path, path: str, value: Any, told: str
+    ) -> None:
+        pairs = [*SCENARIO["pair"], {"ends": ["beijing", "pole"]}] if path == "station" else SCENARIO["pair"]
+        scenario = overlaid(SCENARIO, Scenario, path, value, "tests")
+        scenario["pair"] = [dict(pair) | {"demand_bit_s": 1.0} for pair in scenario["pair"][:1]] + pairs[1:]
+        for task in ("plan", "operate"):
+            found = grid(scenario=scenario, task=task)
+            assert run(found, tmp_path / task) == State(1, 1, 0, 1)
+            answer = json.loads((tmp_path / task / "done" / f"{found.points[0].id}.json").read_text())
+            row, parts = answer["row"], answer["parts"]
+            assert row["status"] == "nothing" and told in row["reason"]
+            zeros = ("worth", "bound", "gap", "contacts", "contact_s", "key_bits", "least_key_bits")
+            zeros += ("share", "worst_share", "used_bits", "link_bits", "lost_bits", "cloudy")
+            assert {row[name] for name in zeros if name in row} == {0}
+            assert [part["pair"] for part in parts] == ["-".join(pair["ends"]) for pair in pairs]
+            assert {part["key_bits"] for part in parts} == {0}
+        assert row["unmet_bits"] == parts[0]["wanted_bits"] == 43_200
+        assert row["alarms"] == 1
+
+    def test_wrong_settings_are_failures_whatever_is_seen(self, tmp_path: Path) -> None:
+        scenario = overlaid(SCENARIO, Scenario, "service.least_key_bits", 1e12, "tests")
+        for task in ("plan", "operate"):
+            found = grid(scenario=scenario | {"objective": "demand"}, task=task)
+            assert run(found, tmp_path / task) == State(1, 0, 1, 1)
+        (name,) = names(tmp_path / "operate" / "failed")
+        failed = json.loads((tmp_path / "operate" / "failed" / f"{name}.json").read_text())
+        assert failed["settings"]["window_s"] == 604_800
+
+    def test_a_scenario_that_sees_something_has_no_reason(self) -> None:
+        answer = plan_task(network_of(load(SCENARIO, Scenario, "tests").value), 1, CampaignSearch())
+        assert answer.row["reason"] is None and answer.row["status"] != "nothing"
+
+
 class TestTasks:
     """Against what the functions below them say."""
 
@@ -402,6 +454,41 @@ class TestTasks:
             key_bits[passes.station == station].sum() for station in (0, 1)
         ]
         assert abs(answer.row["surrogate_total"]) < 0.01
+
+    def test_an_operation_is_that_of_the_policy_under_the_sky_of_the_seed(self) -> None:
+        found = network_of(
+            load(overlaid(SCENARIO, Scenario, "pair.0.demand_bit_s", 0.5, "t"), Scenario, "t").value
+        )
+        for settings, policy in (
+            (CampaignOperation(method="greedy", window_s=86_400), Policy(method="greedy", window_s=86_400)),
+            (CampaignOperation(), Policy()),
+        ):
+            for seed in (1, 2):
+                answer = operate_task(found, seed, settings)
+                operated = operate(found, seed=seed, policy=policy)
+                (pair,) = operated.pairs
+                assert answer.row["used_bits"] == answer.parts[0]["used_bits"] == pair.used_bits
+                assert answer.row["share"] == answer.parts[0]["share"] == operated.share
+                assert answer.row["contacts"] == sum(each.contacts for each in operated.satellites) > 0
+                assert answer.row["alarms"] == len(operated.alarms)
+                assert (answer.row["status"], answer.row["reason"]) == ("operated", None)
+                assert answer.parts[0]["longest_empty_s"] == pair.longest_empty_s
+        assert answer.row["passes"] == make_plan(found).passes
+
+    def test_runs_of_one_network_look_for_its_passes_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[float] = []
+
+        def told(network: Network) -> Offer:
+            asked.append(network.service.setup_s)
+            return offer_of(network)
+
+        monkeypatch.setattr("satqkd.plan.campaign_tasks.offer_of", told)
+        for setup_s in (31.0, 32.0):
+            scenario = overlaid(SCENARIO, Scenario, "service.setup_s", setup_s, "tests")
+            for seed in (1, 2, 3):
+                found = network_of(load(scenario, Scenario, "tests").value)
+                operate_task(found, seed, CampaignOperation(method="greedy"))
+        assert asked == [31.0, 32.0]
 
     def test_a_plan_is_that_of_the_search(self) -> None:
         found = network_of(load(SCENARIO, Scenario, "tests").value)

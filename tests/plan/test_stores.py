@@ -1,5 +1,6 @@
 """Operation with real key stores: equal to the books to the bit, and recounted from the stores themselves."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from operations import SKY, Made, made_network, made_offer
 
-from satqkd.errors import ConfigError, LocalProtocolError, ResourceError
+from satqkd.errors import LocalProtocolError, ResourceError
 from satqkd.keys import KeyStore
 from satqkd.plan.books import Books
 from satqkd.plan.ledger import TAG_BITS, Account
@@ -27,6 +28,13 @@ PAIRS = [
     {"ends": ["a", "b"], "weight": 2.0},
     {"ends": ["b", "c"], "satellites": 2},
 ]
+SHARING = [
+    {"ends": ["a", "d"], "demand_bit_s": 0.1},
+    {"ends": ["d", "a"], "satellites": 2, "demand_bit_s": 0.1},
+    {"ends": ["a", "d"], "demand_bit_s": 0.2},
+    {"ends": ["b", "c"], "satellites": 2, "demand_bit_s": 0.05},
+    {"ends": ["c", "b"], "satellites": 2, "weight": 2.0, "demand_bit_s": 0.1},
+]
 SERVICE = {"setup_s": 0, "key_life_days": 2.0, "store_bits": 200_000}
 
 
@@ -44,8 +52,8 @@ def rows() -> list[Made]:
 class Ran:
     """One scenario with books and with stores."""
 
-    def __init__(self, folder: Path) -> None:
-        self.network: Network = made_network(PAIRS, satellites=3, service=SERVICE, weather=SKY)
+    def __init__(self, folder: Path, pairs: list[dict[str, Any]], **service: Any) -> None:
+        self.network: Network = made_network(pairs, satellites=3, service=SERVICE | service, weather=SKY)
         self.offer: Offer = made_offer(rows())
         books = Books(self.network)
         self.with_books = self._operate(books)
@@ -60,7 +68,7 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return Ran(tmp_path_factory.mktemp("stores"))
+    return Ran(tmp_path_factory.mktemp("stores"), PAIRS)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +89,13 @@ def test_books_and_stores_agree_to_the_bit(ran: Ran) -> None:
     assert any(link.expired_bits for link in ran.with_books.links)
     assert any(link.overflow_bits for link in ran.with_books.links)
     assert any(pair.unmet_bits and pair.used_bits for pair in ran.with_books.pairs)
+
+
+def test_pairs_that_share_a_store_are_served_as_in_the_books(tmp_path: Path) -> None:
+    ran = Ran(tmp_path, SHARING, key_life_days=6.0)
+    assert ran.with_stores == ran.with_books
+    assert ran.stores_accounts == ran.books_accounts
+    assert all(pair.used_bits > 0 for pair in ran.with_books.pairs), "all have something to compare"
 
 
 def test_stores_hold_what_the_operation_says_by_their_own_count(ran: Ran, nodes: dict[str, KeyStore]) -> None:
@@ -155,15 +170,37 @@ def test_a_store_that_was_used_otherwise_is_noticed_at_the_end(tmp_path: Path) -
         operate(network, seed=1, policy=POLICY, ledger=stores, offer=offer)
 
 
-def test_stores_that_are_there_and_pairs_that_would_mix_are_refused(tmp_path: Path) -> None:
+def test_stores_that_are_there_are_refused(tmp_path: Path) -> None:
     network = made_network([PAIRS[0]])
     Stores(network, tmp_path, seed=1).close()
     with pytest.raises(ResourceError):
         Stores(network, tmp_path, seed=1)
-    mixed = made_network([PAIRS[0], PAIRS[3] | {"satellites": 2}], satellites=2)
-    with pytest.raises(ConfigError, match="lie mixed"):
-        Stores(mixed, tmp_path / "new", seed=1)
-    assert not (tmp_path / "new").exists() and TAG_BITS == 256
+
+
+def test_pairs_that_share_a_store_take_none_of_each_others_key(tmp_path: Path) -> None:
+    ends = {"ends": ["a", "b"]}
+    network = made_network([ends, ends | {"satellites": 2}, ends], satellites=2)
+    books = Books(network)
+    with Stores(network, tmp_path, seed=1) as stores:
+        found = []
+        for ledger in (books, stores):
+            for satellite in (0, 1):
+                for station in (0, 1):
+                    ledger.receive(satellite, station, 50_000, now_s=60)
+                for pair, bits in enumerate((8_008, 16_000, 4_000)):
+                    ledger.relay(satellite, pair, bits, now_s=120)
+            before = dict(ledger.waiting(1))
+            ledger.use(0, 16_016, now_s=180)
+            after = dict(ledger.waiting(1))
+            made = ledger.combine(1, now_s=240)
+            ledger.use(2, 7_992, now_s=300)
+            ledger.use(1, made.bits, now_s=300)
+            found.append((before, after, made, +Counter(ledger.waiting(1)), ledger.accounts()))
+        assert found[0] == found[1]
+        assert before == after == {0: 16_000, 1: 16_000} and made.bits == 16_000 - 2 * TAG_BITS
+        with pytest.raises(LocalProtocolError, match="8 bits used that are not there"):
+            stores.use(2, 16, now_s=360)
+        assert all(store.check().balanced for store in stores.nodes.values())
 
 
 def test_three_satellites_of_three_combine_alike_in_books_and_stores(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 stdout carries results alone (a table, or one JSON document with `--json`); progress and prose go to
 stderr. Exit codes: 0 done; 1 no key or a failed check; 2 bad input or environment; 3 refused for safety;
-4 the peer or the link failed. Each command is one file; what it needs is imported when it runs.
+4 the peer or the link failed, or the command was interrupted. Each command is one file; what it needs is
+imported when it runs.
 """
 
 import signal
@@ -85,6 +86,8 @@ app.command("validate")(validate.validate)
 
 _NO_ARGUMENTS: Final = "NoArgsIsHelpError"
 """A group called without a command: its message is the whole help."""
+_TYPER_INTERRUPTED: Final = 130
+"""What typer gives for a keyboard interrupt, which it does not let through."""
 UsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 """The class of all mistakes in a command's words; typer gives only this child of it a public name."""
 
@@ -106,9 +109,11 @@ def main() -> None:
     except (OverflowError, RecursionError) as error:
         _end(f"a number or a nesting is beyond what can be computed ({error}); look at what was given", 2)
     except (KeyboardInterrupt, typer.Abort):
-        _end("interrupted; no partial key was stored", 4)
+        code = _TYPER_INTERRUPTED
     except OSError as error:
         _end(f"{error.filename or 'system'}: {error.strerror}; check the path and its permissions", 2)
+    if code == _TYPER_INTERRUPTED:
+        _end("interrupted; what was finished is kept, and nothing by halves", 4)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,7 +1,8 @@
 """A campaign: one scenario in many versions, each of them one run of the same task.
 
-Its axes name places in the scenario's TOML, in the scenario's own units; what stands there is checked when
-the grid is laid out (`plan.campaign`). Knows no scenario and no task.
+Its axes name places in the scenario's TOML, in the scenario's own units, or in the campaign's tables of how
+a task does its work; what stands there is checked when the grid is laid out (`plan.campaign`). Knows no
+scenario and no task.
 """
 
 from typing import Annotated, Any, Final
@@ -21,14 +22,16 @@ class CampaignOption(Settings, frozen=True, kw_only=True):
     name: Identifier
     """Stands in the tables."""
     set: dict[str, Any] = {}
-    """Laid over the scenario's TOML; keys may be dotted paths. Empty: the scenario as it is."""
+    """Laid over the scenario's TOML, or over the campaign's own table `search` or `operation`; keys may be
+    dotted paths. Empty: all as it is."""
 
 
 class CampaignAxis(Settings, frozen=True, kw_only=True):
     """One direction of the grid: a key with values, or a name with options."""
 
     key: str | None = None
-    """Dotted path into the scenario's TOML, places in lists by number: `satellite.0.altitude_km`."""
+    """Dotted path into the scenario's TOML, places in lists by number: `satellite.0.altitude_km`; or into a
+    table of the campaign itself: `operation.method`."""
     values: tuple[Any, ...] = ()
     """As the scenario would have them."""
     name: Identifier | None = None
@@ -70,7 +73,33 @@ class CampaignSearch(Settings, frozen=True, kw_only=True):
     """A rolling horizon, so much kept at a time; none: the whole at once."""
 
 
-class Campaign(Settings, frozen=True, kw_only=True):
+class CampaignOperation(Settings, frozen=True, kw_only=True):
+    """How networks are operated, by the task `operate`."""
+
+    method: Identifier = "exact"
+    """Of choosing contacts, as `satqkd operate --method`."""
+    window_s: Positive = 604_800.0
+    """Whole periods; the contacts of so long are chosen at a time."""
+    look_ahead: Annotated[float, Meta(ge=1, le=100)] = 2.0
+    """What is looked at in choosing, in windows."""
+    gap: Annotated[float, Meta(ge=0, lt=1)] = 0.02
+    time_limit_s: Positive | None = None
+    """Of each stage of a search; with a limit results may depend on the machine."""
+    stock_s: Annotated[float, Meta(ge=0)] = 1_209_600.0
+    """Relays to a pair end where its store holds its demand of so long."""
+    low_bits: Annotated[float, Meta(ge=0)] | None = None
+    """A pair's store with less is an alarm; none: less than its demand in `low_s`."""
+    low_s: Annotated[float, Meta(ge=0)] = 86_400.0
+
+
+class TaskSettings(Settings, frozen=True, kw_only=True):
+    """How a task does its work: each takes one of the two."""
+
+    search: CampaignSearch = CampaignSearch()
+    operation: CampaignOperation = CampaignOperation()
+
+
+class Campaign(TaskSettings, frozen=True, kw_only=True):
     """A grid of versions of a scenario, each run once a seed."""
 
     name: Identifier
@@ -81,7 +110,6 @@ class Campaign(Settings, frozen=True, kw_only=True):
     """What is computed of each version."""
     seeds: Seed | tuple[Seed, ...] = 1
     """How many, from 1 on; or a list of them."""
-    search: CampaignSearch = CampaignSearch()
     axis: tuple[CampaignAxis, ...] = ()
     """Every value of each is combined with every value of the others; none: the scenario alone."""
 

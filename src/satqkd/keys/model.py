@@ -6,7 +6,7 @@ No file, no clock, no random source.
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -96,6 +96,16 @@ class BlockRow(msgspec.Struct, frozen=True):
     """Set aside for a delivery under way; neither live nor spent."""
     paths: Paths = ()
     """Who knew it on its way; none: nobody but the two ends."""
+
+
+class LiveBlock(NamedTuple):
+    """A block that is not used to its end."""
+
+    block_id: str
+    peer: str
+    created_utc: str
+    live_bits: int
+    """Neither used nor reserved."""
 
 
 class RawRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,17 +16,19 @@ import msgspec
 import numpy as np
 
 from satqkd.config import Scenario, load, read_toml
-from satqkd.config.campaign import Campaign, CampaignAxis, CampaignSearch
+from satqkd.config.campaign import Campaign, CampaignAxis, TaskSettings
 from satqkd.config.loader import Table
 from satqkd.config.overlay import overlaid
 from satqkd.errors import ConfigError, nearest
-from satqkd.plan.campaign_tasks import TASKS
+from satqkd.plan.campaign_tasks import TASKS, Settings
 from satqkd.plan.network import Network, network_of
 from satqkd.plan.planner import METHODS
 
-RESULT_FORM: Final = 1
+RESULT_FORM: Final = 2
 """Of what tasks answer. Another number makes all runs new: raise it whenever a task's answers change."""
 
+OWN: Final = TaskSettings.__struct_fields__
+"""Tables of a campaign's file into which axes may go as well."""
 Labels = dict[str, Any]
 """Axis -> the value, or the option's name, at a point of the grid."""
 
@@ -39,6 +41,10 @@ class Point(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     seed: int
     labels: Labels
     scenario: Scenario
+    settings: Settings
+    """Of the task."""
+    family: str
+    """Equal where the networks are, so that what is found out about one serves all of them."""
 
 
 class Grid(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -71,19 +77,21 @@ def grid_of(campaign: Campaign, scenario: Table, *, where: str, folder: Path = P
     _require_known(campaign, where)
     points = [
         Point(
-            id=task_id(network, campaign.task, seed=seed, search=campaign.search),
+            id=task_id(version.network, campaign.task, seed=seed, settings=version.settings),
             seed=seed,
-            labels=labels,
-            scenario=version,
+            labels=version.labels,
+            scenario=version.scenario,
+            settings=version.settings,
+            family=_digest(_all_of(version.network)),
         )
-        for labels, version, network in _versions(campaign, scenario, where, folder)
+        for version in _versions(campaign, scenario, where, folder)
         for seed in campaign.seed_list
     ]
     ordered = sorted(points, key=lambda each: (each.id, msgspec.json.encode(each.labels, order="sorted")))
     return Grid(campaign=campaign, folder=folder, points=tuple(ordered))
 
 
-def task_id(network: Network, task: str, *, seed: int, search: CampaignSearch) -> str:
+def task_id(network: Network, task: str, *, seed: int, settings: Settings) -> str:
     """SHA-256 of all that a run's result depends on, 64 hex digits.
 
     Of files and presets their content counts and their names do not; neither do descriptions.
@@ -92,11 +100,19 @@ def task_id(network: Network, task: str, *, seed: int, search: CampaignSearch) -
         "form": RESULT_FORM,
         "task": task,
         "seed": seed,
-        "search": search,
-        "network": msgspec.structs.asdict(network) | _sky_of(network),
+        TASKS[task].takes: settings,
+        "network": _all_of(network),
     }
-    text = msgspec.json.encode(inputs, order="deterministic", enc_hook=_plain)
+    return _digest(inputs)
+
+
+def _digest(value: Any) -> str:
+    text = msgspec.json.encode(value, order="deterministic", enc_hook=_plain)
     return hashlib.sha256(text).hexdigest()
+
+
+def _all_of(network: Network) -> dict[str, Any]:
+    return msgspec.structs.asdict(network) | _sky_of(network)
 
 
 def _sky_of(network: Network) -> dict[str, Any]:
@@ -114,20 +130,38 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"no JSON form for {type(value).__name__}")
 
 
-def _versions(
-    campaign: Campaign, scenario: Table, where: str, folder: Path
-) -> Iterator[tuple[Labels, Scenario, Network]]:
-    """Labels, settings and network of every combination of the axes."""
+class _Version(NamedTuple):
+    """A combination of the axes."""
+
+    labels: Labels
+    scenario: Scenario
+    network: Network
+    settings: Settings
+
+
+def _versions(campaign: Campaign, scenario: Table, where: str, folder: Path) -> Iterator[_Version]:
+    """Every combination of the axes."""
+    task, own = TASKS[campaign.task], _table_of(campaign)
     for changes in product(*(_changes(axis) for axis in campaign.axis)):
         labels = {each.label: each.shown for each in changes}
         told = [f"{label} = {shown!s:.60}" for label, shown in labels.items()]
         place = ", ".join([where, *told])
-        version = load(_changed(scenario, changes, place), Scenario, place).value
+        tables = _changed((scenario, own), changes, place)
+        version = load(tables[0], Scenario, place).value
+        settings: Settings = getattr(load(tables[1], TaskSettings, place).value, task.takes)
+        _require_method(settings, f"{place}: {task.takes}")
         try:
             network = network_of(version, folder)
+            task.check(network, settings)
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from None
-        yield labels, version, network
+        yield _Version(labels, version, network, settings)
+
+
+def _table_of(campaign: Campaign) -> Table:
+    """The campaign's own tables, as TOML would have them."""
+    tables = {name: msgspec.structs.asdict(getattr(campaign, name)) for name in OWN}
+    return {name: {key: each[key] for key in each if each[key] is not None} for name, each in tables.items()}
 
 
 class _Change(NamedTuple):
@@ -145,35 +179,62 @@ def _changes(axis: CampaignAxis) -> list[_Change]:
     return [_Change(axis.label, option.name, option.set, False) for option in axis.option]
 
 
-def _changed(scenario: Table, changes: Iterable[_Change], where: str) -> Table:
-    """The scenario under options first, then under keys. Raises ConfigError where the axes' order matters."""
+def _changed(tables: tuple[Table, Table], changes: Iterable[_Change], where: str) -> tuple[Table, Table]:
+    """The scenario, and the campaign's own tables, under options first, then under keys.
 
-    def under(ordered: Iterable[_Change]) -> Table:
-        table = scenario
+    Raises ConfigError where the axes' order matters.
+    """
+
+    def under(ordered: Iterable[_Change]) -> tuple[Table, Table]:
+        scenario, own = tables
         for change in sorted(ordered, key=lambda each: each.by_key):
             for path, value in change.laid.items():
-                table = overlaid(table, Scenario, path, value, where)
-        return table
+                if _is_own(path):
+                    own = overlaid(own, TaskSettings, path, value, where)
+                else:
+                    scenario = overlaid(scenario, Scenario, path, value, where)
+        return scenario, own
 
     given = list(changes)
-    table = under(given)
-    if table != under(reversed(given)):
+    changed = under(given)
+    if changed != under(reversed(given)):
         raise ConfigError(
             f"{where}: two axes give the same setting different values; make them one axis of options"
         )
-    return table
+    return changed
+
+
+def _is_own(path: str) -> bool:
+    """Whether an axis goes into the campaign's own tables."""
+    return path.partition(".")[0] in OWN
 
 
 def _require_known(campaign: Campaign, where: str) -> None:
     if campaign.task not in TASKS:
         raise ConfigError(_unknown(f"{where}: task", campaign.task, list(TASKS)))
-    if campaign.search.method not in METHODS:
-        raise ConfigError(_unknown(f"{where}: search.method", campaign.search.method, list(METHODS)))
+    _require_taken(campaign, where)
     if not TASKS[campaign.task].seeded and len(campaign.seed_list) > 1:
         raise ConfigError(
             f"{where}: seeds: expected one, got {len(campaign.seed_list)}: task {campaign.task} draws "
             "nothing by chance, so all would be alike; leave seeds out"
         )
+
+
+def _require_taken(campaign: Campaign, where: str) -> None:
+    """Settings that the task does not take would change nothing, and say nothing of it."""
+    takes, usual = TASKS[campaign.task].takes, TaskSettings()
+    given = {name for name in OWN if getattr(campaign, name) != getattr(usual, name)}
+    laid = {path.partition(".")[0] for axis in campaign.axis for each in _changes(axis) for path in each.laid}
+    if other := sorted((given | laid & {*OWN}) - {takes}):
+        raise ConfigError(
+            f"{where}: {', '.join(other)}: expected nothing there, got settings; task {campaign.task} takes "
+            f"its own from {takes}: give them there, or take another task"
+        )
+
+
+def _require_method(settings: Settings, where: str) -> None:
+    if settings.method not in METHODS:
+        raise ConfigError(_unknown(f"{where}.method", settings.method, list(METHODS)))
 
 
 def _unknown(what: str, name: str, known: list[str]) -> str:

@@ -65,6 +65,18 @@ class InProcess(Executor):
         """Nothing to do."""
 
 
+class _Pool(ProcessPoolExecutor):
+    """Whose workers hear no interrupt from their first moment on: a terminal sends it to all of them."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> "Future[Any]":
+        """It is here that workers are begun, and they inherit what is held back."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(function, *arguments, **named)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class LocalPool:
     """Processes of this machine, begun anew (spawn) and ended with this one, however it ends."""
 
@@ -93,7 +105,7 @@ class LocalPool:
         self._lifeline.close()
 
     def _begin(self, workers: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
+        return _Pool(
             workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_hold_on,

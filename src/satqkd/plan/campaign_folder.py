@@ -18,11 +18,10 @@ from typing import Any
 import msgspec
 
 from satqkd.config import Scenario
-from satqkd.config.campaign import CampaignSearch
 from satqkd.errors import DataFormatError, ResourceError
 from satqkd.mission.files import write_whole
 from satqkd.plan.campaign import Grid, Point
-from satqkd.plan.campaign_tasks import TASKS, Row
+from satqkd.plan.campaign_tasks import TASKS, Row, Settings
 from satqkd.plan.tables import FORMATS, Format, columns_of, write_table
 from satqkd.results import to_json
 
@@ -44,7 +43,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     seed: int
     labels: dict[str, Any]
-    search: CampaignSearch
+    settings: Settings
+    """Of the task: its table of the campaign, as the axes left it."""
     scenario: Scenario
     error: str
     traceback: str

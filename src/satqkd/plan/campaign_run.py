@@ -14,12 +14,11 @@ from typing import Final
 
 import msgspec
 
-from satqkd.config.campaign import CampaignSearch
 from satqkd.errors import LinkError
 from satqkd.plan.campaign import Grid, Point
 from satqkd.plan.campaign_crew import Crew
 from satqkd.plan.campaign_folder import CampaignFolder, Done, Failed
-from satqkd.plan.campaign_tasks import TASKS, Task
+from satqkd.plan.campaign_tasks import TASKS, Settings, Task
 from satqkd.plan.network import Network, network_of
 from satqkd.results import to_json
 
@@ -78,12 +77,12 @@ def run_campaign(
     return _Run(grid, folder, crew, progress or (lambda state: None)).all(retry=retry)
 
 
-def perform(task: Task, network: Network, inputs: tuple[str, str, int], search: CampaignSearch) -> Ended:
+def perform(task: Task, network: Network, inputs: tuple[str, str, int], settings: Settings) -> Ended:
     """One run, on a worker; whatever it raises is in the answer. inputs: id, task's name, seed."""
     name, kind, seed = inputs
     began_s = time.perf_counter()
     try:
-        answer = task.function(network, seed, search)
+        answer = task.function(network, seed, settings)
         data = to_json(Done(id=name, task=kind, seed=seed, row=answer.row, parts=answer.parts))
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
@@ -104,7 +103,8 @@ class _Run:
     def all(self, *, retry: bool) -> State:
         """Run what is due."""
         skipped = self._folder.done(self._grid.runs).keys() | (set() if retry else self._failed_before)
-        due = deque(point for name, point in self._grid.runs.items() if name not in skipped)
+        runs = (point for name, point in self._grid.runs.items() if name not in skipped)
+        due = deque(sorted(runs, key=lambda point: point.family))
         while due or self._under_way:
             while due and len(self._under_way) < self._crew.at_once and not self._suspects:
                 self._begin(due.popleft())
@@ -121,7 +121,7 @@ class _Run:
         campaign = self._grid.campaign
         network = network_of(point.scenario, self._grid.folder)
         inputs = (point.id, campaign.task, point.seed)
-        return submit(perform, TASKS[campaign.task], network, inputs, campaign.search)
+        return submit(perform, TASKS[campaign.task], network, inputs, point.settings)
 
     def _settle(self) -> None:
         """Take what has ended; when a worker was killed, find out which run it was."""
@@ -183,7 +183,7 @@ class _Run:
             task=campaign.task,
             seed=point.seed,
             labels=point.labels,
-            search=campaign.search,
+            settings=point.settings,
             scenario=point.scenario,
             error=ended.error,
             traceback=ended.traceback,

@@ -17,13 +17,16 @@ from satqkd.plan.books import Books
 from satqkd.plan.flow import FOREVER, Carried, State, periods_of
 from satqkd.plan.ledger import Bits, Ledger
 from satqkd.plan.network import Network
+from satqkd.plan.nothing import without_passes
 from satqkd.plan.operation_policy import USUAL, Policy, need_of
 from satqkd.plan.operation_result import Operation, SatelliteService
+from satqkd.plan.operation_windows import window_at
 from satqkd.plan.planner import MOST_AT_ONCE, Offer, baseline, offer_of, require_something
 from satqkd.plan.relaying import share_out
 from satqkd.plan.rolling import Part, part_of
 from satqkd.plan.schedule import choose
 from satqkd.plan.search import Search
+from satqkd.plan.solver import relative_gap
 from satqkd.plan.tally import Tally
 from satqkd.plan.weather import SkyModel
 from satqkd.sky import format_utc
@@ -52,6 +55,20 @@ def operate(
     return _Run(network, seed, policy, Books(network) if ledger is None else ledger, found).all()
 
 
+def idle(network: Network, *, seed: int, policy: Policy = USUAL, offer: Offer) -> Operation:
+    """The horizon without any contact: what comes of a network in which nothing can be planned."""
+    return _Run(network, seed, policy, Books(network), without_passes(offer)).all()
+
+
+def require_whole_periods(network: Network, policy: Policy) -> None:
+    """Raises ConfigError for a window that cuts periods."""
+    if policy.window_s % network.service.period_s:
+        raise ConfigError(
+            f"operation, window: expected whole periods of {network.service.period_s:g} s, got "
+            f"{policy.window_s:g} s; round it, or change service.period_s"
+        )
+
+
 def flown_sky(network: Network, offer: Offer, seed: int) -> Flags:
     """Whether the sampled sky is clear over the station of each pass, in the hour of its culmination."""
     if network.sky is None or network.weather is None:
@@ -67,15 +84,12 @@ class _Run:
 
     def __init__(self, network: Network, seed: int, policy: Policy, ledger: Ledger, offer: Offer) -> None:
         self.network, self.seed, self.policy, self.ledger, self.offer = network, seed, policy, ledger, offer
+        require_whole_periods(network, policy)
         self.period_s = network.service.period_s
-        if policy.window_s % self.period_s:
-            raise ConfigError(
-                f"operation, window: expected whole periods of {self.period_s:g} s, got "
-                f"{policy.window_s:g} s; round it, or change service.period_s"
-            )
         count = int(np.ceil(network.duration_s / self.period_s))
         ends_s = np.minimum(self.period_s * np.arange(1, count + 1), network.duration_s)
         self.tally = Tally(network, tuple(int(each) for each in ends_s))
+        self.windows, self.gap = 0, 0.0
         self.clear = flown_sky(network, offer, seed)
         self.flown = np.zeros(len(offer.passes), dtype=np.bool_)
         self.key_bits = (offer.key_bits // 8 * 8).astype(np.int64)
@@ -86,20 +100,23 @@ class _Run:
 
     def all(self) -> Operation:
         """Window by window, period by period."""
-        each = round(self.policy.window_s / self.period_s)
-        count = len(self.tally.ends_s)
-        for first in range(0, count, each):
-            after = min(first + each, count)
-            self._schedule(first * self.period_s, min(after * self.period_s, self.network.duration_s))
+        first, count = 0, len(self.tally.ends_s)
+        while first < count:
+            from_s = first * self.period_s
+            window = window_at(self.offer.passes.end_s, from_s, self.period_s, self.policy)
+            after = min(first + window.periods, count)
+            until_s = min(after * self.period_s, self.network.duration_s)
+            self._schedule(from_s, until_s, min(window.seen_s, self.network.duration_s - from_s))
             for period in range(first, after):
                 with self.ledger.period():
                     self._operate(period)
+            first = after
         self.tally.check(self.ledger.accounts())
         return self._told()
 
-    def _schedule(self, from_s: float, until_s: float) -> None:
+    def _schedule(self, from_s: float, until_s: float, seen_s: float) -> None:
         """Choose the passes that end in a window."""
-        seen_s = min(self.policy.look_ahead * self.policy.window_s, self.network.duration_s - from_s)
+        self.windows += 1
         passes, value = self.offer.passes, self.offer.value_bits
         part = part_of(self.network, passes, value, from_s, seen_s, self.flown)
         if part.rows.size:
@@ -112,7 +129,9 @@ class _Run:
             return baseline(network, passes, value, policy.method)
         search = Search(gap=policy.gap, time_limit_s=policy.time_limit_s)
         state, fixing = self._state(part, from_s), len(passes) > MOST_AT_ONCE
-        return np.flatnonzero(choose(network, passes, value, search, state, fixing=fixing).flown)
+        choice = choose(network, passes, value, search, state, fixing=fixing)
+        self.gap = max(self.gap, relative_gap(choice.objective, choice.bound))
+        return np.flatnonzero(choice.flown)
 
     def _state(self, part: Part, from_s: float) -> State:
         """What was before a window, for who chooses in it."""
@@ -200,6 +219,8 @@ class _Run:
             duration_s=self.network.duration_s,
             period_s=self.period_s,
             window_s=self.policy.window_s,
+            windows=self.windows,
+            gap=self.gap if self.policy.method == "exact" and np.isfinite(self.gap) else None,
             pairs=self.tally.pair_services(),
             links=self.tally.link_services(),
             satellites=tuple(self._satellites()),

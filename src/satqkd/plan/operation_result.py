@@ -108,6 +108,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     period_s: float
     window_s: float
+    windows: int
+    """How often contacts were chosen."""
+    gap: float | None
+    """The largest of a window's search: of its objective to what no choice exceeds. None: a method without
+    bounds, or no plan that was worth anything."""
     pairs: tuple[PairService, ...]
     links: tuple[LinkService, ...]
     """Those that brought key."""

@@ -9,24 +9,24 @@ import hashlib
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from satqkd.keys.model import AuditReport, KeyRange
 from satqkd.keys.sql.schema import AUDIT
+from satqkd.keys.sql.statements import run
 
 _START: Final = bytes(32)
+_LAST: Final = "SELECT number, digest FROM audit ORDER BY number DESC LIMIT 1"
+_ADD: Final = "INSERT INTO audit (number, utc, event, detail, previous, digest) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 def append(connection: Connection, event: str, utc: str | None, **detail: Any) -> None:
     """Add an entry inside the transaction that does what it tells."""
-    last = connection.execute(
-        select(AUDIT.c.number, AUDIT.c.digest).order_by(AUDIT.c.number.desc()).limit(1)
-    ).first()
-    number, previous = (last.number + 1, last.digest) if last else (1, _START)
+    last = run(connection, _LAST).fetchone()
+    number, previous = (last[0] + 1, bytes(last[1])) if last else (1, _START)
     text = msgspec.json.encode(detail, order="deterministic").decode()
     digest = _digest(previous, number, utc, event, text)
-    row = {"number": number, "utc": utc, "event": event, "detail": text, "previous": previous}
-    connection.execute(insert(AUDIT).values(**row, digest=digest))
+    run(connection, _ADD, (number, utc, event, text, previous, digest))
 
 
 def verify(connection: Connection) -> AuditReport:

@@ -55,9 +55,9 @@ def store_pair(
         created_utc=now_utc,
         paths=paths,
     )
-    ledger.store_block(connection, new, key)
+    block = ledger.store_block(connection, new, key)
     key[:] = bytes(len(key))
-    ledger.set_state(connection, ledger.find_block(connection, block_id), "confirmed", now_utc)
+    ledger.set_state(connection, block, "confirmed", now_utc)
 
 
 def require_demo(origin: str, what: str, *, demo: bool) -> None:

@@ -8,6 +8,7 @@ to its very end) there is none, and no key of that half has an id. Inside the ca
 from sqlalchemy import Connection, insert, select
 
 from satqkd.keys.ledger import ledger
+from satqkd.keys.ledger.gaps import unused
 from satqkd.keys.ledger.key_ids import SECRET_BITS
 from satqkd.keys.ledger.ledger import Block, Use
 from satqkd.keys.model import KeyRange
@@ -41,7 +42,7 @@ def take(connection: Connection, block: Block, *, own: bool, utc: str | None) ->
         return found
     start, end = half(block, own=own)
     piece = KeyRange(block.block_id, end - SECRET_BITS, SECRET_BITS)
-    if end - start <= SECRET_BITS or ledger.unused(connection, block, piece.offset_bits, end) != [piece]:
+    if end - start <= SECRET_BITS or unused(connection, block, piece.offset_bits, end) != [piece]:
         return None
     use, noted = Use(PURPOSE, "own" if own else "peer", utc), [use_names.of_id_secret(piece)]
     spent = ledger.take(connection, [block], [piece], use, noted=noted)

@@ -7,20 +7,38 @@ to `own_until_bits` is the part that this end allocates from, in order; in the r
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, insert, select, update
-from sqlalchemy.sql.expression import TableClause
+from sqlalchemy import Connection, Row, and_, bindparam, select
 
 from satqkd.errors import ConfigError, KeyAlreadyUsed, KeyExhausted, KeyNotFound, KeyStoreError, OriginRefused
 from satqkd.keys.ledger import audit, material
+from satqkd.keys.ledger.gaps import own_unused, unused
 from satqkd.keys.model import DEMO_ORIGINS, MAXIMUM_RANGES, KeyRange, Paths, Spent, weakest_origin
 from satqkd.keys.paths import to_text
 from satqkd.keys.sql.database import database_of, meta_of
-from satqkd.keys.sql.schema import BLOCKS, FETCHED, RESERVATIONS, SPENDS, lost_name
+from satqkd.keys.sql.schema import BLOCKS, lost_name
+from satqkd.keys.sql.statements import run
 
 Block = Row[Any]
+
+_BLOCK: Final = select(BLOCKS).where(BLOCKS.c.block_id == bindparam("block_id"))
+_STORED: Final = "SELECT pk FROM blocks WHERE block_id = ?"
+_COLUMNS: Final = (
+    *("block_id", "peer", "kind", "origin", "state"),
+    *("bits", "own_from_bits", "own_until_bits", "created_utc", "paths"),
+)
+_NEW_BLOCK: Final = f"INSERT INTO blocks ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
+_MOVE_ON: Final = "UPDATE blocks SET state = ? WHERE pk = ? AND state = ?"
+_SPEND: Final = (
+    "INSERT INTO spends (block_pk, offset_bits, length_bits, purpose, reference, spent_utc) "
+    "VALUES (?, ?, ?, ?, ?, ?)"
+)
+_USED: Final = (
+    "SELECT offset_bits, offset_bits + length_bits FROM spends WHERE block_pk = ? ORDER BY offset_bits"
+)
 
 
 class NewBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,16 +82,16 @@ def half_bits(bits: int) -> int:
     return bits // 16 * 8
 
 
-def store_block(connection: Connection, new: NewBlock, key: bytes | bytearray | memoryview) -> int:
-    """Insert a block and its bytes; returns its row number. Raises KeyAlreadyUsed when the id exists."""
-    if connection.execute(select(BLOCKS.c.pk).where(BLOCKS.c.block_id == new.block_id)).first():
+def store_block(connection: Connection, new: NewBlock, key: bytes | bytearray | memoryview) -> Block:
+    """Insert a block and its bytes; returns its row. Raises KeyAlreadyUsed when the id exists."""
+    if run(connection, _STORED, (new.block_id,)).fetchone():
         raise KeyAlreadyUsed(f"block {new.block_id!r} is stored already; a block id names one block for ever")
     if meta_of(connection, lost_name(new.block_id)) is not None:
         raise KeyAlreadyUsed(
             f"block {new.block_id!r} was used before this store was put back from a copy; its key is gone"
         )
-    columns = msgspec.structs.asdict(new) | {"paths": to_text(new.paths)}
-    connection.execute(insert(BLOCKS).values(**columns, bits=8 * len(key)))
+    columns = msgspec.structs.asdict(new) | {"paths": to_text(new.paths), "bits": 8 * len(key)}
+    run(connection, _NEW_BLOCK, tuple(columns[name] for name in _COLUMNS))
     database_of(connection).note_new(new.block_id)
     block = find_block(connection, new.block_id)
     material.store(connection, block, key)
@@ -81,12 +99,12 @@ def store_block(connection: Connection, new: NewBlock, key: bytes | bytearray | 
     audit.append(
         connection, "add", new.created_utc, bits=8 * len(key), **{name: columns[name] for name in names}
     )
-    return int(block.pk)
+    return block
 
 
 def find_block(connection: Connection, block_id: str) -> Block:
     """The block's row; raises KeyNotFound."""
-    row = connection.execute(select(BLOCKS).where(BLOCKS.c.block_id == block_id)).first()
+    row = connection.execute(_BLOCK, {"block_id": block_id}).first()
     if row is None:
         raise KeyNotFound(f"no block {block_id[:200]!r} in this store; see `satqkd keys list`")
     return row
@@ -94,9 +112,7 @@ def find_block(connection: Connection, block_id: str) -> Block:
 
 def set_state(connection: Connection, block: Block, state: str, utc: str | None) -> None:
     """Move a block on; just one row must change."""
-    changed = connection.execute(
-        update(BLOCKS).where(and_(BLOCKS.c.pk == block.pk, BLOCKS.c.state == block.state)).values(state=state)
-    )
+    changed = run(connection, _MOVE_ON, (state, block.pk, block.state))
     if changed.rowcount != 1:
         raise KeyStoreError(f"block {block.block_id!r}: expected state {block.state}, found another")
     if state == "confirmed":
@@ -106,30 +122,7 @@ def set_state(connection: Connection, block: Block, state: str, utc: str | None)
 
 def used(connection: Connection, block: Block) -> list[tuple[int, int]]:
     """Used ranges of a block as (from, until) bits in order."""
-    return _ranges_in(connection, SPENDS, block, 0, block.bits)
-
-
-def _ranges_in(
-    connection: Connection, table: TableClause, block: Block, from_bits: int, until_bits: int
-) -> list[tuple[int, int]]:
-    """Ranges in a table that overlap a part of a block, as (from, until) bits in order."""
-    start, end = table.c.offset_bits, table.c.offset_bits + table.c.length_bits
-    here = and_(table.c.block_pk == block.pk, start < until_bits, end > from_bits)
-    rows = connection.execute(select(start.label("start"), end.label("end")).where(here).order_by(start))
-    return [(row.start, row.end) for row in rows]
-
-
-def unused(connection: Connection, block: Block, from_bits: int, until_bits: int) -> list[KeyRange]:
-    """What is neither used nor reserved between two positions of a block."""
-    taken = _ranges_in(connection, SPENDS, block, from_bits, until_bits)
-    taken += _ranges_in(connection, RESERVATIONS, block, from_bits, until_bits)
-    taken += _ranges_in(connection, FETCHED, block, from_bits, until_bits)
-    gaps, position = [], from_bits
-    for start, end in [*sorted(taken), (until_bits, until_bits)]:
-        if min(start, until_bits) > position:
-            gaps.append(KeyRange(block.block_id, position, min(start, until_bits) - position))
-        position = max(position, end)
-    return gaps
+    return [(start, end) for start, end in run(connection, _USED, (block.pk,))]
 
 
 def own_free(connection: Connection, block: Block) -> list[KeyRange]:
@@ -141,13 +134,9 @@ def own_free(connection: Connection, block: Block) -> list[KeyRange]:
 
 def free(connection: Connection, peer: str, kind: str, *, demo: bool) -> list[tuple[KeyRange, str]]:
     """What this end may allocate with a peer at once, oldest block first, each with its origin."""
-    rows = connection.execute(
-        select(BLOCKS)
-        .where(and_(BLOCKS.c.peer == peer, BLOCKS.c.kind == kind, BLOCKS.c.state == "confirmed"))
-        .order_by(BLOCKS.c.pk)
-    ).all()
-    allowed = [row for row in rows if demo or row.origin not in DEMO_ORIGINS]
-    return [(piece, row.origin) for row in allowed for piece in own_free(connection, row)][:MAXIMUM_RANGES]
+    found = own_unused(connection, peer, kind)
+    allowed = ((piece, origin) for piece, origin in found if demo or origin not in DEMO_ORIGINS)
+    return list(islice(allowed, MAXIMUM_RANGES))
 
 
 def allocate(connection: Connection, peer: str, kind: str, bits: int, *, demo: bool) -> list[KeyRange]:
@@ -187,9 +176,10 @@ def locate(connection: Connection, peer: str, kind: str, ranges: Iterable[KeyRan
 
     Raises KeyNotFound (no such block with this peer, or outside of it), KeyStoreError (not confirmed).
     """
-    blocks = []
+    blocks, known = [], dict[str, Block]()
     for piece in ranges:
-        block = find_block(connection, piece.block_id)
+        block = known.get(piece.block_id) or find_block(connection, piece.block_id)
+        known[piece.block_id] = block
         if (block.peer, block.kind) != (peer, kind):
             raise KeyNotFound(f"block {piece.block_id!r} is no {kind} key with {peer!r}")
         if block.state != "confirmed":
@@ -263,16 +253,8 @@ def use_up(
 ) -> None:
     """Mark ranges as used and overwrite them, unread. Raises KeyAlreadyUsed."""
     for block, piece in zip(blocks, ranges, strict=True):
-        connection.execute(
-            insert(SPENDS).values(
-                block_pk=block.pk,
-                offset_bits=piece.offset_bits,
-                length_bits=piece.length_bits,
-                purpose=use.purpose,
-                reference=use.reference,
-                spent_utc=use.utc,
-            )
-        )
+        place = (block.pk, piece.offset_bits, piece.length_bits)
+        run(connection, _SPEND, (*place, use.purpose, use.reference, use.utc))
     database_of(connection).note_use(ranges if noted is None else noted)
     for block, piece in zip(blocks, ranges, strict=True):
         material.wipe(connection, block, piece)

@@ -8,14 +8,15 @@ segments a disk may keep cannot be opened then. Every function works inside the 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from satqkd.errors import DataFormatError
 from satqkd.keys.at_rest.vault import Cipher, Vault
 from satqkd.keys.model import KeyRange
 from satqkd.keys.secret import Secret
 from satqkd.keys.sql.database import vault_of
-from satqkd.keys.sql.schema import BLOCK_KEYS, SEGMENTS, SPENDS
+from satqkd.keys.sql.schema import BLOCK_KEYS, SEGMENTS
+from satqkd.keys.sql.statements import run
 
 SEGMENT_BYTES: Final = 4096
 _SEGMENT_BITS: Final = 8 * SEGMENT_BYTES
@@ -25,22 +26,29 @@ ERASED: Final = b""
 
 Block = Row[Any]
 
+_NEW_KEY: Final = "INSERT INTO block_keys (block_pk, wrapped) VALUES (?, ?)"
+_NEW_SEGMENT: Final = "INSERT INTO segments (block_pk, segment, sealed) VALUES (?, ?, ?)"
+_KEY: Final = "SELECT wrapped FROM block_keys WHERE block_pk = ?"
+_SEGMENTS: Final = (
+    "SELECT segment, sealed FROM segments WHERE block_pk = ? AND segment BETWEEN ? AND ? ORDER BY segment"
+)
+_COUNT: Final = "SELECT count(*), max(segment) FROM segments WHERE block_pk = ?"
+_SEAL: Final = "UPDATE segments SET sealed = ? WHERE block_pk = ? AND segment = ?"
+_ERASE: Final = "UPDATE segments SET sealed = ? WHERE block_pk = ? AND segment BETWEEN ? AND ?"
+_ERASE_ALL: Final = "UPDATE segments SET sealed = ? WHERE block_pk = ?"
+_ERASE_KEY: Final = "UPDATE block_keys SET wrapped = ? WHERE block_pk = ?"
+_USED_BITS: Final = "SELECT sum(length_bits) FROM spends WHERE block_pk = ?"
+
 
 def store(connection: Connection, block: Block, key: bytes | bytearray | memoryview) -> None:
     """Seal the bytes of a new block under a new key."""
     vault, place = vault_of(connection), _place(block)
     wrapped = vault.new_key(place)
     cipher = vault.cipher(place, wrapped)
-    connection.execute(insert(BLOCK_KEYS).values(block_pk=block.pk, wrapped=wrapped))
-    rows = [
-        {
-            "block_pk": block.pk,
-            "segment": number,
-            "sealed": cipher.seal(_segment_place(block, number), key[start : start + SEGMENT_BYTES]),
-        }
-        for number, start in enumerate(range(0, len(key), SEGMENT_BYTES))
-    ]
-    connection.execute(insert(SEGMENTS), rows)
+    run(connection, _NEW_KEY, (block.pk, wrapped))
+    for number, start in enumerate(range(0, len(key), SEGMENT_BYTES)):
+        sealed = cipher.seal(_segment_place(block, number), key[start : start + SEGMENT_BYTES])
+        run(connection, _NEW_SEGMENT, (block.pk, number, sealed))
 
 
 def read(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRange]) -> Secret:
@@ -48,7 +56,8 @@ def read(connection: Connection, blocks: Sequence[Block], ranges: Sequence[KeyRa
     buffer = bytearray(sum(piece.length_bits for piece in ranges) // 8)
     position = 0
     for block, piece in zip(blocks, ranges, strict=True):
-        for number, data in _segments(connection, block, piece):
+        cipher = _cipher(connection, block)
+        for number, data in _segments(connection, block, piece, cipher):
             with Secret(data) as segment:
                 start, end = _within(piece, number, len(segment))
                 buffer[position : position + end - start] = segment.expose()[start:end]
@@ -93,8 +102,7 @@ def wipe(connection: Connection, block: Block, piece: KeyRange) -> None:
     """Overwrite a range with zeros: whole segments are emptied unread, the ends sealed anew."""
     first, last = _whole_segments(block, piece)
     if first < last:
-        whole = and_(SEGMENTS.c.block_pk == block.pk, SEGMENTS.c.segment.between(first, last - 1))
-        connection.execute(update(SEGMENTS).where(whole).values(sealed=ERASED))
+        run(connection, _ERASE, (ERASED, block.pk, first, last - 1))
     for end in _ends(piece, first, last):
         _wipe_part(connection, block, end)
     _forget_key(connection, block)
@@ -104,7 +112,7 @@ def _wipe_part(connection: Connection, block: Block, piece: KeyRange) -> None:
     cipher = _cipher(connection, block)
     if cipher is None:
         return
-    for number, data in _segments(connection, block, piece):
+    for number, data in _segments(connection, block, piece, cipher):
         with Secret(data) as segment:
             start, end = _within(piece, number, len(segment))
             data[start:end] = bytes(end - start)
@@ -130,9 +138,8 @@ def _ends(piece: KeyRange, first: int, last: int) -> list[KeyRange]:
 
 def wipe_all(connection: Connection, block: Block) -> None:
     """Empty all of a block and its key."""
-    mine = update(SEGMENTS).where(SEGMENTS.c.block_pk == block.pk)
-    connection.execute(mine.values(sealed=ERASED))
-    connection.execute(update(BLOCK_KEYS).where(BLOCK_KEYS.c.block_pk == block.pk).values(wrapped=ERASED))
+    run(connection, _ERASE_ALL, (ERASED, block.pk))
+    run(connection, _ERASE_KEY, (ERASED, block.pk))
 
 
 def reseal(connection: Connection, block: Block, old: Vault, new: Vault) -> None:
@@ -146,7 +153,7 @@ def reseal(connection: Connection, block: Block, old: Vault, new: Vault) -> None
     rows = select(SEGMENTS).where(SEGMENTS.c.block_pk == block.pk)
     for row in connection.execute(rows).all():
         if row.sealed:
-            with Secret(_opened(before, block, row, _length(block, row.segment))) as data:
+            with Secret(_opened(before, block, row.segment, bytes(row.sealed))) as data:
                 sealed = cipher.seal(_segment_place(block, row.segment), data.expose())
             _replace(connection, block, row.segment, sealed)
     connection.execute(update(BLOCK_KEYS).where(BLOCK_KEYS.c.block_pk == block.pk).values(wrapped=fresh))
@@ -154,58 +161,53 @@ def reseal(connection: Connection, block: Block, old: Vault, new: Vault) -> None
 
 def stored_bytes(connection: Connection, block: Block) -> int:
     """How many bytes the block's segments stand for, emptied ones too; -1 where one is missing."""
-    count = select(func.count(), func.max(SEGMENTS.c.segment)).where(SEGMENTS.c.block_pk == block.pk)
-    number, last = connection.execute(count).one()
+    number, last = run(connection, _COUNT, (block.pk,)).fetchone()
     expected = -(-(block.bits // 8) // SEGMENT_BYTES)
     return block.bits // 8 if (number, last) == (expected, expected - 1) else -1
 
 
-def _segments(connection: Connection, block: Block, piece: KeyRange) -> Iterator[tuple[int, bytearray]]:
+def _segments(
+    connection: Connection, block: Block, piece: KeyRange, cipher: Cipher | None
+) -> Iterator[tuple[int, bytearray]]:
     """Number and bytes of the segments that a range touches; zeros where emptied."""
     first, last = piece.offset_bits // 8 // SEGMENT_BYTES, (piece.end_bits // 8 - 1) // SEGMENT_BYTES
-    touched = and_(SEGMENTS.c.block_pk == block.pk, SEGMENTS.c.segment.between(first, last))
-    rows = connection.execute(select(SEGMENTS).where(touched).order_by(SEGMENTS.c.segment)).all()
-    if [row.segment for row in rows] != list(range(first, last + 1)):
+    rows = run(connection, _SEGMENTS, (block.pk, first, last)).fetchall()
+    if [number for number, _ in rows] != list(range(first, last + 1)):
         raise DataFormatError(
             f"block {block.block_id!r}: some of its key is missing in the store; it is lost"
         )
-    cipher = _cipher(connection, block)
-    for row in rows:
-        length = _length(block, row.segment)
-        if not row.sealed:
-            yield row.segment, bytearray(length)
+    for number, sealed in rows:
+        if not sealed:
+            yield number, bytearray(_length(block, number))
         elif cipher is None:
             raise DataFormatError(f"block {block.block_id!r}: its key on the disk is erased; it is lost")
         else:
-            yield row.segment, _opened(cipher, block, row, length)
+            yield number, _opened(cipher, block, number, bytes(sealed))
 
 
-def _opened(cipher: Cipher, block: Block, row: Row[Any], length: int) -> bytearray:
-    data = cipher.open(_segment_place(block, row.segment), bytes(row.sealed))
+def _opened(cipher: Cipher, block: Block, number: int, sealed: bytes) -> bytearray:
+    data, length = cipher.open(_segment_place(block, number), sealed), _length(block, number)
     if len(data) != length:
         raise DataFormatError(
-            f"block {block.block_id!r}, segment {row.segment}: expected {length} bytes, got {len(data)}"
+            f"block {block.block_id!r}, segment {number}: expected {length} bytes, got {len(data)}"
         )
     return data
 
 
 def _cipher(connection: Connection, block: Block) -> Cipher | None:
     """None when the block's key is erased."""
-    wrapped = connection.execute(
-        select(BLOCK_KEYS.c.wrapped).where(BLOCK_KEYS.c.block_pk == block.pk)
-    ).scalar()
-    return vault_of(connection).cipher(_place(block), bytes(wrapped)) if wrapped else None
+    row = run(connection, _KEY, (block.pk,)).fetchone()
+    return vault_of(connection).cipher(_place(block), bytes(row[0])) if row and row[0] else None
 
 
 def _replace(connection: Connection, block: Block, number: int, sealed: bytes) -> None:
-    place = and_(SEGMENTS.c.block_pk == block.pk, SEGMENTS.c.segment == number)
-    connection.execute(update(SEGMENTS).where(place).values(sealed=sealed))
+    run(connection, _SEAL, (sealed, block.pk, number))
 
 
 def _forget_key(connection: Connection, block: Block) -> None:
     """Empty the key of a block that has been used to its last bit."""
-    used = select(func.sum(SPENDS.c.length_bits)).where(SPENDS.c.block_pk == block.pk)
-    if connection.execute(used).scalar() == block.bits:
+    (used_bits,) = run(connection, _USED_BITS, (block.pk,)).fetchone()
+    if used_bits == block.bits:
         wipe_all(connection, block)
 
 

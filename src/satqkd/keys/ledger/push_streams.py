@@ -22,6 +22,7 @@ from satqkd.keys.sql.schema import BLOCKS, lost_name
 
 StreamRow = Row[Any]
 _BLOCK_FIELDS: Final = PushedBlock.__struct_fields__
+_OPEN: Final = select(STREAMS, literal("pair").label("kind")).where(STREAMS.c.state == "open")
 
 
 def find(connection: Connection, stream_id: str) -> StreamRow | None:
@@ -105,8 +106,7 @@ def end(connection: Connection, row: StreamRow, state: str) -> None:
 
 def drop(connection: Connection, test: Callable[[StreamRow], bool] = lambda _: True) -> int:
     """Give up streams that are open, by what is said of their block (and `kind`, which is pair)."""
-    query = select(STREAMS, literal("pair").label("kind")).where(STREAMS.c.state == "open")
-    chosen = [row for row in connection.execute(query).all() if test(row)]
+    chosen = [row for row in connection.execute(_OPEN).all() if test(row)]
     for row in chosen:
         end(connection, row, "dropped")
     return len(chosen)

@@ -24,7 +24,7 @@ from satqkd.keys.model import KeyRange
 from satqkd.keys.secret import Secret
 from satqkd.keys.sql.database import database_of
 from satqkd.keys.sql.schema import BLOCKS, FETCHED, RESERVATIONS
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 
 FETCHED_PURPOSE: Final = "fetched"
 _MARK: Final = (

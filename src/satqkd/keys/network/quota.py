@@ -4,11 +4,18 @@ Every relay is counted, whoever asked for it; the limit is asked for by whoever 
 Works inside the caller's transaction.
 """
 
-from sqlalchemy import Connection, and_, func, insert, select
+from typing import Final
+
+from sqlalchemy import Connection, and_, func, select
 
 from satqkd.config import KeyNetwork
 from satqkd.errors import KeyExhausted
 from satqkd.keys.sql.network_schema import RELAYED
+from satqkd.keys.sql.statements import run
+
+_NOTE: Final = (
+    "INSERT INTO relayed (relay_id, station_a, station_b, bits, relayed_utc) VALUES (?, ?, ?, ?, ?)"
+)
 
 
 def note(
@@ -16,11 +23,7 @@ def note(
 ) -> None:
     """Count a relay."""
     first, second = sorted(stations)
-    connection.execute(
-        insert(RELAYED).values(
-            relay_id=relay_id, station_a=first, station_b=second, bits=bits, relayed_utc=utc or ""
-        )
-    )
+    run(connection, _NOTE, (relay_id, first, second, bits, utc or ""))
 
 
 def relayed_bits(connection: Connection, stations: tuple[str, str], day_utc: str | None = None) -> int:

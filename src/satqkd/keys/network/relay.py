@@ -17,7 +17,7 @@ import hashlib
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
+from sqlalchemy import Connection, and_, select
 
 from satqkd.errors import AuthenticationError, ConfigError, KeyAlreadyUsed, KeyStoreError
 from satqkd.keys.ledger import audit, ledger, onetime_mac
@@ -45,7 +45,15 @@ from satqkd.keys.network.relay_record import (
 )
 from satqkd.keys.paths import either
 from satqkd.keys.sql.schema import RELAYS
+from satqkd.keys.sql.statements import run
 from satqkd.keys.store.key_store import KeyStore
+
+_RECORD: Final = "SELECT record FROM relays WHERE satellite = ? AND relay_id = ?"
+_DIGEST: Final = "SELECT record_sha256 FROM relays WHERE satellite = ? AND relay_id = ?"
+_COUNT: Final = "SELECT count(*) FROM relays WHERE satellite = ?"
+_REMEMBER: Final = (
+    "INSERT INTO relays (satellite, relay_id, sequence, record, record_sha256) VALUES (?, ?, ?, ?, ?)"
+)
 
 
 class RelayRecord(msgspec.Struct, frozen=True):
@@ -127,8 +135,8 @@ def largest_relay_bits(
 
 def made_before(connection: Connection, satellite: str, relay_id: str) -> bytes | None:
     """The record of a relay made here under an id, if any."""
-    found = connection.execute(select(RELAYS.c.record).where(_is(satellite, relay_id))).scalar()
-    return None if found is None else bytes(found)
+    found = run(connection, _RECORD, (satellite, relay_id)).fetchone()
+    return None if found is None or found[0] is None else bytes(found[0])
 
 
 def _check_request(node_id: str, stations: tuple[str, str], bits: int, relay_id: str) -> None:
@@ -137,10 +145,6 @@ def _check_request(node_id: str, stations: tuple[str, str], bits: int, relay_id:
     check_bits(bits, "bits to relay")
     if len({node_id, *stations}) != 3:
         raise ConfigError(f"relay: expected two stations and a node between, got {stations} and {node_id!r}")
-
-
-def _is(satellite: str, relay_id: str) -> ColumnElement[bool]:
-    return and_(RELAYS.c.satellite == satellite, RELAYS.c.relay_id == relay_id)
 
 
 def combine(
@@ -225,15 +229,8 @@ def _seal(encoded: bytes, tags: list[Spent]) -> bytes:
 
 
 def _remember(connection: Connection, body: RelayBody, covered: bytes, data: bytes | None) -> None:
-    connection.execute(
-        insert(RELAYS).values(
-            satellite=body.node,
-            relay_id=body.relay_id,
-            sequence=body.sequence,
-            record=data,
-            record_sha256=hashlib.sha256(covered).digest(),
-        )
-    )
+    digest = hashlib.sha256(covered).digest()
+    run(connection, _REMEMBER, (body.node, body.relay_id, body.sequence, data, digest))
 
 
 def _report(data: bytes) -> RelayRecord:
@@ -253,8 +250,7 @@ def _report(data: bytes) -> RelayRecord:
 
 def relays_made(connection: Connection, satellite: str) -> int:
     """How many relays a satellite's store remembers of this satellite; so the last one's sequence."""
-    made = select(func.count()).select_from(RELAYS).where(RELAYS.c.satellite == satellite)
-    return int(connection.execute(made).scalar_one())
+    return int(run(connection, _COUNT, (satellite,)).fetchone()[0])
 
 
 def holds_relay(connection: Connection, satellite: str, sequence: int) -> bool:
@@ -291,13 +287,12 @@ def accept_relay(store: KeyStore, record: bytes, *, now_utc: str, demo: bool = F
 
 def _accepted_before(connection: Connection, share: RelayShare) -> bool:
     body = share.body
-    known = select(RELAYS.c.record_sha256).where(_is(body.node, body.relay_id))
-    digest = connection.execute(known).scalar()
-    if digest is not None and digest != hashlib.sha256(share.covered).digest():
+    known = run(connection, _DIGEST, (body.node, body.relay_id)).fetchone()
+    if known is not None and bytes(known[0]) != hashlib.sha256(share.covered).digest():
         raise KeyAlreadyUsed(
             f"relay {body.relay_id!r} of {body.node!r} was accepted with another record; this one is refused"
         )
-    return digest is not None
+    return known is not None
 
 
 def _accept(connection: Connection, node_id: str, share: RelayShare, *, now_utc: str, demo: bool) -> bool:

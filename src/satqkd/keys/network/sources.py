@@ -4,17 +4,22 @@ Key of different paths is kept apart, so that what is made of it is known to no 
 takes from one source alone. Works inside the caller's transaction; marks nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from satqkd.errors import KeyExhausted
 from satqkd.keys.ledger import ledger
 from satqkd.keys.model import KeyRange, Paths, Spent, cut
 from satqkd.keys.paths import either, from_text
-from satqkd.keys.sql.schema import BLOCKS
+from satqkd.keys.sql.statements import run
 from satqkd.keys.store.key_store import KeyStore
+
+_PATHS: Final = "SELECT paths FROM blocks WHERE block_id = ?"
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -31,14 +36,16 @@ class Source(msgspec.Struct, frozen=True):
 
 def sources(connection: Connection, peer: str, kind: str, *, demo: bool) -> list[Source]:
     """Key of this end's part by its paths, the most first."""
-    known = dict(
-        connection.execute(select(BLOCKS.c.block_id, BLOCKS.c.paths).where(BLOCKS.c.peer == peer)).all()
-    )
     groups: dict[Paths, list[KeyRange]] = {}
-    for piece, _ in ledger.free(connection, peer, kind, demo=demo):
-        groups.setdefault(from_text(known[piece.block_id]), []).append(piece)
+    for block_id, pieces in groupby(_pieces(connection, peer, kind, demo=demo), key=attrgetter("block_id")):
+        (paths,) = run(connection, _PATHS, (block_id,)).fetchone()
+        groups.setdefault(from_text(paths), []).extend(pieces)
     found = [Source(paths, tuple(ranges)) for paths, ranges in groups.items()]
     return sorted(found, key=lambda source: (-source.live_bits, source.paths))
+
+
+def _pieces(connection: Connection, peer: str, kind: str, *, demo: bool) -> Iterator[KeyRange]:
+    return (piece for piece, _ in ledger.free(connection, peer, kind, demo=demo))
 
 
 def available_bits(store: KeyStore, peer: str, kind: str, *, demo: bool = False) -> int:

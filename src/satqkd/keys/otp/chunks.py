@@ -8,6 +8,7 @@ opens again to the same plain text. No file here; the clock is the caller's.
 
 from satqkd.errors import AuthenticationError, KeyNotFound
 from satqkd.keys.ledger import ledger, material, onetime_mac
+from satqkd.keys.ledger.gaps import unused
 from satqkd.keys.ledger.ledger import Use
 from satqkd.keys.model import MAC_KEY_BITS, KeyRange, cut
 from satqkd.keys.otp.format import ChunkHead, FileHeader, Prefix, Record, with_length
@@ -60,7 +61,7 @@ def is_used(store: KeyStore, ranges: tuple[KeyRange, ...]) -> bool:
     """Whether all key of a chunk was given out. Raises KeyNotFound."""
     with store.snapshot() as connection:
         return not any(
-            ledger.unused(
+            unused(
                 connection, ledger.find_block(connection, piece.block_id), piece.offset_bits, piece.end_bits
             )
             for piece in ranges

@@ -8,13 +8,13 @@ Nothing is marked here.
 from collections import deque
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection
 
 from satqkd.errors import ConfigError, KeyExhausted
 from satqkd.keys.ledger import ledger
+from satqkd.keys.ledger.gaps import own_unused
 from satqkd.keys.model import DEMO_ORIGINS, MAC_KEY_BITS, MAXIMUM_RANGES, check_name
 from satqkd.keys.otp.format import CHUNK_BYTES
-from satqkd.keys.sql.schema import BLOCKS
 from satqkd.keys.store.key_store import KeyStore
 
 
@@ -70,10 +70,8 @@ def check_peer(store: KeyStore, peer: str) -> None:
 
 def _free_bits(connection: Connection, peer: str, *, demo: bool) -> list[int]:
     """Bits of each piece that this end may allocate, oldest first; `ledger.free` has those of one use."""
-    usable = and_(BLOCKS.c.peer == peer, BLOCKS.c.kind == "pair", BLOCKS.c.state == "confirmed")
-    rows = connection.execute(select(BLOCKS).where(usable).order_by(BLOCKS.c.pk)).all()
-    allowed = [row for row in rows if demo or row.origin not in DEMO_ORIGINS]
-    return [piece.length_bits for row in allowed for piece in ledger.own_free(connection, row)]
+    found = own_unused(connection, peer, "pair")
+    return [piece.length_bits for piece, origin in found if demo or origin not in DEMO_ORIGINS]
 
 
 def _plaintext_bytes_in(free_bits: Iterable[int], chunk_bytes: int) -> int:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, and_, select
 
 from satqkd.errors import KeyAlreadyUsed, RemoteProtocolError
 from satqkd.keys.ledger import ledger, push_outbox
+from satqkd.keys.ledger.gaps import unused
 from satqkd.keys.ledger.ledger import Block
 from satqkd.keys.model import KeyRange
 from satqkd.keys.paths import from_text
@@ -78,7 +79,7 @@ def whole_blocks(connection: Connection, peer: str | None) -> list[Block]:
     pair = and_(BLOCKS.c.kind == "pair", BLOCKS.c.state == "confirmed", BLOCKS.c.bits <= MAXIMUM_PUSH_BITS)
     mine = pair if peer is None else and_(pair, BLOCKS.c.peer == peer)
     blocks = connection.execute(select(BLOCKS).where(mine).order_by(BLOCKS.c.pk)).all()
-    return [block for block in blocks if ledger.unused(connection, block, 0, block.bits) == [_all_of(block)]]
+    return [block for block in blocks if unused(connection, block, 0, block.bits) == [_all_of(block)]]
 
 
 def _push(

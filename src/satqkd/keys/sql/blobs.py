@@ -6,7 +6,7 @@ Every function works inside the caller's transaction; the row and its bytes' len
 from sqlalchemy import Connection, bindparam, func, select, text, update
 from sqlalchemy.sql.expression import TableClause
 
-from satqkd.keys.sql.sqlite import raw
+from satqkd.keys.sql.statements import raw
 
 
 def write(connection: Connection, table: TableClause, pk: int, data: bytes, offset_bytes: int) -> None:

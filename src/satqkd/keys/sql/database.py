@@ -21,10 +21,12 @@ from satqkd.errors import Error, LocalProtocolError, ResourceError
 from satqkd.keys.at_rest.vault import Vault
 from satqkd.keys.model import KeyRange
 from satqkd.keys.sql import use_names
-from satqkd.keys.sql.schema import META, USES
+from satqkd.keys.sql.schema import USES
+from satqkd.keys.sql.statements import run
 from satqkd.keys.sql.use_log import UseLog
 
 _OPTION: Final = "satqkd_database"
+_META: Final = "SELECT value FROM meta WHERE name = ?"
 
 
 class Database(ABC):
@@ -187,15 +189,16 @@ class Database(ABC):
         work = self._work
         assert work is not None
         noted = len(work.ranges)
-        savepoint = connection.begin_nested()
+        run(connection, "SAVEPOINT part")
         try:
             yield
         except BaseException:
             if self._in_transaction(connection):
-                savepoint.rollback()
+                run(connection, "ROLLBACK TO SAVEPOINT part")
+                run(connection, "RELEASE SAVEPOINT part")
                 del work.ranges[noted:]
             raise
-        savepoint.commit()
+        run(connection, "RELEASE SAVEPOINT part")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -290,5 +293,5 @@ def vault_of(connection: Connection) -> Vault:
 
 def meta_of(connection: Connection, name: str) -> str | None:
     """What the store says of itself under a name."""
-    value = connection.execute(select(META.c.value).where(META.c.name == name)).scalar()
-    return None if value is None else str(value)
+    row = run(connection, _META, (name,)).fetchone()
+    return None if row is None else str(row[0])

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -20,6 +20,7 @@ from satqkd.errors import DataFormatError, Error, KeyAlreadyUsed, KeyNotFound, K
 from satqkd.keys.folders import sync_folder
 from satqkd.keys.sql.database import Database, options_of
 from satqkd.keys.sql.schema import ALREADY_USED
+from satqkd.keys.sql.statements import raw
 
 APPLICATION_ID: Final = 0x53514B44
 """Marks an SQLite file as a key store: "SQKD"."""
@@ -159,23 +160,6 @@ def engine_of(database: Database, driver: sqlite3.Connection) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
-
-
-def raw(connection: Connection) -> sqlite3.Connection:
-    """SQLite's own connection underneath."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
-
-
-def run(connection: Connection, statement: str, values: tuple[object, ...]) -> Any:
-    """The cursor of a statement that is run too often to be put together each time; `?` stands for a value.
-
-    Its errors hold no values. PostgreSQL's driver takes it as well.
-    """
-    if connection.dialect.name == "sqlite":
-        return raw(connection).execute(statement, values)
-    return connection.exec_driver_sql(statement.replace("?", "%s"), values)
 
 
 def remove_files(path: Path) -> None:

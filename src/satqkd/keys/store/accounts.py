@@ -2,16 +2,28 @@
 
 from collections import Counter
 from itertools import groupby
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.sql.expression import TableClause
 
 from satqkd.errors import DataFormatError
 from satqkd.keys.ledger import audit, ledger, material, raw, traffic_books
-from satqkd.keys.model import BlockRow, CheckReport, KeyRange, StatusRow
+from satqkd.keys.model import BlockRow, CheckReport, KeyRange, LiveBlock, StatusRow
 from satqkd.keys.paths import from_text
 from satqkd.keys.sql.schema import AUDIT, BLOCKS, FAILED_TAGS, FETCHED, RESERVATIONS, SPENDS
+from satqkd.keys.sql.statements import run
 from satqkd.keys.sql.supply_schema import HELD_KEYS
+
+_GONE: Final = " - ".join(
+    f"coalesce((SELECT sum(length_bits) FROM {name} WHERE block_pk = b.pk), 0)"
+    for name in ("spends", "reservations", "fetched")
+)
+_LIVE: Final = (
+    "SELECT block_id, peer, created_utc, live FROM ("
+    f"SELECT b.pk, b.block_id, b.peer, b.created_utc, b.bits - {_GONE} AS live "
+    "FROM blocks b WHERE b.kind = ? AND b.state = 'confirmed') AS found WHERE live > 0 ORDER BY pk"
+)
 
 
 def block_rows(connection: Connection) -> list[BlockRow]:
@@ -19,6 +31,14 @@ def block_rows(connection: Connection) -> list[BlockRow]:
     spent, aside, fetched = (_bits_by_block(connection, table) for table in (SPENDS, RESERVATIONS, FETCHED))
     blocks = connection.execute(select(BLOCKS).order_by(BLOCKS.c.pk))
     return [_block_row(block, spent[block.pk], aside[block.pk] + fetched[block.pk]) for block in blocks]
+
+
+def live_blocks(connection: Connection, kind: str) -> list[LiveBlock]:
+    """Confirmed blocks of a kind with key that is neither used nor reserved, oldest first."""
+    return [
+        LiveBlock(block_id, peer, created_utc, int(live_bits))
+        for block_id, peer, created_utc, live_bits in run(connection, _LIVE, (kind,))
+    ]
 
 
 def _bits_by_block(connection: Connection, table: TableClause) -> Counter[int]:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from satqkd.errors import ConfigError, KeyAlreadyUsed, KeyExhausted, KeyNotFound
 from satqkd.keys.ledger import audit, ledger
+from satqkd.keys.ledger.gaps import unused
 from satqkd.keys.model import KeyRange, Spent, check_bits
 from satqkd.keys.sql.schema import BLOCKS, SPENDS
 
@@ -80,7 +81,7 @@ def _gaps(connection: Connection, piece: KeyRange) -> list[KeyRange]:
     block = ledger.find_block(connection, piece.block_id)
     if block.state != "confirmed":
         return []
-    return ledger.unused(connection, block, piece.offset_bits, piece.end_bits)
+    return unused(connection, block, piece.offset_bits, piece.end_bits)
 
 
 def _ranges(connection: Connection, peer: str, from_bits: int, until_bits: int) -> list[KeyRange]:

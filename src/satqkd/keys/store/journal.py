@@ -21,7 +21,7 @@ from satqkd.errors import KeyAlreadyUsed, KeyNotFound
 from satqkd.keys.model import check_block_id, check_name
 from satqkd.keys.sql import cells
 from satqkd.keys.sql.journal_schema import BOOTS, CONVERSATIONS, JOURNAL, MEMORIES, UNRECEIPTED
-from satqkd.keys.sql.sqlite import run
+from satqkd.keys.sql.statements import run
 from satqkd.keys.store.key_store import KeyStore
 
 Sort = Literal["input", "account"]

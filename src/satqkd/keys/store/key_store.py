@@ -30,6 +30,7 @@ from satqkd.keys.model import (
     CheckReport,
     KeyRange,
     Kind,
+    LiveBlock,
     Paths,
     Spent,
     State,
@@ -216,14 +217,14 @@ class KeyStore:
             paths=normal(paths, ends=(self.node_id, peer)),
         )
         with self.transaction() as connection:
-            ledger.store_block(connection, new, data)
+            block = ledger.store_block(connection, new, data)
             if state == "confirmed":
-                _confirm(connection, block_id, now_utc)
+                _confirm(connection, block, now_utc)
 
     def confirm_block(self, block_id: str, *, now_utc: str | None = None) -> None:
         """Both ends are known to hold the block: it may be used. May be repeated; not after a discard."""
         with self.transaction() as connection:
-            _confirm(connection, block_id, now_utc)
+            _confirm(connection, ledger.find_block(connection, block_id), now_utc)
 
     def discard_block(self, block_id: str, *, now_utc: str | None = None) -> None:
         """Overwrite what is unused of a block and never use it. May be repeated."""
@@ -317,6 +318,11 @@ class KeyStore:
         with self.snapshot() as connection:
             return accounts.block_rows(connection)
 
+    def live_blocks(self, kind: Kind) -> list[LiveBlock]:
+        """Confirmed blocks of a kind with key that is neither used nor reserved, oldest first."""
+        with self.snapshot() as connection:
+            return accounts.live_blocks(connection, kind)
+
     def list_raw_blocks(self) -> list[BlockRow]:
         """All raw blocks, oldest first: detections kept for a pool, which are no key."""
         with self.snapshot() as connection:
@@ -362,10 +368,9 @@ def _place(
     return Place(str(path), lock, None if uses is None else Path(uses), writer)
 
 
-def _confirm(connection: Connection, block_id: str, utc: str | None) -> None:
-    block = ledger.find_block(connection, block_id)
+def _confirm(connection: Connection, block: ledger.Block, utc: str | None) -> None:
     if block.state == "discarded":
-        raise KeyStoreError(f"block {block_id!r} was discarded and wiped; it cannot be confirmed")
+        raise KeyStoreError(f"block {block.block_id!r} was discarded and wiped; it cannot be confirmed")
     if block.state == "unconfirmed":
         ledger.set_state(connection, block, "confirmed", utc)
         if block.kind == "auth":

@@ -25,6 +25,7 @@ from satqkd.keys.ledger import (
     raw,
     reservations,
 )
+from satqkd.keys.ledger.gaps import unused
 from satqkd.keys.ledger.ledger import Use
 from satqkd.keys.model import KeyRange
 from satqkd.keys.sql import use_names
@@ -130,7 +131,7 @@ def skip(connection: Connection, ranges: Iterable[KeyRange], purpose: str) -> in
         block = connection.execute(select(BLOCKS).where(BLOCKS.c.block_id == piece.block_id)).first()
         if block is None or block.state != "confirmed":
             continue
-        gaps = ledger.unused(connection, block, piece.offset_bits, min(piece.end_bits, block.bits))
+        gaps = unused(connection, block, piece.offset_bits, min(piece.end_bits, block.bits))
         if gaps == [piece] and use_names.is_id_secret(noted):
             own = block.own_from_bits <= piece.offset_bits < block.own_until_bits
             secret = id_secrets.take(connection, block, own=own, utc=None)

@@ -11,13 +11,14 @@ Authentication key counts as used to the end of its block, so that its positions
 """
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Row, and_, delete, select
 
 from satqkd.errors import ConfigError
 from satqkd.keys.ledger import audit, ledger, material, push_outbox, push_streams, raw, reservations
+from satqkd.keys.ledger.gaps import unused
 from satqkd.keys.ledger.key_ids import bits_of, block_of, block_tag
 from satqkd.keys.ledger.ledger import Block, Use
 from satqkd.keys.model import KeyRange, Paths
@@ -28,6 +29,9 @@ from satqkd.keys.sql.supply_schema import HELD_KEYS
 from satqkd.keys.store.key_store import KeyStore
 
 Test = Callable[[Row[Any]], bool]
+
+_NOT_DISCARDED: Final = select(BLOCKS).where(BLOCKS.c.state != "discarded")
+_HELD: Final = select(HELD_KEYS)
 
 
 class Retired(msgspec.Struct, frozen=True):
@@ -113,7 +117,7 @@ def _retire(
 ) -> Retired:
     """One change; one entry of the audit log where there was something."""
     with store.transaction() as connection:
-        blocks = connection.execute(select(BLOCKS).where(BLOCKS.c.state != "discarded")).all()
+        blocks = connection.execute(_NOT_DISCARDED).all()
         chosen = [block for block in blocks if block_test(block)]
         if chosen:
             reservations.settle_fetched(connection)
@@ -144,7 +148,7 @@ def _use_up_reserved(connection: Connection, blocks: Iterable[Block], purpose: s
 
 
 def _give_up(connection: Connection, block: Block, event: str, utc: str) -> int:
-    gaps = ledger.unused(connection, block, 0, block.bits)
+    gaps = unused(connection, block, 0, block.bits)
     if block.kind == "auth" and block.state == "confirmed":
         if gaps:
             use = Use(event, block.block_id, utc)
@@ -157,7 +161,7 @@ def _give_up(connection: Connection, block: Block, event: str, utc: str) -> int:
 
 
 def _drop_held(connection: Connection, test: Test) -> int:
-    chosen = [row for row in connection.execute(select(HELD_KEYS)) if test(row)]
+    chosen = [row for row in connection.execute(_HELD) if test(row)]
     for row in chosen:
         mine = and_(HELD_KEYS.c.key_id == row.key_id, HELD_KEYS.c.slave == row.slave)
         connection.execute(delete(HELD_KEYS).where(mine))
@@ -165,6 +169,8 @@ def _drop_held(connection: Connection, test: Test) -> int:
 
 
 def _drop_raw(connection: Connection, peers: Collection[str]) -> int:
+    if not peers:
+        return 0
     here = and_(RAW_BLOCKS.c.peer.in_(list(peers)), RAW_BLOCKS.c.state.in_(raw.OPEN))
     blocks = connection.execute(select(RAW_BLOCKS).where(here)).all()
     for block in blocks:

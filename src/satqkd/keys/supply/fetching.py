@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, select
 
 from satqkd.errors import KeyAlreadyUsed, KeyNotFound, KeyStoreError
 from satqkd.keys.ledger import held, id_secrets, ledger, reservations
+from satqkd.keys.ledger.gaps import unused
 from satqkd.keys.ledger.held import HeldRow, Holding
 from satqkd.keys.ledger.key_ids import KeyIds, Place, bits_of, block_of, block_tag
 from satqkd.keys.ledger.ledger import Block, Use
@@ -135,7 +136,7 @@ class Fetching:
         ledger.require_origin(known, demo=self._demo)
         ledger.require_peers_part(known, ranges)
         if any(
-            ledger.unused(connection, block, piece.offset_bits, piece.end_bits) != [piece]
+            unused(connection, block, piece.offset_bits, piece.end_bits) != [piece]
             for block, piece in zip(known, ranges, strict=True)
         ):
             raise KeyNotFound("some of these keys were fetched before; none is given now")
