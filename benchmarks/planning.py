@@ -116,7 +116,7 @@ def _schedule(network: Network) -> dict[str, Any]:
 def growth(*, quick: bool) -> list[tuple[int, float, float]]:
     """Satellites times days, seconds of passes and yields, seconds of a schedule swept to 3 per cent."""
     found = []
-    large = ((5, 4), (10, 4), (20, 4), (20, 8), (40, 8), (40, 16))
+    large = ((10, 14), (20, 14), (20, 28), (40, 28), (40, 56))
     for satellites, days in ((2, 2), (4, 2), (8, 2), (8, 4)) if quick else large:
         network = scenario(satellites, 30, days, world_pairs())
         offer, offer_s = timed(partial(offer_of, network))
