@@ -104,7 +104,7 @@ def _schedule(network: Network) -> dict[str, Any]:
     relaxed, relaxed_s = timed(lambda: upper_bound(network, offer.passes, offer.value_bits))
     search = Search(gap=1e-2, time_limit_s=60.0)
     many = len(offer.passes) > MOST_AT_ONCE
-    choice, choose_s = timed(lambda: choose(network, offer.passes, offer.value_bits, search, fixing=many))
+    choice, choose_s = timed(lambda: choose(network, offer.passes, offer.value_bits, search, large=many))
     return {
         "case": f"20 satellites, 30 stations, 29 pairs, {network.duration_s / 86400:g} days, max-min",
         "passes": len(offer.passes), "offer_s": offer_s, "relaxation_s": relaxed_s, "schedule_s": choose_s,
@@ -121,7 +121,7 @@ def growth(*, quick: bool) -> list[tuple[int, float, float]]:
         network = scenario(satellites, 30, days, world_pairs())
         offer, offer_s = timed(partial(offer_of, network))
         ask = partial(choose, network, offer.passes, offer.value_bits, Search(gap=3e-2))
-        _, choose_s = timed(partial(ask, fixing=True))
+        _, choose_s = timed(partial(ask, large=True))
         found.append((satellites * days, offer_s, choose_s))
     return found
 

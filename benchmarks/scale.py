@@ -83,7 +83,7 @@ def schedules(satellites: tuple[int, ...], days: float) -> Iterator[dict[str, An
         offer = offer_of(network)
         search, many = Search(gap=1e-2, time_limit_s=60.0), len(offer.passes) > MOST_AT_ONCE
         ask: Callable[[], Any] = partial(choose, network, offer.passes, offer.value_bits, search)
-        choice, seconds = timed(partial(ask, fixing=many))
+        choice, seconds = timed(partial(ask, large=many))
         yield {
             "case": f"{count} satellites, 30 stations, 29 pairs, {days:g} days: schedule",
             "passes": len(offer.passes), "schedule_s": seconds,

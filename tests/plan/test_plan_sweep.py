@@ -53,7 +53,7 @@ def test_windows_of_any_size_give_a_plan_between_none_and_the_best(
         mock.patch("satqkd.plan.sweep._PASSES_AT_ONCE", at_once),
         mock.patch("satqkd.plan.schedule._FEW_OPEN", few),
     ):
-        choice = choose(found, passes, np.array(value), Search(gap=1e-9), fixing=True)
+        choice = choose(found, passes, np.array(value), Search(gap=1e-9), large=True)
     best = brute_force(found, passes, value)
     assert choice.objective <= best + 10 <= choice.bound + 20
     again = serve(found, passes, np.array(value), choice.flown)  # refuses passes that exclude each other
@@ -69,7 +69,7 @@ def test_one_window_that_holds_all_gives_the_best(
     rows, value = problem
     found, passes = made_up_network(PAIRS[:1]), made_up(rows)
     with mock.patch("satqkd.plan.schedule._FEW_OPEN", -1), mock.patch("satqkd.plan.sweep._NODES", 10**6):
-        choice = choose(found, passes, np.array(value), Search(gap=1e-9), fixing=True)
+        choice = choose(found, passes, np.array(value), Search(gap=1e-9), large=True)
     assert choice.objective == pytest.approx(brute_force(found, passes, value), rel=2e-3, abs=20)
 
 

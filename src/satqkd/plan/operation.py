@@ -128,8 +128,8 @@ class _Run:
         if policy.method != "exact":
             return baseline(network, passes, value, policy.method)
         search = Search(gap=policy.gap, time_limit_s=policy.time_limit_s)
-        state, fixing = self._state(part, from_s), len(passes) > MOST_AT_ONCE
-        choice = choose(network, passes, value, search, state, fixing=fixing)
+        state, large = self._state(part, from_s), len(passes) > MOST_AT_ONCE
+        choice = choose(network, passes, value, search, state, large=large)
         self.gap = max(self.gap, relative_gap(choice.objective, choice.bound))
         return np.flatnonzero(choice.flown)
 

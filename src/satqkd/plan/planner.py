@@ -81,8 +81,9 @@ def make_plan(
     """The best plan that the method finds, with a bound that holds for every plan.
 
     window_s: the exact method keeps so much of a rolling horizon at a time; None: the whole at once, up to
-    `MOST_AT_ONCE` passes exactly, else by relaxing and fixing. exact_key: ask the full link budget for each
-    pass in the place of the surrogate. Raises ConfigError for a scenario in which nothing can be planned.
+    `MOST_AT_ONCE` passes as one search, else rounded and swept window by window. exact_key: ask the full link
+    budget for each pass in the place of the surrogate. Raises ConfigError for a scenario in which nothing can
+    be planned.
     """
     began_s = time.perf_counter()
     if method not in METHODS:
@@ -105,7 +106,7 @@ def _exact(
 ) -> Choice:
     if window_s is not None and window_s < network.duration_s:
         return roll(network, passes, value, search, window_s=window_s)
-    return choose(network, passes, value, search, fixing=len(passes) > MOST_AT_ONCE)
+    return choose(network, passes, value, search, large=len(passes) > MOST_AT_ONCE)
 
 
 def baseline(network: Network, passes: Opportunities, value: Floats, method: str) -> NDArray[np.intp]:

@@ -58,17 +58,17 @@ def choose(
     search: Search,
     state: State = NOTHING,
     *,
-    fixing: bool = False,
+    large: bool = False,
 ) -> Choice:
     """Maximise the network's objective. value_bits: of each pass, shape (n,). state: what was before.
 
-    fixing: the linear relaxation decides first, and windows of time are searched one after another; for
+    large: the linear relaxation decides first, and windows of time are searched one after another; for
     programs that take too long else. The bound is then that of the relaxation.
 
     Raises what `solver.solve` raises.
     """
     program = Program(network, passes, value_bits, state=state)
-    if fixing:
+    if large:
         return _large(program, search)
     if network.objective in WORST_FIRST and network.pairs:
         return _worst_first(program, value_bits, search, state)

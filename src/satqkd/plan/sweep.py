@@ -89,9 +89,10 @@ def _elastic(program: Program, problem: Problem, bound: float) -> Problem:
 
 
 def _no_less(aim: Problem, program: Program, values: Floats) -> Problem:
-    """The worst pair keeps what it has."""
+    """The worst pair keeps what it has, where it counts."""
     lower = aim.lower.copy()
-    lower[program.worst] = max(lower[program.worst], _KEPT * values[program.worst])
+    if aim.gain[program.worst] > 0:
+        lower[program.worst] = max(lower[program.worst], _KEPT * values[program.worst])
     return msgspec.structs.replace(aim, lower=lower)
 
 
