@@ -36,8 +36,15 @@ def words(tmp_path: Path) -> list[str]:
 
 
 def begun(words: list[str]) -> "subprocess.Popen[str]":
-    """The command as a process with a group of its own, as a shell begins one."""
-    command = [sys.executable, "-c", "from satqkd.cli import main; main()", *words]
+    """The command as a process with a group of its own, as a shell begins one in its foreground.
+
+    What a shell begins in its background hears no interrupt, and hands that on to all that it begins.
+    """
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from satqkd.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, *words]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
