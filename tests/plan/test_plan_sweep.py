@@ -125,6 +125,17 @@ def test_a_window_never_takes_from_the_worst_pair_what_others_would_make_more_of
     assert from_small(passes, [1.0, 8.0, 1.0, 9.0, 1.0], [0, 2, 3, 4], 9.0) == pytest.approx(1.0)
 
 
+def test_a_start_that_leans_on_the_solvers_tolerance_is_no_error() -> None:
+    """Its worst pair has a millionth of a megabit more than its passes give."""
+    found = made_up_network([two("beijing", "stellenbosch")], 1)
+    program = Program(found, made_up([(0, 0, 0, 100), (0, 1, 1000, 1100)]), np.array([1.0, 1.0]) * MBIT)
+    problem = program.problem(worst=1.0)
+    start = np.zeros_like(problem.gain)
+    start[program.fly], start[program.worst] = 1.0, 1.0 + 2e-6
+    plan = swept(program, problem, mock.Mock(values=start, bound=5.0), Search(gap=1e-6), by_worst=True)
+    assert plan.objective == pytest.approx(1.0)
+
+
 def test_rounding_follows_the_relaxation_and_flies_what_must_be() -> None:
     found = made_up_network([two("beijing", "stellenbosch")], 1)
     passes = made_up([(0, 0, 0, 100), (0, 0, 50, 150), (0, 1, 1000, 1100), (0, 1, 1050, 1150)])

@@ -32,7 +32,8 @@ _LEAST_GAIN: Final = 1e-4
 """Of a sweep, relative, for which another is worth while."""
 _WORST_COUNTS: Final = 1 / 3
 """What the worst pair counts in a window, as a share of all pairs together."""
-_KEPT: Final = 1 - 1e-7
+_SLACK: Final = 4e-6
+"""Given away of what the worst pair has: rows hold to 1e-6, and values that a search found lean on that."""
 _TINY: Final = 1e-9
 
 
@@ -66,6 +67,8 @@ def swept(program: Program, problem: Problem, found: Solution, search: Search, *
     end_s = np.inf if search.time_limit_s is None else time.perf_counter() + search.time_limit_s
     aim = _elastic(program, problem, found.bound) if by_worst else problem
     best = _held_to(_no_less(aim, program, found.values), program, found.values)
+    if best is None:
+        return found
     for number in range(_SWEEPS):
         before = best.objective
         for is_open in _windows(program.passes.start_s, shifted=bool(number % 2)):
@@ -92,16 +95,15 @@ def _no_less(aim: Problem, program: Program, values: Floats) -> Problem:
     """The worst pair keeps what it has, where it counts."""
     lower = aim.lower.copy()
     if aim.gain[program.worst] > 0:
-        lower[program.worst] = max(lower[program.worst], _KEPT * values[program.worst])
+        lower[program.worst] = max(lower[program.worst], values[program.worst] - _SLACK)
     return msgspec.structs.replace(aim, lower=lower)
 
 
-def _held_to(problem: Problem, program: Program, values: Floats) -> Solution:
-    """The best of the passes that values fly."""
+def _held_to(problem: Problem, program: Program, values: Floats) -> Solution | None:
+    """The best of the passes that values fly; None where they do not give all that is asked."""
     flown = np.round(values[program.fly])
     found = solve(relaxed(hold_whole(problem, flown, flown)))
-    assert found.values is not None
-    return found
+    return None if found.values is None else found
 
 
 def _windows(start_s: Floats, *, shifted: bool) -> Iterator[Flown]:
@@ -140,7 +142,9 @@ def _gain(problem: Problem, best: Solution) -> float:
 def _told(program: Program, problem: Problem, best: Solution, bound: float, search: Search) -> Solution:
     """The passes of the windows' best, with relays that serve the problem's own gain."""
     assert best.values is not None
-    plan = _held_to(problem, program, best.values)
+    plan = _held_to(problem, program, best.values) or msgspec.structs.replace(
+        best, objective=_gain(problem, best)
+    )
     plan = msgspec.structs.replace(plan, bound=max(bound, plan.objective), row_prices=None)
     return msgspec.structs.replace(plan, status="optimal" if plan.gap <= search.gap else "feasible")
 
