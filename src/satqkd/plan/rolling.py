@@ -84,7 +84,10 @@ def part_of(
 
 
 def after(part: Part, choice: Choice, state: State) -> State:
-    """What a part leaves: link key that is young enough, the oldest used first, and key of pairs so far."""
+    """What a part leaves: link key that is young enough, the oldest used first, and key of pairs so far.
+
+    choice: with all passes that are flown, those too whose key is for later.
+    """
     periods, service = periods_of(part.network), part.network.service
     stock = _came(part, choice, periods, state)
     for transfer, bits in sorted(choice.transfers, key=lambda each: each[0].period):
@@ -167,4 +170,4 @@ def _after(
     earlier = flown & (passes.end_s <= from_s)
     part = part_of(network, passes, value_bits, from_s, length_s, earlier)
     choice = serve(part.network, part.passes, part.value_bits, flown[part.rows], state)
-    return after(part, choice, state)
+    return after(part, msgspec.structs.replace(choice, flown=flown[part.rows]), state)
