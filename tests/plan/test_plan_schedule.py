@@ -114,6 +114,8 @@ def test_the_worst_pair_gets_as_much_as_any_choice_of_passes_can_give_it(
     assert abs(choice.objective - best) < 10
     assert choice.bound >= best - 10
     assert upper_bound(found, passes, np.array(value)) >= best - 10
+    loose = choose(found, passes, np.array(value), Search(gap=0.5))
+    assert loose.objective <= best + 10 <= loose.bound + 20
     fixed = choose(found, passes, np.array(value), Search(gap=1e-9), large=True)
     assert fixed.objective <= best + 10 <= fixed.bound + 20
 
