@@ -106,6 +106,9 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path: Path, text: str, told: str
         network(tmp_path, station=[{"preset": "beijing", "table": "places.csv"}])
 
 
+TWO: dict[str, Any] = {"ends": ["beijing", "stellenbosch"], "demand_bits": 1e6}
+
+
 @pytest.mark.parametrize(
     ("tables", "told"),
     [
@@ -121,7 +124,9 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path: Path, text: str, told: str
         ({"station": [{"preset": "beijing", "presets": ["graz"]}]}, "give one of the two"),
         ({"station": [{"preset": "beijing", "latitude_deg": 3}]}, "latitude and longitude together"),
         ({"satellite": [{"preset": "jinan-1", "elements_file": "no.tle"}]}, "no.tle: cannot be read"),
-        ({"start_utc": "yesterday"}, "yesterday"),
+        ({"start_utc": "yesterday"}, "scenario small, start_utc: .*got 'yesterday'"),
+        ({"pair": [TWO | {"by_utc": "2024-10-01T00:00:00Z"}]}, "beijing-stellenbosch, by_utc: .*after the"),
+        ({"pair": [TWO | {"by_utc": "soon"}]}, "pair beijing-stellenbosch, by_utc: .*got 'soon'"),
         ({"duration_days": 0}, "duration_s"),
     ],
 )  # fmt: skip

@@ -31,7 +31,7 @@ from satqkd.mission import presets
 from satqkd.mission.course import site_of
 from satqkd.plan.clear_sky import ClearSky, clear_sky
 from satqkd.plan.places import Place, read_places
-from satqkd.sky import parse_utc, read_elements
+from satqkd.sky import format_utc, parse_utc, read_elements
 
 DAY_S: Final = 86_400.0
 
@@ -77,9 +77,10 @@ def read_scenario(path: Path) -> Network:
 def network_of(scenario: Scenario, folder: Path = Path()) -> Network:
     """The network of a scenario; files are looked for in `folder`.
 
-    Raises ConfigError for names that are double or unknown and for presets and files that are not there.
+    Raises ConfigError for names that are double or unknown, for presets and files that are not there, and for
+    a date before the start.
     """
-    start = parse_utc(scenario.start_utc)
+    start = _moment(scenario.start_utc, f"scenario {scenario.name}, start_utc")
     satellites = [each for group in scenario.satellite for each in _satellites(group, scenario, folder)]
     stations = [each for group in scenario.station for each in _stations(group, folder)]
     _require_single("satellite", [each.name for each in satellites])
@@ -94,7 +95,7 @@ def network_of(scenario: Scenario, folder: Path = Path()) -> Network:
         satellites=tuple(satellites),
         stations=tuple(station for station, _ in stations),
         tracks=tuple(track for _, track in stations),
-        pairs=tuple(_pair(each, places) for each in scenario.pair),
+        pairs=tuple(_pair(each, places, start) for each in scenario.pair),
         service=scenario.service,
         yields=scenario.yields,
         protocol=scenario.protocol,
@@ -219,10 +220,21 @@ def _place(name: str, places: dict[str, int], whose: str) -> int:
     return places[name]
 
 
-def _pair(wish: PairDemand, places: dict[str, int]) -> Pair:
-    a, b = (_place(end, places, f"pair {'-'.join(wish.ends)}") for end in wish.ends)
+def _pair(wish: PairDemand, places: dict[str, int], start: datetime) -> Pair:
+    who = f"pair {'-'.join(wish.ends)}"
+    a, b = (_place(end, places, who) for end in wish.ends)
     if a == b:
+        raise ConfigError(f"{who}: both are at one station and need no satellite; take the pair out")
+    if wish.by_utc is not None and _moment(wish.by_utc, f"{who}, by_utc") <= start:
         raise ConfigError(
-            f"pair {'-'.join(wish.ends)}: both are at one station and need no satellite; take the pair out"
+            f"{who}, by_utc: expected a time after the start of the scenario, {format_utc(start)}, got "
+            f"{wish.by_utc}; give a later one, or begin earlier"
         )
     return Pair(a, b, wish)
+
+
+def _moment(utc: str, where: str) -> datetime:
+    try:
+        return parse_utc(utc)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
