@@ -62,8 +62,11 @@ def _no_passes(network: Network, plan: Plan) -> list[str]:
             duration_s=(end - begin).total_seconds(),
             minimum_elevation_rad=mask_rad,
         )
-        if not any(abs((each.start - begin).total_seconds()) < 0.1 for each in passes):
+        here = [each for each in passes if abs((each.start - begin).total_seconds()) < 0.1]
+        if not here:
             found.append(f"{contact.satellite} is not over {contact.station} at {begin}")
+        if any(each.sun_elevation_rad > network.service.maximum_sun_elevation_rad + 1e-4 for each in here):
+            found.append(f"{contact.satellite} over {contact.station} at {begin}: the Sun is up")
     return found
 
 
@@ -91,6 +94,8 @@ def _stores(network: Network, plan: Plan) -> list[str]:
             if contact.period == period:
                 bits = contact.key_bits * contact.clear_probability
                 stock[contact.satellite, contact.station].append([period, bits])
+        for pieces in stock.values():
+            _give_up(pieces, period, plan, service.key_life_s, service.store_bits)
         wanted: dict[tuple[str, str], float] = defaultdict(float)
         for relay in plan.relays:
             if relay.period == period:
@@ -98,14 +103,25 @@ def _stores(network: Network, plan: Plan) -> list[str]:
                     wanted[relay.satellite, station] += relay.key_bits
         for link, bits in wanted.items():
             for piece in stock[link]:
-                age_s = (period + 1 - piece[0]) * plan.period_s
-                if service.key_life_s is None or age_s <= service.key_life_s:
-                    taken = min(piece[1], bits)
-                    piece[1] -= taken
-                    bits -= taken
+                taken = min(piece[1], bits)
+                piece[1] -= taken
+                bits -= taken
             if bits > SLACK_BITS:
                 found.append(f"{link}, period {period}: {bits:.0f} bits relayed that are not there")
     return found
+
+
+def _give_up(
+    pieces: list[list[float]], period: int, plan: Plan, life_s: float | None, most_bits: float | None
+) -> None:
+    """What is too old by the end of a period, and of what has no room the oldest, which is of least use."""
+    if life_s is not None:
+        pieces[:] = [each for each in pieces if (period + 1 - each[0]) * plan.period_s <= life_s]
+    over = 0.0 if most_bits is None else sum(bits for _, bits in pieces) - most_bits
+    for piece in pieces:
+        lost = min(piece[1], max(over, 0.0))
+        piece[1] -= lost
+        over -= lost
 
 
 def _sums(network: Network, plan: Plan) -> list[str]:

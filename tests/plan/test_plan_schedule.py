@@ -271,6 +271,7 @@ def real(**tables: Any) -> Network:
         {"objective": "priority"},
         {"service": {"store_bits": 3e5, "key_life_days": 2, "contact_per_revolution_s": 500}},
         {"weather": {"default_clear": 0.5}},
+        {"pair": [two("beijing", "stellenbosch", satellites=2), two("graz", "nanshan", weight=3.0)]},
     ],
 )
 def test_no_plan_breaks_a_rule(tables: dict[str, Any]) -> None:
@@ -289,7 +290,10 @@ def test_baselines_break_no_rule_and_are_worth_no_more(method: Any) -> None:
     assert plan.bound >= best.objective * (1 - 1e-6)
 
 
-@pytest.mark.parametrize("service", [{}, {"key_life_days": 2, "contact_per_revolution_s": 600}])
+@pytest.mark.parametrize(
+    "service",
+    [{}, {"key_life_days": 2, "contact_per_revolution_s": 600}, {"store_bits": 3e5, "key_life_days": 3}],
+)
 def test_a_rolling_plan_breaks_no_rule_and_tells_its_gap(service: dict[str, Any]) -> None:
     found = real(service=service)
     plan, best = make_plan(found, window_s=86_400.0), make_plan(found)
@@ -314,6 +318,12 @@ def test_the_checker_finds_what_it_is_for() -> None:
     assert any("not there" in each for each in faults(found, wrong))
     wrong = msgspec.structs.replace(plan, objective=plan.objective * 1.1)
     assert any("told" in each for each in faults(found, wrong))
+    small = msgspec.structs.replace(found.service, store_bits=1e4)
+    assert any("not there" in each for each in faults(msgspec.structs.replace(found, service=small), plan))
+    short = msgspec.structs.replace(found.service, key_life_s=86_400.0)
+    assert any("not there" in each for each in faults(msgspec.structs.replace(found, service=short), plan))
+    dark = msgspec.structs.replace(found.service, maximum_sun_elevation_rad=-1.2)
+    assert any("Sun is up" in each for each in faults(msgspec.structs.replace(found, service=dark), plan))
 
 
 @pytest.mark.parametrize(
