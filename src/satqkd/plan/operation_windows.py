@@ -1,7 +1,7 @@
 """How much of a horizon is chosen at a time, so that the search ends: knows when passes end, and no more.
 
-What a search takes is its linear relaxation, whose time grows with about the fourth power of the passes: of a
-hundred satellites and twenty stations a second for two days, 24 s for four.
+A search takes several relaxations and what it does around them, whose time grows faster than the passes: of a
+hundred satellites and twenty stations, 28 days took 37 s a day at a time, 164 s two days at a time.
 """
 
 from typing import Final, NamedTuple
