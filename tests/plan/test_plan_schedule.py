@@ -147,6 +147,12 @@ def test_a_station_serves_one_satellite_at_a_time() -> None:
     assert chosen(rows, [5, 4, 9, 9]).objective == about(5 * MBIT)
 
 
+def test_a_station_needs_its_setup_between_two_satellites() -> None:
+    rows = [(0, 0, 0, 100), (1, 0, 159, 260), (0, 1, 1000, 1100), (1, 1, 2000, 2100)]
+    assert chosen(rows, [5, 4, 9, 9]).objective == about(5 * MBIT)
+    assert chosen(rows, [5, 4, 9, 9], service={"setup_s": 59}).objective == about(9 * MBIT)
+
+
 def test_key_of_a_pair_goes_over_one_satellite_at_both_ends() -> None:
     """Five megabits with one end on one satellite and the other on the other are no key."""
     assert chosen([(0, 0, 0, 100), (1, 1, 1000, 1100)], [5, 5]).objective == 0
@@ -202,6 +208,24 @@ def test_a_store_holds_no_more_than_it_can() -> None:
     assert chosen(rows, [5, 5, 20], **limited).objective == about(6 * MBIT)
 
 
+def test_a_store_that_fills_by_and_by_holds_no_more_either() -> None:
+    """Each contact fits, and so does each relay; what waits for the other end does not."""
+    day = 86_400.0
+    rows = [(0, station, k * day + 100, k * day + 200) for k, station in enumerate((0, 0, 1, 1))]
+    limited = {"service": {"store_bits": 6 * MBIT}, "duration_days": 4}
+    assert chosen(rows, [5, 5, 5, 5], duration_days=4).objective == about(10 * MBIT)
+    assert chosen(rows, [5, 5, 5, 5], **limited).objective == about(6 * MBIT)
+
+
+def test_key_comes_in_the_period_in_which_its_pass_ends() -> None:
+    """The second pass begins before the date and ends after it."""
+    day = 86_400.0
+    pairs = [two("beijing", "stellenbosch", demand_bits=4 * MBIT, by_utc="2024-10-04T12:00:00Z")]
+    rows = [(0, 0, 100, 200), (0, 1, day - 100, day + 100), (0, 1, day - 3000, day - 2900)]
+    late = chosen(rows, [9, 9, 1], pairs, objective="demand", duration_days=2)
+    assert late.objective == about(1 / 4)
+
+
 def test_a_revolution_has_so_much_power() -> None:
     pairs = [two("beijing", "stellenbosch"), two("graz", "nanshan")]
     rows = [(0, k, 300.0 * k, 300.0 * k + 100) for k in range(4)]
@@ -209,6 +233,13 @@ def test_a_revolution_has_so_much_power() -> None:
     tables: dict[str, Any] = {"objective": "total", "service": {"contact_per_revolution_s": 250}}
     limited = chosen(rows, [5, 5, 5, 5], pairs, **tables)
     assert (limited.flown.sum(), limited.objective) == (2, about(5 * MBIT))
+
+
+def test_each_satellite_has_its_own_power() -> None:
+    rows = [(s, k, 300.0 * k, 300.0 * k + 100) for s, k in ((0, 0), (0, 1), (1, 2), (1, 3))]
+    pairs = [two("beijing", "stellenbosch"), two("graz", "nanshan")]
+    limited = chosen(rows, [5, 5, 5, 5], pairs, service={"contact_per_revolution_s": 250})
+    assert limited.objective == about(5 * MBIT)
 
 
 @pytest.mark.parametrize(

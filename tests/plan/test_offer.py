@@ -1,0 +1,45 @@
+"""What a plan may choose from: each pass with the sky of its own station and moment, counted once."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planning import network
+
+from satqkd.plan.clear_sky_table import COLUMNS
+from satqkd.plan.network import Network
+from satqkd.plan.planner import make_plan, offer_of
+
+NORTH = [0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5, 0.1, 0.1]
+SOUTH = [0.9, 0.9, 0.9, 0.8, 0.8, 0.8, 0.7, 0.7, 0.7, 0.6, 0.9, 0.9]
+
+
+def under_two_skies(folder: Path) -> Network:
+    """October and some of November, in which the north has a fifth of the clear sky it had."""
+    tables = {"duration_days": 40, "pair": [], "objective": "total"}
+    rows = [",".join(COLUMNS)]
+    for ground, clear in zip(network(**tables).stations, (NORTH, SOUTH), strict=True):
+        place = np.degrees([ground.latitude_rad, ground.longitude_rad]).tolist()
+        rows.append(",".join([ground.name, *map(str, [*place, *clear]), "assumed", "made up"]))
+    (folder / "sky.csv").write_text("\n".join(rows) + "\n")
+    return network(folder, weather={"table": "sky.csv", "nearest_km": 50}, **tables)
+
+
+def test_each_pass_is_worth_its_key_times_the_sky_of_its_station_and_moment(tmp_path: Path) -> None:
+    found = under_two_skies(tmp_path)
+    offer = offer_of(found)
+    assert found.sky is not None and len(offer.passes) > 50
+    for row in range(len(offer.passes)):
+        moment = found.start + timedelta(seconds=float(offer.passes.culmination_s[row]))
+        clear = found.sky.availability(moment, [0.0])[int(offer.passes.station[row]), 0]
+        assert offer.clear[row] == pytest.approx(clear, abs=1e-9)
+    north = offer.clear[offer.passes.station == 0]
+    assert north.max() > 2 * north.min()
+
+
+@pytest.mark.parametrize("method", ["exact", "greedy", "longest-path"])
+def test_weather_counts_once_in_what_a_plan_is_worth(tmp_path: Path, method: str) -> None:
+    plan = make_plan(under_two_skies(tmp_path), method=method)
+    expected = sum(each.key_bits * each.clear_probability for each in plan.contacts)
+    assert plan.objective == pytest.approx(expected, rel=1e-6)
