@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from planning import START, network
@@ -183,6 +184,19 @@ def test_a_higher_mask_and_an_earlier_sun_leave_fewer_and_shorter_passes() -> No
     assert high.max_elevation_rad.min() >= math.radians(30)
     assert high.duration_s.max() < low.duration_s.max()
     assert dark.sun_elevation_rad.max() <= math.radians(-45)
+
+
+def test_each_station_has_its_own_mask() -> None:
+    found = network(duration_days=5, station=[{"presets": ["beijing", "stellenbosch", "graz"]}])
+    masks_rad = np.radians([20.0, 45.0, 5.0])
+    stations = tuple(
+        msgspec.structs.replace(ground, minimum_elevation_rad=mask_rad)
+        for ground, mask_rad in zip(found.stations, masks_rad.tolist(), strict=True)
+    )
+    passes = find_opportunities(msgspec.structs.replace(found, stations=stations))
+    for k, mask_rad in enumerate(masks_rad):
+        highest_rad = passes.max_elevation_rad[passes.station == k]
+        assert mask_rad <= highest_rad.min() < mask_rad + np.radians(20)
 
 
 def ship(**changes: Any) -> dict[str, Any]:
