@@ -87,6 +87,17 @@ def test_a_pool_is_of_one_link_and_one_period_and_carries_no_more_than_a_block_m
     assert pools.closed.all()
 
 
+def test_a_pass_belongs_to_the_period_of_its_culmination() -> None:
+    """A period ends between a pass's culmination and its end, another between its beginning and that."""
+    found = weekly(station=[{"presets": ["stellenbosch"]}], yields={"pool_days": 9})
+    passes, whole = pooled(found)
+    second = int(np.flatnonzero(np.diff(whole.pool_of) == 0)[0]) + 1
+    for side_s, together in ((1.0, True), (-1.0, False)):
+        rules = msgspec.structs.replace(found.yields, pool_s=float(passes.culmination_s[second]) + side_s)
+        cut = pooled_yields(msgspec.structs.replace(found, yields=rules), passes, np.zeros(len(passes)))
+        assert (cut.pool_of[second] == cut.pool_of[second - 1]) == together
+
+
 def test_a_pool_keeps_no_more_for_its_last_pass_than_a_block_may_take() -> None:
     found = weekly(duration_days=12, yields={"pool_days": 12})
     passes, pools = pooled(found)
