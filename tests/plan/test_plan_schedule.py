@@ -15,7 +15,7 @@ from plan_checker import faults
 from satqkd.errors import ConfigError
 from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
-from satqkd.plan.planner import make_plan
+from satqkd.plan.planner import baseline, make_plan
 from satqkd.plan.program import shared_key
 from satqkd.plan.schedule import choose, serve, upper_bound
 from satqkd.plan.search import Search
@@ -310,6 +310,18 @@ def test_no_plan_breaks_a_rule(tables: dict[str, Any]) -> None:
     plan = make_plan(found, search=Search(gap=1e-4))
     assert plan.contacts and plan.gap <= 1e-4
     assert faults(found, plan) == []
+
+
+@pytest.mark.parametrize("method", ["greedy", "longest-path"])
+@pytest.mark.parametrize(("second", "begin_s"), [((1, 0), 50.0), ((1, 0), 159.0), ((0, 1), 159.0)])
+def test_baselines_heed_both_terminals_and_their_setup(
+    second: tuple[int, int], begin_s: float, method: str
+) -> None:
+    passes = made_up([(0, 0, 0, 100), (*second, begin_s, begin_s + 100)])
+    value = np.array([5.0, 4.0])
+    assert baseline(made_up_network(ONE_PAIR), passes, value, method).tolist() == [0]
+    ready = made_up_network(ONE_PAIR, service={"setup_s": 59})
+    assert baseline(ready, passes, value, method).tolist() == ([0] if begin_s == 50.0 else [0, 1])
 
 
 @pytest.mark.parametrize("method", ["greedy", "longest-path"])

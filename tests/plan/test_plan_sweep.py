@@ -13,7 +13,7 @@ from test_plan_schedule import brute_force, made_up, made_up_network, small_prob
 from plan_checker import faults
 from satqkd.plan.planner import make_plan
 from satqkd.plan.program import Program
-from satqkd.plan.schedule import choose, serve
+from satqkd.plan.schedule import choose, serve, upper_bound
 from satqkd.plan.search import Search, relaxed
 from satqkd.plan.solver import solve
 from satqkd.plan.sweep import rounded, swept
@@ -157,6 +157,23 @@ def test_rounding_heeds_the_time_of_sending_in_a_revolution() -> None:
     program = Program(found, passes, np.array([1.0, 3.0, 2.0]) * MBIT)
     plan = rounded(program, program.problem(worst=1.0), np.ones(3))
     assert plan is not None and program.flown(plan).tolist() == [False, True, True]
+
+
+def test_in_rounding_each_satellite_has_its_own_time() -> None:
+    service = {"contact_per_revolution_s": 250.0, "setup_s": 0.0}
+    found = made_up_network([two("beijing", "stellenbosch")], 2, service=service)
+    passes = made_up([(0, 0, 0, 100), (0, 1, 200, 300), (1, 0, 400, 500), (1, 1, 600, 700)])
+    program = Program(found, passes, np.full(4, MBIT))
+    plan = rounded(program, program.problem(worst=1.0), np.ones(4))
+    assert plan is not None and program.flown(plan).all()
+
+
+def test_the_bound_of_a_large_plan_is_that_of_the_whole_relaxation() -> None:
+    found, passes, value = crowd(6, 80, 1, hours=1.0)
+    with mock.patch("satqkd.plan.schedule._FEW_OPEN", -1):
+        choice = choose(found, passes, value, Search(gap=1e-3), large=True)
+    assert choice.bound == pytest.approx(upper_bound(found, passes, value), rel=1e-6)
+    assert choice.objective < choice.bound
 
 
 @pytest.mark.parametrize("objective", ["max-min", "total", "priority", "demand"])
