@@ -15,7 +15,8 @@ from pathlib import Path
 
 import satqkd
 from satqkd.config import Scenario, load
-from satqkd.plan.network import DAY_S, Network, network_of
+from satqkd.constants import DAY_S
+from satqkd.plan.network import Network, network_of
 from satqkd.plan.operation import operate
 from satqkd.plan.operation_policy import Policy
 from satqkd.plan.planner import METHODS, offer_of

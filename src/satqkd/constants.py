@@ -11,7 +11,8 @@ EARTH_EQUATORIAL_RADIUS_M: Final = 6_378_137.0  # WGS 84
 EARTH_FLATTENING: Final = 1.0 / 298.257_223_563  # WGS 84
 EARTH_ROTATION_RAD_S: Final = 7.292_115_146_7e-5  # IERS 2010, mean angular velocity
 SUN_RADIUS_M: Final = 6.957e8  # IAU 2015 Resolution B3, nominal
-TROPICAL_YEAR_S: Final = 365.242_19 * 86_400.0  # Seidelmann 1992, Explanatory Supplement
+DAY_S: Final = 86_400.0
+TROPICAL_YEAR_S: Final = 365.242_19 * DAY_S  # Seidelmann 1992, Explanatory Supplement
 
 FWHM_PER_SIGMA: Final = 2.354_820_045_030_949  # of a Gaussian, 2 sqrt(2 ln 2)
 PS_PER_S: Final = 1_000_000_000_000

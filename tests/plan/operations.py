@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from planning import network
 
+from satqkd.constants import DAY_S
 from satqkd.plan.books import Books
 from satqkd.plan.ledger import Bits, Combined
-from satqkd.plan.network import DAY_S, Network
+from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
 from satqkd.plan.planner import Offer
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from planning import network
 
+from satqkd.constants import DAY_S
 from satqkd.mission.course import site_of
 from satqkd.plan import coverage
 from satqkd.plan.coverage import coverage_of, skies_of, tracks_of
-from satqkd.plan.network import DAY_S, Network
+from satqkd.plan.network import Network
 from satqkd.plan.planner import offer_of
 from satqkd.sky import look, orbit_of
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from operations import SKY, Made, Recorder, made_network, made_offer
 from planning import network as small_network
 
+from satqkd.constants import DAY_S
 from satqkd.errors import ConfigError, LocalProtocolError
 from satqkd.plan.books import Books
 from satqkd.plan.comparison import Case, compare
 from satqkd.plan.ledger import TAG_BITS, Account, Bits
-from satqkd.plan.network import DAY_S, Network
+from satqkd.plan.network import Network
 from satqkd.plan.operation import flown_sky, operate
 from satqkd.plan.operation_policy import Policy
 from satqkd.plan.operation_result import Operation

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from operations import SKY, Made, made_network, made_offer
 
+from satqkd.constants import DAY_S
 from satqkd.plan import operation_windows
-from satqkd.plan.network import DAY_S
 from satqkd.plan.operation import operate
 from satqkd.plan.operation_policy import Policy
 from satqkd.plan.operation_windows import MOST_SEEN, Window, window_at

@@ -8,8 +8,8 @@ import pytest
 from planning import network
 from test_plan_schedule import about, made_up, made_up_network, two
 
+from satqkd.constants import DAY_S
 from satqkd.plan.flow import FOREVER
-from satqkd.plan.network import DAY_S
 from satqkd.plan.planner import offer_of
 from satqkd.plan.program import revolutions
 from satqkd.plan.rolling import after, part_of, roll

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from operations import SKY, Made, made_network, made_offer
 
+from satqkd.constants import DAY_S
 from satqkd.errors import LocalProtocolError, ResourceError
 from satqkd.keys import KeyStore
 from satqkd.plan.books import Books
 from satqkd.plan.ledger import TAG_BITS, Account
-from satqkd.plan.network import DAY_S, Network
+from satqkd.plan.network import Network
 from satqkd.plan.operation import operate
 from satqkd.plan.operation_policy import Policy
 from satqkd.plan.operation_result import Operation

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-DAY_S = 86_400.0
+from satqkd.constants import DAY_S
+
 START = "2025-01-15T12:00:00Z"
 
 

@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from satqkd.constants import DAY_S
 from satqkd.show.plan_parts import Place
 from satqkd.show.plan_view import PlanView, view_of_plan
 from satqkd.show.style import DPI, SETTINGS
@@ -16,7 +17,6 @@ from satqkd.sky import format_utc, parse_utc
 
 START = "2025-01-15T12:00:00Z"
 HOUR_S = 3600.0
-DAY_S = 86_400.0
 BEIJING = Place(name="beijing", latitude_rad=np.radians(40.0), longitude_rad=np.radians(116.3))
 GRAZ = Place(name="graz", latitude_rad=np.radians(47.1), longitude_rad=np.radians(15.5))
 CAPE = Place(name="cape", latitude_rad=np.radians(-33.9), longitude_rad=np.radians(18.5))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
-from plan_cases import DAY_S, PLACES, by_gid, crowd, empty_view, figure_of, pair, view, words
+from plan_cases import PLACES, by_gid, crowd, empty_view, figure_of, pair, view, words
 
+from satqkd.constants import DAY_S
 from satqkd.errors import DataFormatError
 from satqkd.show.plan_curves import (
     MOST_SERIES,

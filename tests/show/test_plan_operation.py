@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from operation_cases import DAY_S, operation, pair
+from operation_cases import operation, pair
 from plan_cases import by_gid, figure_of, words
 from test_plan_report import text_of
 
+from satqkd.constants import DAY_S
 from satqkd.errors import DataFormatError
 from satqkd.show.plan_levels import draw_levels
 from satqkd.show.plan_operation import write_operation_report

@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from satqkd.constants import DAY_S
 from satqkd.plan.campaign import Grid, Point
 from satqkd.plan.campaign_folder import CampaignFolder, Done
-from satqkd.plan.network import DAY_S, network_of
+from satqkd.plan.network import network_of
 from satqkd.show.plan_campaign import write_campaign_report
 from satqkd.show.plan_campaign_view import CampaignView, RunTold
 from satqkd.show.plan_curves import WORST, Unit

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from satqkd.cli.common import Json, made_folder, print_json, print_table, say
+from satqkd.constants import DAY_S
 from satqkd.errors import ResourceError
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from satqkd.plan.operation_policy import Policy
     from satqkd.plan.operation_result import Operation
     from satqkd.show.plan_operation_view import OperationView
-
-DAY_S = 86_400.0
 
 
 def operate(

@@ -71,7 +71,8 @@ def _of_scenario(
     *,
     exact_key: bool,
 ) -> "tuple[Network, Plan]":
-    from satqkd.plan.network import DAY_S, read_scenario
+    from satqkd.constants import DAY_S
+    from satqkd.plan.network import read_scenario
     from satqkd.plan.planner import make_plan
     from satqkd.plan.search import Search
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from satqkd.cli.common import Json, print_json, print_table
+from satqkd.constants import DAY_S
 from satqkd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _with_rules(network: "Network", loss_spread_db: float | None, pool_days: flo
     if loss_spread_db is not None:
         rules = msgspec.structs.replace(rules, loss_spread_db=loss_spread_db)
     if pool_days is not None:
-        rules = msgspec.structs.replace(rules, pool_s=86_400.0 * pool_days)
+        rules = msgspec.structs.replace(rules, pool_s=DAY_S * pool_days)
     return msgspec.structs.replace(network, yields=rules)
 
 

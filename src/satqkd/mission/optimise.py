@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from satqkd.config import Protocol, Satellite, Station
+from satqkd.constants import DAY_S
 from satqkd.errors import ConfigError
 from satqkd.mission import presets
 from satqkd.mission.optimum import Alternative, LossRow, PlannedPass, SourceOptimum
@@ -25,7 +26,6 @@ from satqkd.security.plan import Policy, Prior, Scenario, exact_bits, variable_l
 from satqkd.security.source import Floats
 from satqkd.sky import format_utc, parse_utc
 
-DAY_S: Final = 86_400.0
 _LEAST_TOLD: Final = 1.05
 """Of a number of times."""
 _ROUGH: Final = 1e-4

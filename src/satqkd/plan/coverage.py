@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satqkd.config import Station
+from satqkd.constants import DAY_S
 from satqkd.plan.clear_sky import EARTH_MEAN_RADIUS_M
 from satqkd.plan.clear_sky_table import Climate
-from satqkd.plan.network import DAY_S, Network
+from satqkd.plan.network import Network
 from satqkd.plan.opportunities import find_opportunities
 from satqkd.plan.yields import fast_yields
 from satqkd.sky import Constellation, orbit_of

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -26,14 +25,13 @@ from satqkd.config import (
     read_toml,
 )
 from satqkd.config.scenario import Waypoint, YieldRules
+from satqkd.constants import DAY_S
 from satqkd.errors import ConfigError, nearest
 from satqkd.mission import presets
 from satqkd.mission.course import site_of
 from satqkd.plan.clear_sky import ClearSky, clear_sky
 from satqkd.plan.places import Place, read_places
 from satqkd.sky import format_utc, parse_utc, read_elements
-
-DAY_S: Final = 86_400.0
 
 
 class Pair(msgspec.Struct, frozen=True):

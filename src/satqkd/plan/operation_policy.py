@@ -4,8 +4,9 @@ from typing import Final
 
 import msgspec
 
+from satqkd.constants import DAY_S
 from satqkd.errors import ConfigError
-from satqkd.plan.network import DAY_S, Network
+from satqkd.plan.network import Network
 from satqkd.plan.planner import METHODS
 
 

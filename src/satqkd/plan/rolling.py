@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.constants import DAY_S
 from satqkd.errors import ConfigError
 from satqkd.plan.flow import FOREVER, Carried, Link, Periods, State, periods_of
-from satqkd.plan.network import DAY_S, Network
+from satqkd.plan.network import Network
 from satqkd.plan.opportunities import Opportunities
 from satqkd.plan.program import revolutions
 from satqkd.plan.schedule import NOTHING, Choice, choose, serve, upper_bound

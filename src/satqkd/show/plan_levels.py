@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from satqkd.constants import DAY_S
 from satqkd.show.artists import EdgeName, name_at_edge, remark, say
 from satqkd.show.plan_parts import StoreLevels
 from satqkd.show.plan_style import PALETTE, bit_unit, headline
@@ -24,7 +25,6 @@ _PANEL_PX: Final = 400
 _HEADING_PX: Final = 110
 _LANE: Final = 0.045
 """Height of a lane, as a share of the highest level."""
-_DAY_S: Final = 86_400.0
 
 
 def levels_picture(path: Path, groups: Sequence[StoreLevels], *, about: str = "") -> Path:
@@ -63,7 +63,7 @@ def _draw_group(axes: "Axes", group: StoreLevels) -> None:
     if not group.names or not group.t_s.size:
         say(axes, f"{group.title}: none")
         return
-    t_days = group.t_s / _DAY_S
+    t_days = group.t_s / DAY_S
     most_bits = float(group.level_bits.max())
     size, unit = bit_unit(most_bits)
     axes.set_ylabel(f"key in store, {unit}")
@@ -99,8 +99,8 @@ def _draw_alarms(axes: "Axes", group: StoreLevels, chosen: Sequence[int], top: f
     for each in group.alarms:
         axes.barh(
             -(place[each.store] + 1) * _LANE * top,
-            (each.end_s - each.start_s) / _DAY_S,
-            left=each.start_s / _DAY_S,
+            (each.end_s - each.start_s) / DAY_S,
+            left=each.start_s / DAY_S,
             height=0.7 * _LANE * top,
             color=color_of.get(each.store, MUTED),
             lw=0,

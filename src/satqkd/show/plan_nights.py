@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.constants import DAY_S
 from satqkd.show.artists import remark, say
 from satqkd.show.plan_style import OTHERS, OTHERS_COLOUR, colours_of, counted, headline, in_bits
-from satqkd.show.plan_view import DAY_S, PlanView, contact_times_s
+from satqkd.show.plan_view import PlanView, contact_times_s
 from satqkd.show.style import INK, write_png
 from satqkd.sky import parse_utc
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from satqkd.constants import DAY_S
 from satqkd.show import plan_operation_tables as tables
 from satqkd.show.plan_document import Document, Part, Picture, Section, Write, write_document
 from satqkd.show.plan_levels import levels_picture
 from satqkd.show.plan_operation_view import OperationView, levels_of
 from satqkd.show.plan_style import counted
-from satqkd.show.plan_view import DAY_S
 from satqkd.show.tables import percent
 
 

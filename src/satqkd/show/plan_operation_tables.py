@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from satqkd.constants import DAY_S
 from satqkd.show.plan_operation_view import OperationView
-from satqkd.show.plan_view import DAY_S
 from satqkd.show.tables import Table, decimals, percent, whole
 
 MOST_ALARMS: Final = 200

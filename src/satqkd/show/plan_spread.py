@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.constants import DAY_S
 from satqkd.errors import DataFormatError
 from satqkd.show.artists import remark, say
 from satqkd.show.plan_document import Document, Picture, Section, write_document
 from satqkd.show.plan_operation import LIMITS
 from satqkd.show.plan_operation_view import OperationView
 from satqkd.show.plan_style import PALETTE, headline
-from satqkd.show.plan_view import DAY_S
 from satqkd.show.style import INK, PALE_BLUE, write_png
 from satqkd.show.tables import Table, percent, whole
 

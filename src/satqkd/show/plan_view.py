@@ -5,17 +5,17 @@ no planner and no file.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.constants import DAY_S
 from satqkd.errors import DataFormatError, nearest
 from satqkd.show.plan_parts import Coverage, GroundTrack, Place, StationSky, StoreLevels
 from satqkd.sky import parse_utc
 
-DAY_S: Final = 86_400.0
 Array = NDArray[np.float64]
 
 

@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 from satqkd.config import Orbit
+from satqkd.constants import DAY_S
 from satqkd.errors import ConfigError, DataFormatError
 from satqkd.sky.omm import Fields, omm_fields
-from satqkd.sky.time import DAY_S
 from satqkd.sky.tle import check_tle, tle_catalogue_number, tle_epoch, tle_sets
 
 _REV_PER_DAY_RAD_S: Final = 2 * math.pi / DAY_S

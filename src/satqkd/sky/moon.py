@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from satqkd.constants import DAY_S
 from satqkd.sky.geometry import Axes, Column, Site, azimuth_of, elevation_of, turned_to_earth
 from satqkd.sky.orbit import Vectors
 from satqkd.sky.sun import sun_position_m
 from satqkd.sky.time import (
-    DAY_S,
     J2000_JD,
     JULIAN_CENTURY_DAYS,
     TT_MINUS_UTC_S,

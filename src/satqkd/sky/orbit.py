@@ -17,9 +17,9 @@ from sgp4.api import SGP4_ERRORS, WGS72, Satrec
 from sgp4.earth_gravity import wgs72
 
 from satqkd.config import Orbit
-from satqkd.constants import EARTH_EQUATORIAL_RADIUS_M, TROPICAL_YEAR_S
+from satqkd.constants import DAY_S, EARTH_EQUATORIAL_RADIUS_M, TROPICAL_YEAR_S
 from satqkd.errors import ConfigError, DataFormatError
-from satqkd.sky.time import DAY_S, format_utc, gmst82_rad, julian_date, parse_utc
+from satqkd.sky.time import format_utc, gmst82_rad, julian_date, parse_utc
 from satqkd.sky.tle import check_tle
 
 Vectors = NDArray[np.float64]

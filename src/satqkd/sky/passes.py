@@ -13,13 +13,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from satqkd.constants import DAY_S
 from satqkd.errors import ConfigError
 from satqkd.sky.geometry import Column, Site, azimuth_of, elevation_of, range_of, turned_to_earth
 from satqkd.sky.horizon import Horizon, intervals_above
 from satqkd.sky.orbit import OrbitModel
 from satqkd.sky.search import Search, Spans
 from satqkd.sky.sun import NAUTICAL_RAD, sees_whole_sun, sun_position_m
-from satqkd.sky.time import DAY_S, earth_angle_rad
+from satqkd.sky.time import earth_angle_rad
 from satqkd.sky.track import Track, fitting_step_s
 
 _CHUNK_S: Final = 20 * DAY_S

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from satqkd.constants import DAY_S
 from satqkd.errors import ConfigError
 
-DAY_S: Final = 86_400.0
 J2000_JD: Final = 2_451_545.0
 JULIAN_CENTURY_DAYS: Final = 36_525.0
 GMST82_RATE_RAD_S: Final = 2 * np.pi * (1 + 8_640_184.812866 / (JULIAN_CENTURY_DAYS * DAY_S)) / DAY_S

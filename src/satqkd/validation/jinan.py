@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 
 from satqkd.config import Satellite
+from satqkd.constants import DAY_S
 from satqkd.mission import Contact, contact_of, expected_key, make_contact, presets
 from satqkd.mission.contact import PLANNING_GRID_S
 from satqkd.randomness import stream
 from satqkd.records import SIGNAL
-from satqkd.sky.time import DAY_S
 from satqkd.validation.portable import night_passes
 from satqkd.validation.rows import Row, absolute, factor, gap_row, relative, row
 

@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 
 from satqkd.config import Satellite, Station
+from satqkd.constants import DAY_S
 from satqkd.mission import Contact, expected_key, make_contact, presets, site_of
 from satqkd.mission.contact import PLANNING_GRID_S
 from satqkd.sky import Pass, find_passes_of_sites, is_night, orbit_of, parse_utc
-from satqkd.sky.time import DAY_S
 from satqkd.validation.rows import Row, factor, row
 
 MEAN_KEY: Final = 50_000
